@@ -1,0 +1,1 @@
+"""DALI decodes, resizes and crops; nvImageCodec encodes. Imported only after the probe says that a GPU is usable."""
