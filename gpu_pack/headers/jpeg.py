@@ -44,7 +44,7 @@ def read(data: bytes) -> Header:
             position += 2
             continue
         end = position + 2 + length
-        if code == _EOI or code == _SOI:
+        if code in (_EOI, _SOI):
             raise ImageError("a damaged JPEG: it ends or starts anew before any picture data")
         if end > len(data):
             raise _cut_short(len(data))

@@ -18,7 +18,7 @@ class _Layout(NamedTuple):
     """How this file is written: byte order, and the widths that BigTIFF changed."""
 
     order: str
-    count: str
+    entries: str
     entry: str
     inline: int
     offset: str
@@ -70,7 +70,7 @@ def check(data: bytes, header: Header) -> None:
 def _directory(data: bytes) -> _Directory:
     """The fields of the first directory that we use. Only one directory is read, so loops of them do no harm."""
     layout, position = _start(data)
-    head = struct.Struct(layout.order + layout.count)
+    head = struct.Struct(layout.order + layout.entries)
     entry = struct.Struct(layout.order + layout.entry)
     if position < 8 or position + head.size > len(data):
         raise ImageError(f"a TIFF cut short: its directory lies at byte {position}, the file has {len(data)}")
@@ -87,8 +87,18 @@ def _directory(data: bytes) -> _Directory:
 
 
 _WANTED = frozenset(
-    (_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES)
-    + (_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS, _JPEG_OFFSET)
+    (
+        _WIDTH,
+        _HEIGHT,
+        _BITS,
+        _ORIENTATION,
+        _SAMPLES,
+        _STRIP_OFFSETS,
+        _STRIP_COUNTS,
+        _TILE_OFFSETS,
+        _TILE_COUNTS,
+        _JPEG_OFFSET,
+    )
 )
 
 
