@@ -193,7 +193,7 @@ def read_header(read_at: ReadAt, offset: int, size: int, path: str | None = None
     return _header_info(offset, after - offset, bytes(start), total, path)
 
 
-def scan(file: BinaryIO, start: int = 0, path: str | None = None) -> Iterator[Record]:
+def scan(file: BinaryIO, path: str | None = None, *, start: int = 0) -> Iterator[Record]:
     """Every record of a buffered, seekable file from ``start`` on, one in memory at a time.
 
     After a FormatError, everything up to the ``end`` of the last record that came is whole.
@@ -209,10 +209,17 @@ def scan(file: BinaryIO, start: int = 0, path: str | None = None) -> Iterator[Re
         offset = record.end
 
 
-def scan_headers(file: BinaryIO, start: int = 0, path: str | None = None) -> Iterator[HeaderInfo]:
+def scan_headers(
+    file: BinaryIO, path: str | None = None, *, start: int = 0, tolerate_tail: bool = False
+) -> Iterator[HeaderInfo]:
     """The header of every image record from ``start`` on, without reading the images: to rebuild an index or resume.
 
-    After a FormatError, everything up to the ``end`` of the last header that came is whole.
+    Args:
+        file: buffered and seekable.
+        path: for messages.
+        start: where a record begins, in bytes.
+        tolerate_tail: end where something is no whole image record, instead of raising. Either way everything up to
+            the ``end`` of the last header that came is whole.
 
     Raises:
         FormatError: something that is no whole image record, with ``path`` and its offset.
@@ -220,7 +227,12 @@ def scan_headers(file: BinaryIO, start: int = 0, path: str | None = None) -> Ite
     size, read_at = _size(file), reader(file)
     offset = start
     while offset < size:
-        info = read_header(read_at, offset, size, path)
+        try:
+            info = read_header(read_at, offset, size, path)
+        except FormatError:
+            if tolerate_tail:
+                return
+            raise
         yield info
         offset = info.end
 

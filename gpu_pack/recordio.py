@@ -220,7 +220,7 @@ class MXRecordIO:
             # Unbuffered: whole records in one call each, and nothing that a forked child could write a second time.
             self.handle = Path(self.uri).open("wb", buffering=0)  # noqa: SIM115
         else:
-            self.handle = Path(self.uri).open("rb")  # noqa: SIM115
+            self.handle = Path(self.uri).open("rb", buffering=8192)  # noqa: SIM115
             self._read_at = reader(self.handle)
         self._position = 0
         self.pid = os.getpid()
