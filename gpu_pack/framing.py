@@ -1,4 +1,4 @@
-"""The RecordIO protocol without files: framing, the image header, and a scanner over "give me n bytes at offset".
+"""The RecordIO protocol without files: values in, the bytes of a record out. `gpu_pack.scanning` is the way back.
 
 A record on disk is one part or several. A part is the magic number 0xced7230a, a 32-bit ``cflag << 29 | length`` (both
 little-endian), ``length`` bytes, and zeros up to a multiple of four. A magic number inside a payload, at a multiple of
@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import struct
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from collections.abc import Sequence
 
 from gpu_pack.errors import FormatError
 
@@ -26,55 +25,14 @@ HEADER_SIZE = 24
 #: A record's payload is smaller than this.
 MAX_RECORD = 1 << 29
 
-#: ``read_at(offset, n)``: n bytes of a file, fewer only where the file ends.
-ReadAt = Callable[[int, int], bytes]
+#: A part's head: the magic number, then cflag and length.
+PART = struct.Struct("<II")
+#: flag, label, id, id2.
+IMAGE_HEADER = struct.Struct("<IfQQ")
+WHOLE, FIRST, MIDDLE, LAST = range(4)
 
-_PART = struct.Struct("<II")
-_HEADER = struct.Struct("<IfQQ")
 _IMAGE = struct.Struct("<IIIfQQ")  # one part's head and the image header, in one go
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length % 4
-_LENGTH_MASK = MAX_RECORD - 1
-_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-
-
-class Record(NamedTuple):
-    """A record as it lies in a file.
-
-    Attributes:
-        offset: of its first magic number, in bytes.
-        length: on disk, in bytes: heads and padding included; the next record begins at ``end``.
-        payload: what was written, with the magic numbers that split it put back.
-    """
-
-    offset: int
-    length: int
-    payload: bytes
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.length
-
-
-class HeaderInfo(NamedTuple):
-    """What an image record says of itself, without its image.
-
-    Attributes:
-        offset, length: as in `Record`.
-        key, id2: the header's id (the .lst key) and id2.
-        labels: one or more, as float32 holds them.
-        data_size: of the image, in bytes.
-    """
-
-    offset: int
-    length: int
-    key: int
-    id2: int
-    labels: tuple[float, ...]
-    data_size: int
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.length
 
 
 def frame(payload: bytes) -> bytes:
@@ -87,13 +45,13 @@ def frame(payload: bytes) -> bytes:
     _check_size(size)
     cuts = _aligned_magics(payload)
     if not cuts:
-        return b"".join((_PART.pack(MAGIC, size), payload, _PADDING[size & 3]))
+        return b"".join((PART.pack(MAGIC, size), payload, _PADDING[size & 3]))
     pieces: list[bytes] = []
     begin = 0
     for cut in cuts:
-        pieces += (_PART.pack(MAGIC, (_MIDDLE if begin else _FIRST) << 29 | cut - begin), payload[begin:cut])
+        pieces += (PART.pack(MAGIC, (MIDDLE if begin else FIRST) << 29 | cut - begin), payload[begin:cut])
         begin = cut + 4
-    pieces += (_PART.pack(MAGIC, _LAST << 29 | size - begin), payload[begin:], _PADDING[size & 3])
+    pieces += (PART.pack(MAGIC, LAST << 29 | size - begin), payload[begin:], _PADDING[size & 3])
     return b"".join(pieces)
 
 
@@ -113,27 +71,27 @@ def frame_image(key: int, labels: Sequence[float], data: bytes) -> bytes:
     else:
         head = _pack(_IMAGE, key, MAGIC, size, count, 0.0, key, 0)
         further = _pack_labels(key, labels)
-    if head.find(MAGIC_BYTES, 4) >= 0 and _aligned_magics(head[8:]):
+    if (head.find(MAGIC_BYTES, 4) >= 0 and _aligned_magics(head[8:])) or (further and _aligned_magics(further)):
         raise FormatError(
             f"key {key}, label {labels[0]}: the record's header would hold the magic number 0xced7230a, which readers "
-            "mistake for the end of the record; use another key"
+            "take for a damaged record; use another key or label"
         )
-    # Header and labels fill whole words, so that what is aligned in the parts is aligned in the payload.
-    if _aligned_magics(data) or (further and _aligned_magics(further)):
+    # Header and labels fill whole words: what is aligned in the image's bytes is aligned in the payload.
+    if _aligned_magics(data):
         return frame(head[8:] + further + data)
     return b"".join((head, further, data, _PADDING[size & 3]))
 
 
 def header_carries_magic(key: int, labels: Sequence[float] = (0.0,)) -> bool:
-    """Whether an image record's header would hold an aligned magic number, so that `frame_image` refuses it.
+    """Whether an image record's header or labels would hold an aligned magic number, so that `frame_image` refuses it.
 
-    So it is for keys whose low or high 32 bits are 3470205706, and for the single label with those bits.
+    So it is for keys whose low or high 32 bits are 3470205706, and for the label -1804698880, whose bits they are. The
+    format allows it, and splits the record there, but DALI's reader (2.4) fails on such a record.
 
     Raises:
         FormatError: a key or label that the header cannot hold.
     """
-    label = labels[0] if len(labels) == 1 else 0.0
-    return bool(_aligned_magics(_pack(_HEADER, key, 0, label, key, 0)))
+    return bool(_aligned_magics(pack_header(0, 0.0, key, 0) + _pack_labels(key, labels)))
 
 
 def pack_header(flag: int, label: float, key: int, id2: int) -> bytes:
@@ -142,7 +100,7 @@ def pack_header(flag: int, label: float, key: int, id2: int) -> bytes:
     Raises:
         FormatError: a value out of range.
     """
-    return _pack(_HEADER, key, flag, label, key, id2)
+    return _pack(IMAGE_HEADER, key, flag, label, key, id2)
 
 
 def unpack_header(payload: bytes) -> tuple[int, float, int, int]:
@@ -153,148 +111,7 @@ def unpack_header(payload: bytes) -> tuple[int, float, int, int]:
     """
     if len(payload) < HEADER_SIZE:
         raise FormatError(f"no image record: {len(payload)} bytes, and its header alone has {HEADER_SIZE}")
-    return _HEADER.unpack_from(payload)
-
-
-def read_record(read_at: ReadAt, offset: int, size: int, path: str | None = None) -> Record:
-    """The record at ``offset`` of a file of ``size`` bytes.
-
-    Raises:
-        FormatError: no whole record lies there.
-    """
-    joined = bytearray()
-    end = offset
-    for cflag, begin, length, end in _parts(read_at, offset, size, path):
-        data = _exactly(read_at, begin, length, path)
-        if cflag == _WHOLE:
-            return Record(offset, end - offset, data)
-        if cflag != _FIRST:
-            joined += MAGIC_BYTES
-        joined += data
-    return Record(offset, end - offset, bytes(joined))
-
-
-def read_header(read_at: ReadAt, offset: int, size: int, path: str | None = None) -> HeaderInfo:
-    """The header of the image record at ``offset``; of the image only the size is looked at, in every part.
-
-    Raises:
-        FormatError: no whole record lies there, or one that is no image record.
-    """
-    start, total, after = bytearray(), 0, offset
-    for cflag, begin, length, after in _parts(read_at, offset, size, path):  # noqa: B007
-        if cflag in (_MIDDLE, _LAST):
-            start += MAGIC_BYTES
-            total += 4
-        total += length
-        while length and (missing := _header_end(start) - len(start)) > 0:
-            piece = _exactly(read_at, begin, min(length, missing), path)
-            start += piece
-            begin, length = begin + len(piece), length - len(piece)
-    return _header_info(offset, after - offset, bytes(start), total, path)
-
-
-def scan(file: BinaryIO, path: str | None = None, *, start: int = 0) -> Iterator[Record]:
-    """Every record of a buffered, seekable file from ``start`` on, one in memory at a time.
-
-    After a FormatError, everything up to the ``end`` of the last record that came is whole.
-
-    Raises:
-        FormatError: something that is no whole record, with ``path`` and its offset.
-    """
-    size, read_at = _size(file), reader(file)
-    offset = start
-    while offset < size:
-        record = read_record(read_at, offset, size, path)
-        yield record
-        offset = record.end
-
-
-def scan_headers(
-    file: BinaryIO, path: str | None = None, *, start: int = 0, tolerate_tail: bool = False
-) -> Iterator[HeaderInfo]:
-    """The header of every image record from ``start`` on, without reading the images: to rebuild an index or resume.
-
-    Args:
-        file: buffered and seekable.
-        path: for messages.
-        start: where a record begins, in bytes.
-        tolerate_tail: end where something is no whole image record, instead of raising. Either way everything up to
-            the ``end`` of the last header that came is whole.
-
-    Raises:
-        FormatError: something that is no whole image record, with ``path`` and its offset.
-    """
-    size, read_at = _size(file), reader(file)
-    offset = start
-    while offset < size:
-        try:
-            info = read_header(read_at, offset, size, path)
-        except FormatError:
-            if tolerate_tail:
-                return
-            raise
-        yield info
-        offset = info.end
-
-
-def reader(file: BinaryIO) -> ReadAt:
-    """``read_at`` over a buffered, seekable file."""
-    seek, read = file.seek, file.read
-
-    def read_at(offset: int, count: int) -> bytes:
-        seek(offset)
-        return read(count)
-
-    return read_at
-
-
-def _parts(read_at: ReadAt, offset: int, size: int, path: str | None) -> Iterator[tuple[int, int, int, int]]:
-    """``(cflag, begin, length, end)`` of each part: its payload's place and length, and where the next part begins."""
-    joined, allowed = 0, (_WHOLE, _FIRST)
-    while True:
-        magic, word = _PART.unpack(_exactly(read_at, offset, 8, path))
-        if magic != MAGIC:
-            raise FormatError("no record begins here: its magic number 0xced7230a is missing", path, offset)
-        cflag, length = word >> 29, word & _LENGTH_MASK
-        if cflag not in allowed:
-            wanted = " or ".join(map(str, allowed))
-            raise FormatError(f"damaged record: its part carries the flag {cflag}, not {wanted}", path, offset)
-        end = offset + 8 + (length + 3 & ~3)
-        if end > size:
-            raise FormatError(f"the record is cut short: it needs {end - size} bytes more", path, offset)
-        if length & 3 and cflag in (_FIRST, _MIDDLE):
-            raise FormatError(f"damaged record: a part of {length} bytes before a split", path, offset)
-        joined += length + (4 if cflag in (_MIDDLE, _LAST) else 0)
-        if joined >= MAX_RECORD:
-            raise FormatError("damaged record: its parts join to 2^29 bytes or more", path, offset)
-        yield cflag, offset + 8, length, end
-        if cflag in (_WHOLE, _LAST):
-            return
-        offset, allowed = end, (_MIDDLE, _LAST)
-
-
-def _exactly(read_at: ReadAt, offset: int, count: int, path: str | None) -> bytes:
-    data = read_at(offset, count)
-    if len(data) < count:
-        raise FormatError(f"the record is cut short: it needs {count - len(data)} bytes more", path, offset)
-    return data
-
-
-def _header_end(start: bytearray) -> int:
-    """Where header and labels of a payload end, as far as its first bytes tell."""
-    return HEADER_SIZE + 4 * _HEADER.unpack_from(start)[0] if len(start) >= HEADER_SIZE else HEADER_SIZE
-
-
-def _header_info(offset: int, length: int, start: bytes, total: int, path: str | None) -> HeaderInfo:
-    """From the first bytes of a payload of ``total`` bytes: the header and, where there are several, the labels."""
-    if total < HEADER_SIZE:
-        raise FormatError(f"no image record: {total} bytes, and its header alone has {HEADER_SIZE}", path, offset)
-    flag, label, key, id2 = _HEADER.unpack_from(start)
-    data_size = total - HEADER_SIZE - 4 * flag
-    if data_size < 0:
-        raise FormatError(f"no image record: it claims {flag} labels in {total} bytes", path, offset)
-    labels = struct.unpack_from(f"<{flag}f", start, HEADER_SIZE) if flag else (label,)
-    return HeaderInfo(offset, length, key, id2, labels, data_size)
+    return IMAGE_HEADER.unpack_from(payload)
 
 
 def _aligned_magics(data: bytes) -> list[int]:
@@ -343,7 +160,3 @@ def _pack_labels(key: int, labels: Sequence[float]) -> bytes:
 def _check_size(size: int) -> None:
     if size >= MAX_RECORD:
         raise FormatError(f"a record of {size} bytes: RecordIO holds less than {MAX_RECORD} (2^29) in one record")
-
-
-def _size(file: BinaryIO) -> int:
-    return file.seek(0, 2)

@@ -76,8 +76,8 @@ def parse_line(line: str, path: str, number: int) -> Entry:
         name = fields[-1].strip()
         key = _key(fields[0].strip())
         labels = (_label(fields[1]),) if len(fields) == 3 else tuple(map(_label, fields[1:-1]))
-        if key >= _SAFE_KEYS or abs(labels[0]) > _EXACT:
-            _check_header(key, labels)
+        if key >= _SAFE_KEYS:
+            _check_header(key)
         if not name.isascii() or "\0" in name:
             _check_name(name)
     except ValueError as error:
@@ -207,13 +207,15 @@ def _check_label(text: str, value: float) -> None:
         raise ValueError(
             f"label {_short(text)} would become {held:.0f}: records hold labels as float32, exact only up to 16777216"
         )
+    if header_carries_magic(0, (value,)):
+        raise ValueError(f"label {_short(text)} has the bits of RecordIO's magic number, which readers stumble over")
 
 
-def _check_header(key: int, labels: tuple[float, ...]) -> None:
-    if header_carries_magic(key, labels):
+def _check_header(key: int) -> None:
+    if header_carries_magic(key):
         raise ValueError(
-            f"key {key} with label {labels[0]:.0f} puts RecordIO's magic number into the record's header, which "
-            "readers take for a damaged record; use another key"
+            f"key {key} puts RecordIO's magic number into the record's header, which readers take for a damaged "
+            "record; use another key"
         )
 
 
