@@ -1,0 +1,231 @@
+"""The Worker over graph and encoder: what they can do in one batch, and what happens when a batch fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+
+from gpu_pack.errors import BackendError
+from gpu_pack.geometry import Plan, plan
+from gpu_pack.gpu.encode import Encoder
+from gpu_pack.gpu.memory import Memory
+from gpu_pack.gpu.pipeline import Crops, decodable
+from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.headers import ImageError, check_complete, read_header
+from gpu_pack.interface import Codec, Encoded, Image, Outcome, TransformSpec
+
+#: Where a single picture finds no room on the device, this many pixels tell a large picture from a full device.
+_LARGE = 16_000_000
+#: How DALI, nvJPEG, nvImageCodec and CuPy say that the device's memory is full, in lower case.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "memory allocation",
+    "memoryallocation",
+    "can't allocate",
+    "cuda allocation",
+    "bad_alloc",
+    "allocator_fail",
+)
+
+
+class Decoder(Protocol):
+    """What the worker needs of `gpu_pack.gpu.pipeline.Graph`."""
+
+    def run(self, datas: Sequence[bytes], plans: Sequence[Plan]) -> Crops: ...
+    def reset(self) -> None: ...
+    def rebuild(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Job(NamedTuple):
+    """An image that the device may try, and its place among the outcomes."""
+
+    place: int
+    image: Image
+    plan: Plan
+    pixels: int
+
+
+class GpuWorker:
+    """One pipeline, one encoder, one stream. Several on one GPU keep it busy.
+
+    Whatever the device cannot or will not decode goes to the CPU codec, which packs it or says why not. It does so in
+    threads of its own, while the device works on the others.
+
+    Args:
+        name: for messages, e.g. ``gpu:0``.
+        codec: the CPU codec for the same spec; called from several threads at once.
+        pool: these threads; the worker shuts them down when it is closed, as it does with graph and encoder.
+
+    Attributes:
+        encoder: which encoder runs, ``nvjpeg`` or ``cpu``: for the manifest.
+
+    Raises:
+        BackendError: the device fails with a picture that is known to be good.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        spec: TransformSpec,
+        settings: GpuSettings,
+        codec: Codec,
+        memory: Memory,
+        graph: Decoder,
+        encoder: Encoder,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self.name, self.batch_size, self.encoder = name, settings.batch_size, encoder.name
+        self._spec, self._codec, self._pool = spec, codec, pool
+        self._memory, self._graph, self._encoder = memory, graph, encoder
+        self._batch_pixels = settings.batch_pixels
+        self._known_good = _known_good_picture(spec)
+        try:
+            self._memory.activate()
+            self._check_device()
+        except Exception as error:
+            self.close()
+            raise BackendError(f"{name}: not even a small test picture gets through it: {_brief(error)}") from error
+
+    def transform(self, images: Sequence[Image]) -> list[Outcome]:
+        """The outcomes of 1 to ``batch_size`` images: same length, same order.
+
+        Raises:
+            BackendError: the device fails with a picture that is known to be good, or has no memory for a single one.
+        """
+        self._memory.activate()
+        outcomes: dict[int, Outcome | Future[Outcome]] = {}
+        jobs = []
+        for place, image in enumerate(images):
+            job = self._admit(place, image)
+            if job is not None:
+                jobs.append(job)
+            else:
+                outcomes[place] = self._verdict(image)
+        while jobs:
+            batch = jobs[: self._fitting(jobs)]
+            jobs = jobs[len(batch) :]
+            outcomes.update(zip([job.place for job in batch], self._attempt(batch), strict=True))
+        ready = (outcomes[place] for place in range(len(images)))
+        return [outcome.result() if isinstance(outcome, Future) else outcome for outcome in ready]
+
+    def close(self) -> None:
+        """Free pipeline, encoder and threads."""
+        self._pool.shutdown()
+        self._memory.activate()
+        self._encoder.close()
+        self._graph.close()
+
+    def _admit(self, place: int, image: Image) -> Job | None:
+        """A job for the device, unless the file's structure already tells that it is one for the codec."""
+        data = image.data
+        try:
+            header = read_header(data)
+            if not decodable(data, header):
+                return None
+            check_complete(data, header)
+        except ImageError:
+            return None
+        width, height = header.upright_size
+        if width * height > self._spec.max_pixels:
+            return None
+        return Job(place, image, plan(width, height, self._spec), width * height)
+
+    def _verdict(self, image: Image) -> Future[Outcome]:
+        return self._pool.submit(self._codec, image)
+
+    def _fitting(self, jobs: list[Job]) -> int:
+        """How many of the first jobs stay within the pixels of a batch; at least one."""
+        total = 0
+        for count, job in enumerate(jobs):
+            total += job.pixels
+            if count and total > self._batch_pixels:
+                return count
+        return len(jobs)
+
+    def _attempt(self, batch: list[Job]) -> list[Outcome | Future[Outcome]]:
+        """The batch on the device; where that fails, its halves, down to the image that is to blame."""
+        try:
+            return self._run(batch)
+        except Exception as error:  # DALI raises RuntimeError and what not
+            if _out_of_memory(error):
+                self._make_room(batch, error)
+            else:
+                self._recover(error)
+        if len(batch) == 1:
+            return [self._verdict(batch[0].image)]
+        middle = len(batch) // 2
+        return self._attempt(batch[:middle]) + self._attempt(batch[middle:])
+
+    def _run(self, batch: list[Job]) -> list[Outcome | Future[Outcome]]:
+        crops = self._graph.run([job.image.data for job in batch], [job.plan for job in batch])
+        return [
+            Encoded(job.image.entry, code, job.plan.width, job.plan.height, "gpu")
+            if code is not None
+            else self._verdict(job.image)
+            for job, code in zip(batch, self._encoder.encode(crops), strict=True)
+        ]
+
+    def _make_room(self, batch: list[Job], error: Exception) -> None:
+        """Start anew with smaller batches, for the rest of the run.
+
+        Raises:
+            BackendError: a picture of ordinary size does not fit alone.
+        """
+        pixels = sum(job.pixels for job in batch)
+        self._batch_pixels = min(self._batch_pixels, max(1, pixels // 2))
+        if len(batch) == 1 and pixels < _LARGE:
+            raise BackendError(
+                f"{self.name}: the GPU's memory is full, even for a single picture: {_brief(error)}; "
+                "free memory on it, or use fewer --workers or a smaller --batch-size"
+            ) from error
+        self._rebuild(error)
+
+    def _recover(self, error: Exception) -> None:
+        """Get the device back to work after an error that an image may have caused, or the device itself.
+
+        Errors say little about which of the two it was, so a picture that is known to be good decides.
+
+        Raises:
+            BackendError: that picture fails, too.
+        """
+        try:
+            self._graph.reset()
+            self._check_device()
+        except Exception:
+            # A pipeline that cannot be reset, or not that far; a new one costs memory and half a second.
+            self._rebuild(error)
+
+    def _rebuild(self, error: Exception) -> None:
+        try:
+            self._graph.rebuild()
+            self._check_device()
+        except Exception as second:
+            raise BackendError(f"{self.name}: the device broke: {_brief(error)}; then {_brief(second)}") from error
+
+    def _check_device(self) -> None:
+        data, where = self._known_good
+        if self._encoder.encode(self._graph.run([data], [where])) == [None]:
+            raise RuntimeError(f"the {self._encoder.name} encoder refuses a test picture")
+
+
+def _known_good_picture(spec: TransformSpec) -> tuple[bytes, Plan]:
+    picture = np.full((32, 48, 3), 128, np.uint8)
+    return cv2.imencode(".jpg", picture)[1].tobytes(), plan(48, 32, spec)
+
+
+def _out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+
+
+def _brief(error: BaseException) -> str:
+    """What matters of a library's message: DALI puts the cause after ``encountered:``, amid paths and line numbers."""
+    text = str(error).split("encountered:")[-1]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("Critical error", "Current pipeline"))]
+    return (telling or lines or [type(error).__name__])[0][:200]

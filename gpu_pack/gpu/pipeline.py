@@ -1,0 +1,162 @@
+"""The DALI graph: encoded bytes in, finished crops out, still on the device.
+
+The graph takes crop box and size per image from `gpu_pack.geometry`, computed from the files' headers, so that they
+are the CPU's to the pixel. ``fn.slice`` cuts the box out before ``fn.resize``: the resize then cannot read across its
+border, which OpenCV cannot either. ``fn.decoders.image`` applies the EXIF orientation first, as OpenCV does; where it
+read another orientation than we did and the picture is not square, the box lies outside and the slice raises.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+# Damage is ours to report, once and with the file's name; these libraries' own log would repeat it without one.
+os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")
+os.environ.setdefault("DALI_NVIMGCODEC_LOG_LEVEL", "0")
+
+from nvidia.dali import backend, fn, pipeline_def, tensors, types
+
+from gpu_pack.geometry import Plan
+from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.headers import Header
+from gpu_pack.interface import TransformSpec
+
+#: (horizontal, vertical) factors of the three components: 4:4:4, 4:2:2, 4:2:0 and 4:4:0. The engines refuse others.
+_SAMPLINGS = frozenset(((x, y), (1, 1), (1, 1)) for x in (1, 2) for y in (1, 2))
+#: An APP14 segment of Adobe's, at whose end stands the colour transform: 0 means RGB without YCbCr, which decoders
+#: tell apart in different ways.
+_ADOBE = b"\xff\xee\x00\x0eAdobe"
+_ADOBE_TRANSFORM = len(_ADOBE) + 6
+
+
+def supports(spec: TransformSpec) -> str | None:
+    """Why the GPU cannot do what ``spec`` asks for; None where it can."""
+    if spec.pass_through:
+        return "--pass-through decodes nothing"
+    if spec.encoding != "jpg":
+        return f"--encoding {spec.encoding}: the GPU writes JPEG only"
+    if spec.color == "unchanged":
+        return "--color unchanged: the GPU decodes to RGB or gray, 8 bits"
+    return None
+
+
+def decodable(data: bytes, header: Header) -> bool:
+    """Whether every GPU decodes this as libjpeg does: baseline JPEG, 8 bits, gray or YCbCr in a usual sampling."""
+    if header.format != "jpeg" or header.progressive or header.precision != 8:
+        return False
+    if header.components == 1:
+        return True
+    if header.sampling not in _SAMPLINGS:
+        return False
+    found = data.find(_ADOBE, 0, header.body)
+    return found < 0 or data[found + _ADOBE_TRANSFORM] == 1
+
+
+class Crops(NamedTuple):
+    """A finished batch.
+
+    Attributes:
+        tensors: DALI's TensorList, uint8, (height, width, channels), RGB or gray; on the GPU, or on the host in the CPU
+            mode. Complete (nothing is still being computed) and valid until the graph's next run.
+        sizes: (width, height) of each.
+        channels: 3 or 1.
+    """
+
+    tensors: Any
+    sizes: list[tuple[int, int]]
+    channels: int
+
+
+class Graph:
+    """One pipeline with memory of its own; several in one process run side by side.
+
+    Args:
+        gpu: the CUDA device's number; ignored in the CPU mode.
+        threads: CPU threads for decoding.
+    """
+
+    def __init__(self, spec: TransformSpec, settings: GpuSettings, gpu: int, threads: int) -> None:
+        self._spec, self._settings, self._gpu, self._threads = spec, settings, gpu, threads
+        self._channels = 1 if spec.color == "gray" else 3
+        # With both of these every result is size x size, and the graph says so once instead of for each image.
+        self._fixed = spec.size is not None and spec.crop and spec.upscale
+        self._pipe = self._build()
+
+    def run(self, datas: Sequence[bytes], plans: Sequence[Plan]) -> Crops:
+        """Decode, crop and resize 1 to ``batch_size`` images.
+
+        Raises:
+            Exception: whatever DALI raises; the graph is then useless until `reset` or `rebuild`.
+        """
+        start = np.array([(plan.y, plan.x) for plan in plans], np.int32)
+        extent = np.array([(plan.box_height, plan.box_width) for plan in plans], np.int32)
+        inputs: dict[str, Any] = {
+            # Wrapped here because DALI's own way from arrays to tensors takes four times as long.
+            "data": [tensors.TensorCPU(np.frombuffer(data, np.uint8)) for data in datas],
+            "start": start,
+            "end": start + extent,
+        }
+        if self._spec.size is not None and not self._fixed:
+            inputs["size"] = np.array([(plan.height, plan.width) for plan in plans], np.float32)
+        # Without a stream argument the outputs are complete when `run` returns, so any stream may read them.
+        (result,) = self._pipe.run(**inputs)
+        return Crops(result, [(plan.width, plan.height) for plan in plans], self._channels)
+
+    def reset(self) -> None:
+        """After an exception: forget the failed batch, keep the memory."""
+        self._pipe.reset()
+
+    def rebuild(self) -> None:
+        """A new pipeline. Gives the old one's memory back first: DALI's pools never shrink on their own."""
+        del self._pipe
+        backend.ReleaseUnusedMemory()  # type: ignore[attr-defined, unused-ignore]  # not in its type stub
+        self._pipe = self._build()
+
+    def close(self) -> None:
+        """Free the pipeline. The graph cannot be used again."""
+        del self._pipe
+
+    def _build(self) -> Any:
+        on_gpu = self._settings.device == "gpu"
+        pipe = pipeline_def(self._define)(
+            batch_size=self._settings.batch_size,
+            num_threads=self._threads,
+            device_id=self._gpu if on_gpu else None,
+            prefetch_queue_depth=1,  # what run(name=batch) needs; workers overlap instead of batches
+        )
+        pipe.build()
+        return pipe
+
+    def _define(self) -> Any:
+        data = fn.external_source(name="data", dtype=types.UINT8, ndim=1, no_copy=True)
+        start = fn.external_source(name="start", dtype=types.INT32, ndim=1)
+        end = fn.external_source(name="end", dtype=types.INT32, ndim=1)
+        box = fn.slice(self._decoded(data), start=start, end=end, axes=[0, 1])
+        if self._spec.size is None:
+            return box
+        fixed = (self._spec.size, self._spec.size)
+        return fn.resize(
+            box,
+            size=fixed if self._fixed else fn.external_source(name="size", dtype=types.FLOAT, ndim=1),
+            interp_type=types.INTERP_LINEAR,
+            antialias=self._spec.interp == "antialias",
+            subpixel_scale=False,  # the box as it is, not one widened to keep the aspect exact
+        )
+
+    def _decoded(self, data: Any) -> Any:
+        settings = self._settings
+        return fn.decoders.image(
+            data,
+            device="mixed" if settings.device == "gpu" else "cpu",
+            output_type=types.GRAY if self._channels == 1 else types.RGB,
+            jpeg_fancy_upsampling=settings.fancy_upsampling,
+            hw_decoder_load=settings.hw_decoder_load,
+            hybrid_huffman_threshold=settings.hybrid_huffman_threshold,
+            # Most photographs fit, so that the engine's buffers are allocated once; larger ones make them grow.
+            preallocate_width_hint=1024,
+            preallocate_height_hint=1024,
+        )
