@@ -9,10 +9,9 @@ GpuPackError                 exit 1   caught only by the outermost function of t
 │   ├── OutputExistsError    exit 1   a finished run, or another one's pieces, are already there
 │   └── OutputLockedError    exit 1   a living run is writing there
 ├── StrictError              exit 1   the first bad image under --strict
-├── BackendError             exit 1   a device or a worker that broke, or that was never usable
-└── InterruptedRunError      exit 130 Ctrl-C; what was written stays, and the same command goes on
+└── BackendError             exit 1   a device or a worker that broke, or that was never usable
 
-A bad *image* is no error but a value: `gpu_pack.interface.Rejected`.
+A bad *image* is no error but a value: `gpu_pack.interface.Rejected`. Ctrl-C stays KeyboardInterrupt (exit 130).
 """
 
 from __future__ import annotations
@@ -81,9 +80,3 @@ class StrictError(GpuPackError):
 
 class BackendError(GpuPackError):
     """A device or worker that broke in mid-run, or that cannot be used at all."""
-
-
-class InterruptedRunError(GpuPackError):
-    """The user stopped the run; it is resumable."""
-
-    exit_code = 130

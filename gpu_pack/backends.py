@@ -1,0 +1,162 @@
+"""Probe and choose: the only place that names both implementations.
+
+Nothing of CUDA, DALI or OpenCV is imported before a run knows that it needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from gpu_pack.engine import Rescue
+from gpu_pack.errors import BackendError, UsageError
+from gpu_pack.interface import TransformSpec, Worker
+
+Device = Literal["auto", "gpu", "cpu", "hybrid"]
+Encoder = Literal["auto", "nvjpeg", "cpu"]
+
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """What to run on.
+
+    Attributes:
+        device: ``auto`` takes the GPU where one works, else the CPU; ``gpu`` insists; ``hybrid`` uses both at once.
+        gpus: ordinals; None for all.
+        workers: CPU workers; None for one a core.
+        batch_size: images a worker takes at once; None for each backend's own.
+        encoder: of the GPU path: on the device, or on CPU threads.
+
+    Raises:
+        UsageError: a value out of range, or options that contradict each other.
+    """
+
+    device: Device = "auto"
+    gpus: tuple[int, ...] | None = None
+    workers: int | None = None
+    batch_size: int | None = None
+    encoder: Encoder = "auto"
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and not 1 <= self.workers <= 1024:
+            raise UsageError(f"--workers {self.workers}: between 1 and 1024")
+        if self.batch_size is not None and not 1 <= self.batch_size <= 4096:
+            raise UsageError(f"--batch-size {self.batch_size}: between 1 and 4096")
+        if self.gpus is not None:
+            if self.device == "cpu":
+                raise UsageError("--gpus names GPUs, and --device cpu uses none: leave one of the two out")
+            if not self.gpus or min(self.gpus) < 0 or len(set(self.gpus)) < len(self.gpus):
+                raise UsageError("--gpus: different GPU numbers from 0, as in --gpus 0,1")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run will use, before anything of it is started.
+
+    Attributes:
+        device: ``cpu``, ``gpu`` or ``hybrid``.
+        reason: why that one, in half a sentence.
+        gpus: their ordinals, where any is used.
+    """
+
+    device: Literal["cpu", "gpu", "hybrid"]
+    reason: str
+    gpus: tuple[int, ...] = ()
+
+
+@dataclass
+class Backend:
+    """The workers of a run, for the engine, which closes them.
+
+    Attributes:
+        rescue: what the engine calls when the last worker broke; None where that ends the run.
+        encoder: which JPEG encoder runs on the GPU path, ``nvjpeg`` or ``cpu``; None without it.
+    """
+
+    workers: Sequence[Worker]
+    rescue: Rescue | None = None
+    encoder: str | None = None
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
+
+
+def choose(spec: TransformSpec, options: DeviceOptions) -> Choice:
+    """Decide what to run on, asking the machine only where the answer matters.
+
+    Raises:
+        BackendError: ``gpu`` or ``hybrid`` where no GPU can do it, with the reason and the cure.
+    """
+    if options.device == "cpu":
+        return Choice("cpu", "as asked")
+    gpus, reason, cure = _usable_gpus(spec, options)
+    if gpus:
+        return Choice("hybrid" if options.device == "hybrid" else "gpu", reason, gpus)
+    if options.device == "auto":
+        return Choice("cpu", reason)
+    raise BackendError(f"--device {options.device}: {reason}.{' ' + cure if cure else ''}")
+
+
+def _usable_gpus(spec: TransformSpec, options: DeviceOptions) -> tuple[tuple[int, ...], str, str]:
+    """``(ordinals, reason, cure)``; without ordinals, the reason says why there are none."""
+    from gpu_pack.gpu.probe import probe
+
+    found = probe()
+    if not found.usable:
+        return (), found.reason, found.cure
+    from gpu_pack.gpu.pipeline import supports
+
+    if reason := supports(spec):
+        return (), reason, "--device cpu does it."
+    there = tuple(gpu.number for gpu in found.gpus)
+    missing = [number for number in options.gpus or () if number not in there]
+    if missing:
+        raise UsageError(f"--gpus {missing[0]}: there are GPUs {', '.join(map(str, there))}")
+    return options.gpus or there, found.reason, ""
+
+
+def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice) -> Backend:
+    """The chosen workers, ready to run.
+
+    Raises:
+        BackendError: a GPU fails while it is set up (under ``auto``, the CPU takes over instead).
+    """
+    if choice.device == "cpu":
+        return Backend(cpu_workers(spec, options))
+    rescue: Rescue = lambda _: cpu_workers(spec, options)  # noqa: E731
+    try:
+        workers, encoder = _gpu_workers(spec, options, choice.gpus)
+    except BackendError:
+        if options.device == "auto":
+            return Backend(cpu_workers(spec, options))
+        raise
+    if choice.device == "hybrid":
+        return Backend([*workers, *cpu_workers(spec, options)], rescue, encoder)
+    return Backend(workers, rescue if options.device == "auto" else None, encoder)
+
+
+def _gpu_workers(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...]) -> tuple[list[Worker], str]:
+    from cpu_fallback.worker import make_codec
+    from gpu_pack.gpu.settings import GpuSettings
+    from gpu_pack.gpu.worker import open_workers
+
+    settings = GpuSettings(encoder=options.encoder)
+    if options.batch_size is not None:
+        settings = replace(settings, batch_size=options.batch_size)
+    workers = open_workers(spec, make_codec(spec), gpus, settings)
+    return list(workers), workers[0].encoder
+
+
+def cpu_workers(spec: TransformSpec, options: DeviceOptions) -> list[Worker]:
+    """One OpenCV worker a core, unless told otherwise."""
+    from cpu_fallback.worker import CpuWorker
+
+    size = {} if options.batch_size is None or options.device == "hybrid" else {"batch_size": options.batch_size}
+    return [CpuWorker(spec, f"cpu:{number}", **size) for number in range(options.workers or cores())]

@@ -1,0 +1,201 @@
+"""Typer: flags into options into one library call; the only place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+
+import typer
+
+from gpu_pack import __version__
+from gpu_pack.errors import GpuPackError, UsageError
+
+app = typer.Typer(
+    name="gpu-pack",
+    help="Turn folders of images into MXNet RecordIO files, on the GPU where there is one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    # Plain help: Rich would double the time that --help takes.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+Device = Literal["auto", "gpu", "cpu", "hybrid"]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
+
+
+def main() -> NoReturn:
+    """The `gpu-pack` command."""
+    _utf8_streams()
+    try:
+        code = app(standalone_mode=False)
+    except KeyboardInterrupt:
+        _leave(130, "interrupted; run the same command again to go on")
+    except GpuPackError as error:
+        _leave(error.exit_code, str(error))
+    except BrokenPipeError:
+        _leave(1, "")
+    except Exception as error:
+        _leave_otherwise(error)
+    _leave(code if isinstance(code, int) else 0, "")
+
+
+def _leave(code: int, message: str) -> NoReturn:
+    """Say it and go, without waiting for threads that may hang in a device or a dead network file."""
+    if message:
+        print(f"gpu-pack: {message}", file=sys.stderr)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = code or 1
+    os._exit(code)
+
+
+def _leave_otherwise(error: Exception) -> NoReturn:
+    """Wrong usage, which Typer's own parser found, and what is left."""
+    # Typer carries Click inside it since 0.2x and does not name Click's base classes; its own errors descend from them.
+    usage_error = typer.BadParameter.__mro__[1]
+    if isinstance(error, usage_error):
+        ctx = getattr(error, "ctx", None)
+        hint = f" ({ctx.command_path} --help tells more)" if ctx is not None else ""
+        _leave(2, error.format_message().rstrip(".") + hint)  # type: ignore[attr-defined]
+    if isinstance(error, typer.Abort):
+        _leave(130, "interrupted")
+    if isinstance(error, MemoryError):
+        _leave(1, "out of memory: fewer --workers or a smaller --batch-size need less; the run can be gone on with")
+    raise error
+
+
+def _utf8_streams() -> None:
+    """File names may hold what the terminal's encoding does not."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"gpu-pack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def create(
+    source: Annotated[Path, typer.Argument(help="A folder of class folders, a folder of images, or a .lst file.")],
+    out: Annotated[Path, typer.Argument(help="The folder that receives the records; made if need be.")],
+    root: Annotated[Path | None, typer.Option(help="Folder that a .lst file's paths start from [its own].")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="NAME=FRACTION, repeatable [train=1.0].")] = None,
+    seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 100,
+    shuffle: Annotated[bool, typer.Option("--shuffle/--no-shuffle", help="Mix the images of each split.")] = True,
+    stratify: Annotated[
+        bool, typer.Option("--stratify/--no-stratify", help="Give each split its share of every label.")
+    ] = True,
+    size: Annotated[
+        int | None, typer.Option(help="Shorter edge to N, then the N x N centre [224].", show_default=False)
+    ] = None,
+    resize: Annotated[int | None, typer.Option(help="Shorter edge to N, without a crop.", show_default=False)] = None,
+    crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut the centre square, or keep the aspect.")] = True,
+    upscale: Annotated[
+        bool, typer.Option("--upscale/--no-upscale", help="Enlarge small images, or leave them.")
+    ] = True,
+    pass_through: Annotated[bool, typer.Option("--pass-through", help="Store the files as they are.")] = False,
+    quality: Annotated[
+        int | None, typer.Option(help="JPEG quality 1-100 [95], or PNG level 0-9 [3].", show_default=False)
+    ] = None,
+    encoding: Annotated[Literal["jpg", "png"], typer.Option(help="What the records hold.")] = "jpg",
+    color: Annotated[Literal["rgb", "gray", "unchanged"], typer.Option(help="Channels of the result.")] = "rgb",
+    interp: Annotated[
+        Literal["antialias", "linear"], typer.Option(help="linear is im2rec's; antialias filters when it shrinks.")
+    ] = "antialias",
+    max_pixels: Annotated[
+        int | None, typer.Option(help="Reject images that decode to more pixels.", show_default="178956970")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="auto takes the GPU where one works.")] = "auto",
+    gpus: Annotated[str | None, typer.Option(help="Which GPUs, as in 0,1 [all].")] = None,
+    encoder: Annotated[Literal["auto", "nvjpeg", "cpu"], typer.Option(help="The GPU path's JPEG encoder.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="CPU workers [one a core].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
+    shards: Annotated[int, typer.Option(help="Files that each split is divided into.")] = 1,
+    classes: Annotated[Path | None, typer.Option(help="An earlier run's classes.txt: its label numbers.")] = None,
+    allow_outside: Annotated[
+        bool, typer.Option("--allow-outside", help="Let a .lst file name files outside of its root.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="The first bad image fails the run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what lies in OUT.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Pack a folder of images, or the images of a .lst file, into OUT/NAME.rec, .idx and .lst for each split."""
+    from gpu_pack import console, packing
+    from gpu_pack.backends import DeviceOptions
+    from gpu_pack.interface import DEFAULT_MAX_PIXELS, TransformSpec
+    from gpu_pack.splits import Division, parse_split
+
+    if pass_through and (changed := _given(size=size, resize=resize, quality=quality)):
+        raise UsageError(f"--pass-through stores the files as they are, and {changed} would change them")
+    if size is not None and resize is not None:
+        raise UsageError("--size and --resize both set the shorter edge; --resize alone does not crop")
+    edge = resize if resize is not None else size
+    spec = TransformSpec(
+        size=224 if edge is None else edge,
+        crop=crop and resize is None,
+        upscale=upscale,
+        interp=interp,
+        color=color,
+        encoding=encoding,
+        quality=quality if quality is not None else (95 if encoding == "jpg" else 3),
+        pass_through=pass_through,
+        max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
+    )
+    splits = tuple(parse_split(text) for text in split) if split else Division().splits
+    options = packing.CreateOptions(
+        spec=spec,
+        division=Division(splits, seed, shuffle, stratify, shards),
+        device=DeviceOptions(device, _gpu_numbers(gpus), workers, batch_size, encoder),
+        root=root,
+        classes=classes,
+        strict=strict,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        allow_outside=allow_outside,
+    )
+    with console.progress(quiet) as on_progress:
+        report = packing.create(source, out, options, on_progress)
+    if json_:
+        print(json.dumps(report.to_json(), indent=1))
+    elif not quiet:
+        console.print_report(report)
+    return 0
+
+
+def _given(**values: object) -> str:
+    return " and ".join(f"--{name}" for name, value in values.items() if value is not None)
+
+
+def _gpu_numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(number) for number in text.split(","))
+    except ValueError:
+        raise UsageError(f"--gpus {text}: write GPU numbers with commas between, as in 0,1") from None
+
+
+if __name__ == "__main__":
+    main()

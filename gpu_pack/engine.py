@@ -1,0 +1,252 @@
+"""Hands images to workers from one bounded stream and yields outcomes in the order of the list.
+
+Each worker has one thread. A thread takes its worker's next images from the shared stream (so a fast worker simply
+takes more often), transforms them and files the outcomes under the number of the first image; the caller's thread
+yields them when their turn comes. What is under way is bounded in bytes: a thread waits before it takes more. That
+cannot deadlock, because images are taken in order, so the oldest ones are always already with a worker.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from bisect import insort
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+
+from gpu_pack.errors import BackendError
+from gpu_pack.interface import Image, Outcome, Rejected, Worker
+
+Item = Image | Rejected
+Rescue = Callable[[BackendError], Sequence[Worker]]
+
+#: Encoded bytes that may be with the workers or waiting for their turn.
+DEFAULT_BYTES_IN_FLIGHT = 256 << 20
+#: A worker that says nothing for so long is taken for hung; the largest image that OpenCV allows takes a minute.
+DEFAULT_STALL_SECONDS = 600.0
+#: How long closing waits for threads that are inside a transform; after that they die with the process.
+_CLOSE_SECONDS = 0.8
+
+
+class Engine:
+    """Runs one stream of images through a set of unlike workers, once.
+
+    Args:
+        workers: at least one; the engine closes them, and those that ``rescue`` gives.
+        rescue: makes the run survive broken workers. The images of a worker that raised `BackendError` go to the
+            others; when none is left, ``rescue`` is asked for new ones. Without it, the first such error ends the run.
+        bytes_in_flight: bound on the encoded bytes taken from the stream and not yet yielded; the batch that crosses
+            the bound may exceed it by a quarter and one image.
+        stall_seconds: without any outcome for so long, the run ends with a `BackendError` instead of hanging.
+
+    Attributes:
+        broken: one sentence for each worker that was given up.
+    """
+
+    def __init__(
+        self,
+        workers: Sequence[Worker],
+        rescue: Rescue | None = None,
+        *,
+        bytes_in_flight: int = DEFAULT_BYTES_IN_FLIGHT,
+        stall_seconds: float = DEFAULT_STALL_SECONDS,
+    ) -> None:
+        if not workers:
+            raise BackendError("there is no worker to run on")
+        self.broken: list[str] = []
+        self._workers = list(workers)
+        self._rescue = rescue
+        self._limit = bytes_in_flight
+        self._stall = stall_seconds
+        self._threads: list[threading.Thread] = []
+        self._source: Iterator[Item] = iter(())
+        self._taking = threading.Lock()  # one thread pulls at a time, so that numbers follow the stream
+        self._state = threading.Condition()  # guards everything below
+        self._taken = 0  # images pulled so far: the next one's number
+        self._sizes: dict[int, int] = {}  # first image's number -> encoded bytes; every batch not yet yielded
+        self._in_flight = 0  # their sum
+        self._done: dict[int, list[Outcome]] = {}  # those of them that have outcomes
+        self._returned: list[tuple[int, list[Item]]] = []  # a broken worker's batches, lowest number first
+        self._living = 0
+        self._exhausted = False
+        self._stopped = False
+        self._error: BaseException | None = None
+
+    def run(self, images: Iterable[Item]) -> Generator[Outcome, None, None]:
+        """Outcomes in the stream's order; a `Rejected` in the stream (an unreadable file) keeps its place.
+
+        Raises:
+            BackendError: a worker failed or answered wrongly, and nobody could take its images over.
+            Exception: whatever the stream itself raised.
+        """
+        self._source = iter(images)
+        try:
+            self._start(self._workers)
+            turn = 0
+            while (batch := self._await(turn)) is not None:
+                turn += len(batch)
+                yield from batch
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop taking images, wait briefly for the threads, free the workers. May be called again."""
+        with self._state:
+            self._stopped = True
+            self._state.notify_all()
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        workers, self._workers = self._workers, []
+        if not any(thread.is_alive() for thread in self._threads):  # never take a device away under a running call
+            for worker in workers:
+                worker.close()
+
+    # ---- in the caller's thread
+
+    def _await(self, turn: int) -> list[Outcome] | None:
+        """The outcomes that begin with image number ``turn``, once they are there; None at the end of the stream."""
+        with self._state:
+            answered, last_answer = len(self._done), time.monotonic()
+            while turn not in self._done:
+                if self._error is not None:
+                    raise self._error
+                if self._exhausted and turn == self._taken:
+                    return None
+                if not self._living:
+                    raise BackendError("every worker ended before the images did")
+                # Not without a limit: on Windows such a wait does not notice Ctrl-C.
+                self._state.wait(0.5)
+                if len(self._done) != answered:
+                    answered, last_answer = len(self._done), time.monotonic()
+                elif time.monotonic() - last_answer > self._stall:
+                    raise BackendError(_stalled(turn, self._stall))
+            self._in_flight -= self._sizes.pop(turn)
+            self._state.notify_all()
+            return self._done.pop(turn)
+
+    def _start(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            thread = threading.Thread(target=self._serve, args=(worker,), name=worker.name, daemon=True)
+            with self._state:
+                self._living += 1
+                self._threads.append(thread)
+            thread.start()
+
+    # ---- in a worker's thread
+
+    def _serve(self, worker: Worker) -> None:
+        try:
+            while (taken := self._take(worker.batch_size)) is not None:
+                first, items = taken
+                try:
+                    outcomes = _transform(worker, items)
+                except BackendError as error:
+                    self._give_back(worker, first, items, error)
+                    return
+                with self._state:
+                    self._done[first] = outcomes
+                    self._state.notify_all()
+        except BaseException as error:
+            with self._state:
+                self._error = self._error or error
+        finally:
+            with self._state:
+                self._living -= 1
+                self._state.notify_all()
+
+    def _take(self, count: int) -> tuple[int, list[Item]] | None:
+        """Up to ``count`` images and the number of the first; None when no more can come or the run is stopped."""
+        with self._taking:
+            while True:
+                with self._state:
+                    while not (self._stopped or self._returned or self._may_pull() or self._settled()):
+                        self._state.wait()
+                    if self._stopped:
+                        return None
+                    if self._returned:
+                        return self._take_returned(count)
+                    if not self._may_pull():
+                        return None
+                if batch := self._pull(count):
+                    return batch
+
+    def _may_pull(self) -> bool:
+        return not self._exhausted and self._in_flight < self._limit
+
+    def _settled(self) -> bool:
+        """Whether no image can come any more: the stream is at its end, and no worker can give images back."""
+        return self._exhausted and (self._rescue is None or len(self._done) == len(self._sizes))
+
+    def _pull(self, count: int) -> tuple[int, list[Item]] | None:
+        items: list[Item] = []
+        size = 0
+        ended = False
+        while len(items) < count and size <= self._limit // 4:
+            item = next(self._source, None)
+            if item is None:
+                ended = True
+                break
+            items.append(item)
+            if isinstance(item, Image):
+                size += len(item.data)
+        with self._state:
+            self._exhausted = ended
+            first = self._taken
+            if items:
+                self._taken += len(items)
+                self._sizes[first] = size
+                self._in_flight += size
+            self._state.notify_all()
+        return (first, items) if items else None
+
+    def _take_returned(self, count: int) -> tuple[int, list[Item]]:
+        """The oldest images that a broken worker left, cut to what this worker likes."""
+        first, items = self._returned.pop(0)
+        mine, rest = items[:count], items[count:]
+        if rest:
+            insort(self._returned, (first + count, rest), key=lambda batch: batch[0])
+            self._sizes[first + count] = sum(len(item.data) for item in rest if isinstance(item, Image))
+            self._sizes[first] -= self._sizes[first + count]
+        return first, mine
+
+    def _give_back(self, worker: Worker, first: int, items: list[Item], error: BackendError) -> None:
+        with self._state:
+            self.broken.append(f"{worker.name}: {error}")
+            insort(self._returned, (first, items), key=lambda batch: batch[0])
+            last = self._living == 1
+        if self._rescue is None:
+            raise error
+        if last:
+            helpers = list(self._rescue(error))
+            if not helpers:
+                raise error
+            self._workers += helpers
+            self._start(helpers)
+
+
+def _transform(worker: Worker, items: list[Item]) -> list[Outcome]:
+    """The worker's outcomes for the images, with the stream's own rejects in their places.
+
+    Raises:
+        BackendError: the worker broke, or answered with another number of outcomes.
+    """
+    images = [item for item in items if isinstance(item, Image)]
+    try:
+        answers = worker.transform(images) if images else []
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(f"worker {worker.name} failed with {type(error).__name__}: {error}") from error
+    if len(answers) != len(images):
+        raise BackendError(f"worker {worker.name} answered {len(images)} images with {len(answers)} outcomes")
+    if len(images) == len(items):
+        return answers
+    remaining = iter(answers)
+    return [next(remaining) if isinstance(item, Image) else item for item in items]
+
+
+def _stalled(turn: int, seconds: float) -> str:
+    return (
+        f"no worker has answered for {seconds:.0f} s; image number {turn} of the run, from 0, is the one waited for: "
+        "run the same command again to go on, and if it hangs there again, leave that image out"
+    )

@@ -1,0 +1,447 @@
+"""The run, readable as prose: list, divide, read, transform, write, publish, report.
+
+(The function is `gpu_pack.create`; a module of that name would hide it.)
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import gpu_pack
+from gpu_pack import lst, sources
+from gpu_pack.backends import Backend, Choice, DeviceOptions, choose, open_backend
+from gpu_pack.engine import Engine
+from gpu_pack.errors import OutputError, OutputExistsError, StrictError, UsageError
+from gpu_pack.interface import Entry, Outcome, Rejected, TransformSpec
+from gpu_pack.reading import read_images
+from gpu_pack.report import RejectLog, Report, SplitCount, from_manifest, histogram, manifest
+from gpu_pack.sources import Listing
+from gpu_pack.splits import Division, Shard, divide
+from gpu_pack.staging import Staging, refuse_existing
+from gpu_pack.writer import (
+    BACKENDS,
+    HashingFile,
+    RecordWriter,
+    Written,
+    hash_file,
+    recover,
+    unwritable,
+    write_durably,
+    write_index,
+)
+
+_REJECTS, _CLASSES, _MANIFEST, _STATS = "rejects.jsonl", "classes.txt", "manifest.json", "stats.bin"
+
+
+@dataclass(frozen=True)
+class CreateOptions:
+    """Everything that `create` can be told.
+
+    Attributes:
+        spec: what happens to each image.
+        division: splits, order and shards. For a .lst without ``--split``, ``shuffle`` is off: its order counts.
+        device: what to run on.
+        root: folder that a .lst file's paths start from; None for the list's own folder.
+        classes: a classes.txt whose label numbers are to be used.
+        strict: the first bad image fails the run, and nothing is published.
+        overwrite: replace what an earlier run published.
+        dry_run: list and divide only.
+        allow_outside: let a .lst file name files outside of ``root``.
+    """
+
+    spec: TransformSpec = field(default_factory=TransformSpec)
+    division: Division = field(default_factory=Division)
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    root: Path | None = None
+    classes: Path | None = None
+    strict: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    allow_outside: bool = False
+
+
+@dataclass
+class Progress:
+    """How far a run is: told to the caller a few times a second."""
+
+    total: int
+    done: int = 0
+    rejected: int = 0
+    resumed: int = 0
+    message: str = ""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def create(
+    source: str | Path, out: str | Path, options: CreateOptions | None = None, on_progress: OnProgress | None = None
+) -> Report:
+    """Pack a folder or a .lst file into RecordIO files under ``out``.
+
+    The same call again after an interruption goes on where it stopped.
+
+    Raises:
+        GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be gone on with.
+    """
+    return _Run(Path(source), Path(out), options or CreateOptions(), on_progress or (lambda _: None)).run()
+
+
+@dataclass
+class _Part:
+    """One shard under way: what of its list is decided, and what its file holds."""
+
+    shard: Shard
+    written: Written
+    decided: int = 0
+
+
+class _Run:
+    def __init__(self, source: Path, out: Path, options: CreateOptions, on_progress: OnProgress) -> None:
+        self.source, self.out, self.options, self.on_progress = source, out, options, on_progress
+        self.clock = time.monotonic()
+        self.started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+    def run(self) -> Report:
+        _refuse_inside(self.source, self.out)
+        listing = self._list()
+        shards = divide(listing.labels, self.options.division)
+        if self.options.dry_run:
+            return self._plan(listing, shards)
+        choice = choose(self.options.spec, self.options.device)
+        with Staging(self.out) as staging:
+            return self._finish_earlier(staging, listing, shards) or self._pack(staging, listing, shards, choice)
+
+    def _list(self) -> Listing:
+        options = self.options
+        classes = sources.read_classes(options.classes) if options.classes is not None else None
+        listing = sources.list_source(self.source, options.root, classes, allow_outside=options.allow_outside)
+        if options.strict and listing.unnameable:
+            raise _strict(listing.unnameable[0])
+        if self.source.is_file() and [fraction for _, fraction in options.division.splits] == [1]:
+            # A list that nothing divides keeps its own order.
+            self.options = replace(options, division=replace(options.division, shuffle=False, stratify=False))
+        return listing
+
+    # ---- what may lie there already
+
+    def _finish_earlier(self, staging: Staging, listing: Listing, shards: list[Shard]) -> Report | None:
+        """The report of this very run, if it was killed while it published; else make sure nothing is in the way."""
+        published = staging.finish_publishing()
+        found = _read_manifest(self.out)
+        if published:
+            staging.reopen()
+            identity = _plain(self._identity({shard.name + ".lst": _write_list(listing, shard) for shard in shards}))
+            if found is not None and all(found.get(name) == value for name, value in identity.items()):
+                staging.discard()
+                return from_manifest(str(self.out), found)
+        if self.options.overwrite or staging.identity() is not None:
+            return None
+        try:
+            if found is not None:
+                raise OutputExistsError(
+                    f"{self.out}: a finished run lies there ({found.get('packed')} images packed): choose another "
+                    "output, or replace it with --overwrite"
+                )
+            refuse_existing(self.out, self._published_names(listing, shards))
+        except OutputExistsError:
+            staging.discard()
+            raise
+        return None
+
+    def _published_names(self, listing: Listing, shards: list[Shard]) -> list[str]:
+        names = [shard.name + suffix for shard in shards for suffix in (".rec", ".idx", ".lst")]
+        return [*names, *([_CLASSES] if listing.classes is not None else []), _REJECTS, _MANIFEST]
+
+    def _identity(self, lists: dict[str, str]) -> dict[str, Any]:
+        """What must be the same for a run to be gone on with; it stands in the manifest too."""
+        import cv2
+
+        options = self.options
+        return {
+            "versions": {"gpu-pack": gpu_pack.__version__, "opencv": cv2.__version__},
+            "options": {
+                **asdict(options.spec),
+                "splits": {name: str(fraction) for name, fraction in options.division.splits},
+                **{name: getattr(options.division, name) for name in ("seed", "shuffle", "stratify", "shards")},
+                "device": options.device.device,
+                "encoder": options.device.encoder,
+                "strict": options.strict,
+            },
+            "lists": lists,
+        }
+
+    # ---- the work
+
+    def _pack(self, staging: Staging, listing: Listing, shards: list[Shard], choice: Choice) -> Report:
+        rejects = RejectLog(staging.path(_REJECTS))
+        parts = self._begin(staging, listing, shards, rejects)
+        backend = self._open_backend(staging, choice)
+        report = Report(str(self.out), listed=len(listing) + len(listing.unnameable), workers=len(backend.workers))
+        report.device, report.reason, report.encoder = choice.device, choice.reason, backend.encoder
+        report.resumed = sum(len(part.written.keys) for part in parts)
+        progress = Progress(report.listed, sum(part.decided for part in parts), len(rejects.lines), report.resumed)
+        self.on_progress(progress)
+        engine = Engine(backend.workers, backend.rescue)
+        images = read_images(_remaining(listing, parts), listing.root, threads=min(16, 2 + len(backend.workers)))
+        with closing(engine.run(images)) as outcomes, closing(rejects):
+            for part in parts:
+                self._write_shard(staging, part, outcomes, rejects, progress)
+            rejects.finish()
+        report.broken = engine.broken
+        return self._publish(staging, listing, parts, rejects, report)
+
+    def _open_backend(self, staging: Staging, choice: Choice) -> Backend:
+        """The workers; a run that goes on keeps the encoder that it began with, since the two write other bytes."""
+        noted = staging.note("encoder")
+        options = replace(self.options.device, encoder=noted) if noted else self.options.device
+        backend = open_backend(self.options.spec, options, choice)
+        if backend.encoder is not None and noted is None:
+            staging.set_note("encoder", backend.encoder)
+        return backend
+
+    def _begin(self, staging: Staging, listing: Listing, shards: list[Shard], rejects: RejectLog) -> list[_Part]:
+        """Go on with the interrupted run that lies there, if it is this one; else begin."""
+        if staging.identity() is not None:
+            identity = self._identity({shard.name + ".lst": _write_list(listing, shard) for shard in shards})
+            reason = self._obstacle(staging, listing, identity)
+            if not reason:
+                return _resume(staging, listing, shards, rejects)
+            if not self.options.overwrite:
+                raise OutputExistsError(
+                    f"{self.out}: an interrupted run lies there, and {reason}: give the same command to go on "
+                    "with it, or --overwrite to start anew"
+                )
+        staging.clear()
+        lists = {
+            shard.name + ".lst": _write_list(listing, shard, staging.path(shard.name + ".lst")) for shard in shards
+        }
+        staging.begin(self._identity(lists), {_STATS: listing.sizes.tobytes() + listing.mtimes.tobytes()})
+        rejects.start(())
+        for rejected in listing.unnameable:
+            rejects.add(rejected, None)
+        return [_Part(shard, Written()) for shard in shards]
+
+    def _obstacle(self, staging: Staging, listing: Listing, identity: dict[str, Any]) -> str:
+        """Why the interrupted run cannot be gone on with, in words; empty where it can."""
+        differences = staging.differences(identity)
+        told = [str(item) for item in differences if not item.what.startswith("lists.")]
+        if not told and differences:
+            told = ["the list of images is another one now"]
+        if not told and (changed := _changed_files(staging, listing)):
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            told = [f"{changed[0]}{more} changed since it began"]
+        return ", ".join(told)
+
+    def _write_shard(
+        self, staging: Staging, part: _Part, outcomes: Iterator[Outcome], rejects: RejectLog, progress: Progress
+    ) -> None:
+        name = part.shard.name + ".rec"
+        path = staging.path(name)
+        writer = RecordWriter(path, part.written, lambda point: staging.add_checkpoint(name, point))
+        tell_at = time.monotonic() + 0.1
+        try:
+            for _ in range(part.decided, len(part.shard.rows)):
+                outcome = next(outcomes)
+                if isinstance(outcome, Rejected):
+                    if self.options.strict:
+                        staging.clear()
+                        raise _strict(outcome)
+                    rejects.add(outcome, part.shard.split)
+                    progress.rejected += 1
+                else:
+                    writer.append(outcome)
+                progress.done += 1
+                if (now := time.monotonic()) >= tell_at:
+                    self.on_progress(progress)
+                    tell_at = now + 0.1
+            writer.finish()
+        finally:
+            writer.close()
+        write_index(staging.path(part.shard.name + ".idx"), part.written)
+        self.on_progress(progress)
+
+    # ---- the end
+
+    def _publish(
+        self, staging: Staging, listing: Listing, parts: list[_Part], rejects: RejectLog, report: Report
+    ) -> Report:
+        _count(report, listing, parts, rejects)
+        report.check()
+        names = self._published_names(listing, [part.shard for part in parts])
+        if listing.classes is not None:
+            write_durably(staging.path(_CLASSES), "".join(f"{name}\n" for name in listing.classes).encode())
+        known = {part.shard.name + ".rec": part.written.sha256.hexdigest() for part in parts}
+        for name in names[:-1]:
+            path = staging.path(name)
+            report.files[name] = {"bytes": path.stat().st_size, "sha256": known.get(name) or hash_file(path)}
+        report.seconds = time.monotonic() - self.clock
+        report.images_per_second = (report.packed + report.rejected - report.resumed) / max(report.seconds, 1e-9)
+        document = manifest(report, staging.identity() or {}, self.started)
+        write_durably(staging.path(_MANIFEST), json.dumps(document, indent=1, ensure_ascii=False).encode())
+        staging.publish(names, stale=_stale(_read_manifest(self.out)))
+        return report
+
+    def _plan(self, listing: Listing, shards: list[Shard]) -> Report:
+        """What a run would do."""
+        report = Report(str(self.out), listed=len(listing) + len(listing.unnameable), dry_run=True)
+        for shard in shards:
+            count = report.splits.setdefault(shard.split, SplitCount(labels={}))
+            count.listed += len(shard.rows)
+            count.shards.append(shard.name + ".rec")
+        for name, count in report.splits.items():
+            rows = (row for shard in shards if shard.split == name for row in shard.rows)
+            count.labels = histogram(listing.labels[row][0] for row in rows)
+        report.rejected = len(listing.unnameable)
+        report.left_out = len(listing) - sum(count.listed for count in report.splits.values())
+        report.classes = len(listing.classes) if listing.classes is not None else None
+        report.skipped = dict(sorted(listing.skipped.items()))
+        report.seconds = time.monotonic() - self.clock
+        return report
+
+
+def _resume(staging: Staging, listing: Listing, shards: list[Shard], rejects: RejectLog) -> list[_Part]:
+    """What the interrupted run had done: for each shard, the images decided without a gap."""
+    staging.resume()
+    rejects.recover()
+    parts = []
+    kept = [rejected.entry.key for rejected in listing.unnameable]
+    whole = True
+    for shard in shards:
+        name = shard.name + ".rec"
+        path = staging.path(name)
+        written = recover(path, staging.checkpoints(name), trust_tail=staging.same_boot) if whole else Written()
+        part = _Part(shard, written)
+        if whole:
+            part.decided, records, refused = _decided(listing, shard, written, rejects)
+            written.cut(path, records)
+            kept += refused
+        whole = whole and part.decided == len(shard.rows)
+        parts.append(part)
+    missing = [rejected for rejected in listing.unnameable if rejected.entry.key not in rejects.lines]
+    for rejected in missing:
+        kept.remove(rejected.entry.key)
+    rejects.start(kept)
+    for rejected in missing:
+        rejects.add(rejected, None)
+    return parts
+
+
+def _decided(listing: Listing, shard: Shard, written: Written, rejects: RejectLog) -> tuple[int, int, list[int]]:
+    """How many entries, in list order and without a gap, are records or rejects; how many are records; the rejects."""
+    records = 0
+    refused = []
+    for position, row in enumerate(shard.rows):
+        key = listing.keys[row]
+        if records < len(written.keys) and written.keys[records] == key:
+            records += 1
+        elif key in rejects.lines:
+            refused.append(key)
+        else:
+            return position, records, refused
+    return len(shard.rows), records, refused
+
+
+def _remaining(listing: Listing, parts: list[_Part]) -> Iterator[Entry]:
+    for part in parts:
+        yield from sources.entries(listing, part.shard.rows, part.decided)
+
+
+def _count(report: Report, listing: Listing, parts: list[_Part], rejects: RejectLog) -> None:
+    """Fill in the account, from what the files hold and not from what was counted on the way."""
+    labels: dict[str, list[float]] = {}
+    for part in parts:
+        count = report.splits.setdefault(part.shard.split, SplitCount())
+        bad = rejects.lines
+        packed = [listing.labels[row][0] for row in part.shard.rows if listing.keys[row] not in bad]
+        labels.setdefault(part.shard.split, []).extend(packed)
+        count.listed += len(part.shard.rows)
+        count.packed += len(part.written.keys)
+        count.rejected += len(part.shard.rows) - len(packed)
+        count.shards.append(part.shard.name + ".rec")
+        for code, name in enumerate(BACKENDS):
+            if number := part.written.backends.count(code):
+                report.packed_by[name] = report.packed_by.get(name, 0) + number
+    for name, count in report.splits.items():
+        count.labels = histogram(labels[name])
+    report.packed = sum(count.packed for count in report.splits.values())
+    report.rejected = len(rejects.lines)
+    report.left_out = len(listing) - sum(count.listed for count in report.splits.values())
+    report.rejects = rejects.by_stage()
+    report.classes = len(listing.classes) if listing.classes is not None else None
+    report.skipped = dict(sorted(listing.skipped.items()))
+
+
+def _write_list(listing: Listing, shard: Shard, path: Path | None = None) -> str:
+    """Write a shard's .lst, synced, and give its sha256; without a path, only that."""
+    try:
+        with HashingFile(path) as raw:
+            text = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="\n")
+            lst.write_list(text, sources.entries(listing, shard.rows))
+            text.flush()
+            text.detach()
+            return raw.sha256.hexdigest()
+    except OSError as error:
+        raise unwritable(path or Path(shard.name), error) from error
+
+
+def _strict(rejected: Rejected) -> StrictError:
+    return StrictError(
+        f"{rejected.entry.path} (key {rejected.entry.key}) cannot be packed, at {rejected.stage}: {rejected.reason}; "
+        "nothing was published, as --strict says"
+    )
+
+
+def _changed_files(staging: Staging, listing: Listing) -> list[str]:
+    """Files whose size or time is not what it was when the run began."""
+    try:
+        found = (staging.folder / _STATS).read_bytes()
+    except OSError:
+        found = b""
+    if found == listing.sizes.tobytes() + listing.mtimes.tobytes():
+        return []
+    before = array("q")
+    before.frombytes(found[: len(found) // 8 * 8])
+    now = listing.sizes + listing.mtimes
+    count = len(listing)
+    if len(before) != 2 * count:
+        return ["the list of files"]
+    return [
+        listing.paths[row] for row in range(count) if before[row] != now[row] or before[row + count] != now[row + count]
+    ]
+
+
+def _refuse_inside(source: Path, out: Path) -> None:
+    """OUT inside SOURCE would be taken for a class the next time."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: a file of that name is in the way of the output folder")
+    if source.is_dir() and (out.resolve() == source.resolve() or source.resolve() in out.resolve().parents):
+        raise UsageError(f"{out}: the output lies inside the source {source}: choose a folder outside of it")
+
+
+def _read_manifest(out: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads((out / _MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and "files" in found else None
+
+
+def _stale(found: dict[str, Any] | None) -> list[str]:
+    """The names that an earlier run published, as far as they are plain names."""
+    names = [_MANIFEST, *found["files"]] if found is not None and isinstance(found["files"], dict) else []
+    return [name for name in names if Path(name).name == name]
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """As it looks after a trip through JSON."""
+    return dict(json.loads(json.dumps(value)))

@@ -1,0 +1,121 @@
+"""Entries into images with their bytes, read ahead by a few threads, in order.
+
+Reading ahead is bounded in bytes by the sizes that the listing saw, and no file is read beyond the size that it had
+then, so the bound holds whatever happens to the files meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from gpu_pack.interface import Entry, Image, Rejected
+
+#: Bytes that may be read and not yet taken; one chunk may exceed it.
+DEFAULT_BYTES_AHEAD = 96 << 20
+#: The largest file that is read at all: a RecordIO record ends below 2**29 bytes, and the header needs a few.
+MAX_FILE_BYTES = (1 << 29) - (1 << 16)
+_CHUNK_FILES = 16
+_CHUNK_BYTES = 8 << 20
+#: What a file counts for whose size nobody looked up.
+_UNKNOWN_BYTES = 256 << 10
+# Opening a FIFO must not wait for its writer, and Windows must not translate line ends.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+
+
+def read_images(
+    entries: Iterable[Entry], root: str, *, threads: int = 4, bytes_ahead: int = DEFAULT_BYTES_AHEAD
+) -> Iterator[Image | Rejected]:
+    """Images in the order of the entries; a file that cannot be read is a `Rejected` in its place.
+
+    Args:
+        entries: what to read; ``path`` is relative to ``root`` unless absolute.
+        threads: how many files are being read at once; more pays where each open is a round trip (network storage).
+        bytes_ahead: bound on what is read and not yet taken.
+    """
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
+    ahead: deque[tuple[Future[list[Image | Rejected]], int]] = deque()
+    waiting = 0
+    try:
+        for chunk, size in _chunks(entries):
+            ahead.append((pool.submit(_read_chunk, chunk, root), size))
+            waiting += size
+            while waiting > bytes_ahead or len(ahead) > 4 * threads:
+                future, size = ahead.popleft()
+                waiting -= size
+                yield from future.result()
+        while ahead:
+            yield from ahead.popleft()[0].result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _chunks(entries: Iterable[Entry]) -> Iterator[tuple[list[Entry], int]]:
+    """Runs of entries with the bytes they stand for: enough in each that handing them over costs nothing."""
+    chunk: list[Entry] = []
+    total = 0
+    for entry in entries:
+        chunk.append(entry)
+        total += _UNKNOWN_BYTES if entry.size is None else entry.size
+        if len(chunk) == _CHUNK_FILES or total >= _CHUNK_BYTES:
+            yield chunk, total
+            chunk, total = [], 0
+    if chunk:
+        yield chunk, total
+
+
+def _read_chunk(chunk: list[Entry], root: str) -> list[Image | Rejected]:
+    return [read_image(entry, root) for entry in chunk]
+
+
+def read_image(entry: Entry, root: str) -> Image | Rejected:
+    """The file of one entry, whole, or the reason why not."""
+    try:
+        descriptor = os.open(os.path.join(root, entry.path), _FLAGS)
+        try:
+            return _read_open(entry, descriptor)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        return Rejected(entry, "read", _explain(error))
+
+
+def _read_open(entry: Entry, descriptor: int) -> Image | Rejected:
+    status = os.fstat(descriptor)
+    size = status.st_size
+    if not stat.S_ISREG(status.st_mode):
+        return Rejected(entry, "read", f"not a regular file but a {_kind(status.st_mode)}")
+    if entry.size is not None and size != entry.size:
+        return Rejected(entry, "read", f"the file changed while packing: {entry.size} bytes when listed, {size} now")
+    if size > MAX_FILE_BYTES:
+        return Rejected(entry, "read", f"{size} bytes; a RecordIO record ends below {1 << 29}")
+    data = os.read(descriptor, size)
+    while 0 < len(data) < size:  # a signal or a network file system may cut a read short
+        more = os.read(descriptor, size - len(data))
+        if not more:
+            break
+        data += more
+    if len(data) != size:
+        return Rejected(entry, "read", f"the file ended at byte {len(data)} of {size}: it shrank while being read")
+    return Image(entry, data)
+
+
+def _explain(error: OSError | ValueError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, OSError):
+        if error.errno == errno.EISDIR:
+            return "not a regular file but a folder"
+        return f"the system could not read it: {error.strerror or error}"
+    return f"not a usable file name: {error}"
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISSOCK, "socket"))
+    return next((name for test, name in kinds if test(mode)), "device")

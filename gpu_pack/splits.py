@@ -1,0 +1,154 @@
+"""Which image goes to which split and shard.
+
+Every label is divided on its own (stratified) or all images as one. Cuts are exact fractions of the count, rounded,
+and what rounding takes from one label it gives to the next, so that the totals are right too. With fractions that sum
+to 1 the last cut is the end: no image is left over.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from gpu_pack.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Rows = npt.NDArray[np.int64]
+
+_HALF = Fraction(1, 2)
+
+
+@dataclass(frozen=True)
+class Division:
+    """How to divide a listing.
+
+    Attributes:
+        splits: (name, fraction) in the order they are cut; fractions are over 0 and sum to at most 1.
+        seed: of the shuffle, numpy's legacy MT19937, whose stream NumPy promises never to change.
+        shuffle: mix the images of each split; otherwise the listing's order stays.
+        stratify: give every split its share of each label.
+        shards: files a split is divided into, in its order.
+
+    Raises:
+        UsageError: a value that cannot be right.
+    """
+
+    splits: tuple[tuple[str, Fraction], ...] = (("train", Fraction(1)),)
+    seed: int = 100
+    shuffle: bool = True
+    stratify: bool = True
+    shards: int = 1
+
+    def __post_init__(self) -> None:
+        names = [name for name, _ in self.splits]
+        for name, fraction in self.splits:
+            if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in "-.":
+                raise UsageError(f"--split {name}={_plain(fraction)}: a split's name is letters, digits, '-', '_', '.'")
+            if not 0 < fraction <= 1:
+                raise UsageError(f"--split {name}={_plain(fraction)}: a fraction is over 0 and at most 1")
+            if names.count(name) > 1:
+                raise UsageError(f"--split {name}: named twice")
+        total = sum((fraction for _, fraction in self.splits), Fraction(0))
+        if total > 1:
+            raise UsageError(f"--split: the fractions sum to {_plain(total)}, which is over 1")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"--seed {self.seed}: between 0 and {2**32 - 1}")
+        if not 1 <= self.shards <= 99_999:
+            raise UsageError(f"--shards {self.shards}: between 1 and 99999")
+
+
+class Shard(NamedTuple):
+    """One .rec file to be: its split, its name without suffix, and the listing's rows in their order."""
+
+    split: str
+    name: str
+    rows: array[int]
+
+
+def parse_split(text: str) -> tuple[str, Fraction]:
+    """``NAME=FRACTION``, the fraction as ``0.8`` or ``4/5``, kept exact.
+
+    Raises:
+        UsageError: anything else.
+    """
+    name, equals, number = text.partition("=")
+    try:
+        if not equals:
+            raise ValueError(text)
+        return name.strip(), Fraction(number.strip())
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"--split {text}: write NAME=FRACTION, as in train=0.9") from None
+
+
+def divide(labels: Sequence[tuple[float, ...]], division: Division) -> list[Shard]:
+    """The shards of every split, in order; rows that the fractions leave out are in none.
+
+    Raises:
+        UsageError: a split would get no image, or fewer than it has shards.
+    """
+    import numpy as np
+
+    random = np.random.RandomState(division.seed)
+    parts: list[list[Rows]] = [[] for _ in division.splits]
+    carry = [Fraction(0)] * len(division.splits)
+    for rows in _strata(labels, division.stratify):
+        mixed = random.permutation(rows) if division.shuffle else rows
+        cuts = _cuts(len(rows), [fraction for _, fraction in division.splits], carry)
+        for part, start, end in zip(parts, [0, *cuts], cuts, strict=False):
+            part.append(mixed[start:end])
+    shards: list[Shard] = []
+    for (name, _), part in zip(division.splits, parts, strict=True):
+        joined = np.concatenate(part) if part else np.empty(0, np.int64)
+        ordered = random.permutation(joined) if division.shuffle else np.sort(joined)
+        shards += _shards(name, ordered, division.shards, len(labels))
+    return shards
+
+
+def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
+    """Row numbers by first label, lowest label first; all in one where they are not to be stratified."""
+    import numpy as np
+
+    if not stratify:
+        return [np.arange(len(labels), dtype=np.int64)]
+    first = np.fromiter((label[0] for label in labels), np.float64, len(labels))
+    order = np.argsort(first, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(first[order])) + 1)
+
+
+def _cuts(count: int, fractions: list[Fraction], carry: list[Fraction]) -> list[int]:
+    """Where each split ends among ``count`` images; ``carry`` hands on what rounding owes each of them."""
+    cuts = []
+    low = 0
+    for number, until in enumerate(accumulate(fractions)):
+        exact = count * until
+        cut = count if until == 1 else int(exact + carry[number] + _HALF)
+        low = max(low, min(cut, count))
+        carry[number] += exact - low
+        cuts.append(low)
+    return cuts
+
+
+def _shards(name: str, rows: Rows, shards: int, total: int) -> list[Shard]:
+    if len(rows) < shards:
+        what = "no image" if not len(rows) else f"{len(rows)} images, fewer than --shards {shards}"
+        raise UsageError(
+            f"split {name!r} would get {what} of the {total} listed: give it a larger fraction or leave it out"
+        )
+    cuts = [len(rows) * number // shards for number in range(shards + 1)]
+    return [
+        Shard(
+            name, name if shards == 1 else f"{name}-{number:05d}-of-{shards:05d}", array("q", rows[low:high].tolist())
+        )
+        for number, (low, high) in enumerate(pairwise(cuts))
+    ]
+
+
+def _plain(fraction: Fraction) -> str:
+    return f"{float(fraction):g}"
