@@ -7,6 +7,7 @@ AssertionError, KeyError, RuntimeError or ValueError for a call that cannot be r
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +50,9 @@ __all__ = [
 ]
 
 
+_FLOAT32_OVERFLOW = 2.0**128 - 2.0**103  # from here on a number rounds to float32's infinity
+
+
 class HEADER(NamedTuple):
     """What accompanies an image in its record; known as ``IRHeader``.
 
@@ -78,11 +82,22 @@ def pack(header: tuple[int, Any, int, int], s: bytes) -> bytes:
     """
     _, label, key, id2 = IRHeader(*header)
     if isinstance(label, numbers.Number):
-        return pack_header(0, label, key, id2) + s  # type: ignore[arg-type]
+        return pack_header(0, _float32(label), key, id2) + s
     import numpy as np
 
     labels = np.asarray(label, dtype="<f4")
     return pack_header(labels.size, 0.0, key, id2) + labels.tobytes() + s
+
+
+def _float32(label: Any) -> Any:
+    """As MXNet's native struct does, a number too large for float32 becomes infinite."""
+    try:
+        value = float(label)
+    except OverflowError:
+        value = math.inf if label > 0 else -math.inf
+    except TypeError:  # complex: packing says what is wrong
+        return label
+    return math.copysign(math.inf, value) if abs(value) >= _FLOAT32_OVERFLOW else value
 
 
 def unpack(s: bytes) -> tuple[HEADER, bytes]:

@@ -173,7 +173,7 @@ def _parts(read_at: ReadAt, offset: int, size: int, path: str | None) -> Iterato
             raise FormatError(f"damaged record: its part carries the flag {cflag}, not {wanted}", path, offset)
         end = offset + 8 + (length + 3 & ~3)
         if end > size:
-            raise FormatError(f"the record is cut short: it needs {end - size} bytes more", path, offset)
+            raise FormatError(f"the record is cut short (bytes missing: {end - size})", path, offset)
         if length & 3 and cflag in (FIRST, MIDDLE):
             raise FormatError(f"damaged record: a part of {length} bytes before a split", path, offset)
         joined += length + (4 if cflag in (MIDDLE, LAST) else 0)
@@ -188,7 +188,7 @@ def _parts(read_at: ReadAt, offset: int, size: int, path: str | None) -> Iterato
 def _exactly(read_at: ReadAt, offset: int, count: int, path: str | None) -> bytes:
     data = read_at(offset, count)
     if len(data) < count:
-        raise FormatError(f"the record is cut short: it needs {count - len(data)} bytes more", path, offset)
+        raise FormatError(f"the record is cut short (bytes missing: {count - len(data)})", path, offset)
     return data
 
 

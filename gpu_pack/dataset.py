@@ -1,0 +1,214 @@
+"""A map-style dataset over .rec files, for PyTorch's DataLoader or a plain loop; imports no framework."""
+
+from __future__ import annotations
+
+import bisect
+import glob
+import operator
+import os
+import re
+import threading
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gpu_pack.errors import FormatError, SourceError, UsageError
+from gpu_pack.interface import Color
+from gpu_pack.recordio import read_index, scan_headers, unpack
+from gpu_pack.scanning import read_record
+
+StrPath = str | os.PathLike[str]
+
+_SHARD = re.compile(r"-(\d+)-of-(\d+)$")
+
+
+class RecordDataset:
+    """Image records by position: ``dataset[i]`` is ``(image, label)``.
+
+    The image is uint8 HxWx3 RGB; HxW for ``gray``; for ``unchanged`` as stored, colour in RGB or RGBA order. The label
+    is an int where it is whole, else a float; several labels are a 1-D float32 array. The order is that of the .idx
+    beside each .rec; without one the records are found by reading their headers once, in the file's order.
+
+    It can be pickled and forked: every process opens the files for itself, when it first reads. Threads may share it.
+
+    Args:
+        path: a .rec; a pattern such as ``train-*.rec``; a folder that holds one set of shards; or a sequence of these.
+        transform: called with the image (with the encoded bytes, unless ``decode``); its result takes their place.
+        decode: False gives the encoded bytes instead of pixels.
+        color: ``rgb``, ``gray`` or ``unchanged``; EXIF orientation is applied except for ``unchanged``.
+        label_type: called with each single label, a float, where int-or-float will not do: ``float`` for regression.
+
+    Raises:
+        UsageError: an unknown ``color``.
+        SourceError: nothing matches, a folder with several sets, or a set of shards that is not complete.
+        FormatError: a malformed .rec or .idx, also on reading a record or decoding its image.
+        OSError: a file cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: StrPath | Sequence[StrPath],
+        transform: Callable[[Any], Any] | None = None,
+        decode: bool = True,
+        color: Color = "rgb",
+        *,
+        label_type: Callable[[float], Any] | None = None,
+    ) -> None:
+        if color not in ("rgb", "gray", "unchanged"):
+            raise UsageError(f"color {color!r}: it is rgb, gray or unchanged")
+        paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+        self.files = [file for item in paths for file in _rec_files(item)]
+        self.transform = transform
+        self.decode = decode
+        self.color: Color = color
+        self.label_type = label_type
+        self._offsets = [_offsets(file) for file in self.files]
+        self._ends = list(accumulate(map(len, self._offsets)))
+        self._forget()
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        file, offset = self._find(index)
+        payload = self._open(file).record(offset)
+        try:
+            header, data = unpack(payload)
+        except FormatError as error:
+            raise FormatError(error.reason, self.files[file], offset) from None
+        image: Any = data
+        if self.decode:
+            image = decode_image(data, self.color)
+            if image is None:
+                raise FormatError(f"record {header.id}: OpenCV cannot decode its image", self.files[file], offset)
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, self._label(header.label)
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        return (self[index] for index in range(len(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_pid")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; reading opens them again."""
+        for opened in self.__dict__.get("_opened", {}).values():
+            opened.close()
+        self._forget()
+
+    def _find(self, index: int) -> tuple[int, int]:
+        """Which file, and the record's offset in it."""
+        position = operator.index(index)
+        if position < 0:
+            position += len(self)
+        if not 0 <= position < len(self):
+            raise IndexError(f"record {index} of {len(self)}")
+        file = bisect.bisect_right(self._ends, position)
+        start = self._ends[file - 1] if file else 0
+        return file, self._offsets[file][position - start]
+
+    def _open(self, file: int) -> _RecFile:
+        if self._pid != os.getpid():  # a fork: on systems without pread, parent and child would share one position
+            self.close()
+        opened = self._opened.get(file)
+        if opened is None:
+            fresh = _RecFile(self.files[file])
+            opened = self._opened.setdefault(file, fresh)
+            if opened is not fresh:  # another thread was faster
+                fresh.close()
+        return opened
+
+    def _forget(self) -> None:
+        self._opened: dict[int, _RecFile] = {}
+        self._pid = os.getpid()
+
+    def _label(self, label: Any) -> Any:
+        if not isinstance(label, float):
+            return label.copy()  # the record's bytes are read-only, which PyTorch warns about
+        if self.label_type is not None:
+            return self.label_type(label)
+        return int(label) if label.is_integer() else label
+
+
+class _RecFile:
+    """One open .rec that several threads may read."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: BinaryIO = Path(path).open("rb", buffering=0)  # noqa: SIM115
+        self._size = os.fstat(self._file.fileno()).st_size
+        self._lock = threading.Lock()
+
+    def record(self, offset: int) -> bytes:
+        return read_record(self._read_at, offset, self._size, self._path).payload
+
+    def _read_at(self, offset: int, count: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), count, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(count)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def decode_image(data: bytes, color: Color) -> Any:
+    """The pixels of an encoded image as `RecordDataset` gives them, or None where OpenCV cannot decode it."""
+    import cv2
+    import numpy as np
+
+    flags = {"rgb": cv2.IMREAD_COLOR, "gray": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags[color])
+    except cv2.error:
+        return None
+    if image is None or image.ndim == 2:
+        return image
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+
+
+def _offsets(path: str) -> array[int]:
+    """Where the records of a .rec begin: by its .idx, or else by their headers."""
+    index = Path(path).with_suffix(".idx")
+    if index.exists():
+        return array("Q", (offset for _, offset in read_index(index, str)))
+    with Path(path).open("rb") as file:
+        return array("Q", (info.offset for info in scan_headers(file, path)))
+
+
+def _rec_files(path: StrPath) -> list[str]:
+    """The .rec files that a path, pattern or folder stands for, sorted."""
+    name = os.fspath(path)
+    if Path(name).is_dir():
+        return _shards(Path(name))
+    if not Path(name).exists() and glob.has_magic(name):
+        found = sorted(glob.glob(name))
+        if not found:
+            raise SourceError(f"{name}: no file matches")
+        return found
+    return [name]
+
+
+def _shards(folder: Path) -> list[str]:
+    """The only set in a folder; train and validation mixed would go unnoticed for long."""
+    found = sorted(folder.glob("*.rec"))
+    sets = sorted({_SHARD.sub("", file.stem) for file in found})
+    if not found:
+        raise SourceError(f"{folder}: no .rec file in it")
+    if len(sets) > 1:
+        raise SourceError(f"{folder}: it holds {len(sets)} sets ({', '.join(sets[:5])}); name one, as {sets[0]}*.rec")
+    numbered = _SHARD.search(found[0].stem)
+    if numbered and int(numbered[2]) != len(found):
+        raise SourceError(f"{folder}: {len(found)} of {int(numbered[2])} shards of {sets[0]} are there")
+    return [str(file) for file in found]
