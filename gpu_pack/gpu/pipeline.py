@@ -156,6 +156,7 @@ class Graph:
             jpeg_fancy_upsampling=settings.fancy_upsampling,
             hw_decoder_load=settings.hw_decoder_load,
             hybrid_huffman_threshold=settings.hybrid_huffman_threshold,
+            affine=False,  # else every pipeline of the process ties its threads to the same first cores
             # Most photographs fit, so that the engine's buffers are allocated once; larger ones make them grow.
             preallocate_width_hint=1024,
             preallocate_height_hint=1024,

@@ -67,7 +67,7 @@ def _open(spec: TransformSpec, codec: Codec, gpu: int, settings: GpuSettings, ch
     except Exception as error:
         pool.shutdown()
         raise BackendError(f"{name}: it cannot be set up: {error}") from error
-    return GpuWorker(name, spec, settings, codec, memory, graph, encoder, pool)
+    return GpuWorker(name, spec, settings, codec, memory, graph, encoder, pool, threads)
 
 
 def _faster(makers: list[Callable[[], Encoder]], graph: Decoder, spec: TransformSpec, settings: GpuSettings) -> Encoder:
