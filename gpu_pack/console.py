@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpu_pack.packing import OnProgress, Progress
     from gpu_pack.report import Report
+    from gpu_pack.shards import OnProgress, Progress
 
 #: Seconds between two plain lines.
 _PLAIN_EVERY = 10.0

@@ -5,41 +5,39 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
-from array import array
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import gpu_pack
-from gpu_pack import lst, sources
-from gpu_pack.backends import Backend, Choice, DeviceOptions, choose, open_backend
-from gpu_pack.engine import Engine
-from gpu_pack.errors import OutputError, OutputExistsError, StrictError, UsageError
-from gpu_pack.interface import Entry, Outcome, Rejected, TransformSpec
-from gpu_pack.reading import read_images
+from gpu_pack import sources
+from gpu_pack.backends import Choice, DeviceOptions, choose
+from gpu_pack.errors import OutputError, OutputExistsError, UsageError
+from gpu_pack.interface import TransformSpec
 from gpu_pack.report import RejectLog, Report, SplitCount, from_manifest, histogram, manifest
+from gpu_pack.shards import (
+    OnProgress,
+    Part,
+    Progress,
+    Work,
+    begin,
+    list_digests,
+    obstacle,
+    resume,
+    strict_error,
+    write_shards,
+)
 from gpu_pack.sources import Listing
 from gpu_pack.splits import Division, Shard, divide
 from gpu_pack.staging import Staging, refuse_existing
-from gpu_pack.writer import (
-    BACKENDS,
-    HashingFile,
-    RecordWriter,
-    Written,
-    hash_file,
-    recover,
-    unwritable,
-    write_durably,
-    write_index,
-)
+from gpu_pack.writer import BACKENDS, hash_file, write_durably
 
-_REJECTS, _CLASSES, _MANIFEST, _STATS = "rejects.jsonl", "classes.txt", "manifest.json", "stats.bin"
+__all__ = ["CreateOptions", "Progress", "create"]
+
+_REJECTS, _CLASSES, _MANIFEST = "rejects.jsonl", "classes.txt", "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -69,20 +67,6 @@ class CreateOptions:
     allow_outside: bool = False
 
 
-@dataclass
-class Progress:
-    """How far a run is: told to the caller a few times a second."""
-
-    total: int
-    done: int = 0
-    rejected: int = 0
-    resumed: int = 0
-    message: str = ""
-
-
-OnProgress = Callable[[Progress], None]
-
-
 def create(
     source: str | Path, out: str | Path, options: CreateOptions | None = None, on_progress: OnProgress | None = None
 ) -> Report:
@@ -94,15 +78,6 @@ def create(
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be gone on with.
     """
     return _Run(Path(source), Path(out), options or CreateOptions(), on_progress or (lambda _: None)).run()
-
-
-@dataclass
-class _Part:
-    """One shard under way: what of its list is decided, and what its file holds."""
-
-    shard: Shard
-    written: Written
-    decided: int = 0
 
 
 class _Run:
@@ -126,7 +101,7 @@ class _Run:
         classes = sources.read_classes(options.classes) if options.classes is not None else None
         listing = sources.list_source(self.source, options.root, classes, allow_outside=options.allow_outside)
         if options.strict and listing.unnameable:
-            raise _strict(listing.unnameable[0])
+            raise strict_error(listing.unnameable[0])
         if self.source.is_file() and [fraction for _, fraction in options.division.splits] == [1]:
             # A list that nothing divides keeps its own order.
             self.options = replace(options, division=replace(options.division, shuffle=False, stratify=False))
@@ -140,7 +115,7 @@ class _Run:
         found = _read_manifest(self.out)
         if published:
             staging.reopen()
-            identity = _plain(self._identity({shard.name + ".lst": _write_list(listing, shard) for shard in shards}))
+            identity = _plain(self._identity(list_digests(listing, shards)))
             if found is not None and all(found.get(name) == value for name, value in identity.items()):
                 staging.discard()
                 return from_manifest(str(self.out), found)
@@ -183,101 +158,44 @@ class _Run:
     # ---- the work
 
     def _pack(self, staging: Staging, listing: Listing, shards: list[Shard], choice: Choice) -> Report:
+        options = self.options
         rejects = RejectLog(staging.path(_REJECTS))
-        parts = self._begin(staging, listing, shards, rejects)
-        backend = self._open_backend(staging, choice)
-        report = Report(str(self.out), listed=len(listing) + len(listing.unnameable), workers=len(backend.workers))
-        report.device, report.reason, report.encoder = choice.device, choice.reason, backend.encoder
-        report.resumed = sum(len(part.written.keys) for part in parts)
-        progress = Progress(report.listed, sum(part.decided for part in parts), len(rejects.lines), report.resumed)
-        self.on_progress(progress)
-        engine = Engine(backend.workers, backend.rescue)
-        images = read_images(_remaining(listing, parts), listing.root, threads=min(16, 2 + len(backend.workers)))
-        with closing(engine.run(images)) as outcomes, closing(rejects):
-            for part in parts:
-                self._write_shard(staging, part, outcomes, rejects, progress)
-            rejects.finish()
-        report.broken = engine.broken
-        return self._publish(staging, listing, parts, rejects, report)
+        work = Work(staging, listing, shards, options.spec, options.device, rejects, self.on_progress, options.strict)
+        parts = self._begin(work)
+        resumed = sum(len(part.written.keys) for part in parts)
+        engine, backend = write_shards(work, parts, choice)
+        report = Report(
+            str(self.out),
+            listed=len(listing) + len(listing.unnameable),
+            resumed=resumed,
+            device=choice.device,
+            reason=choice.reason,
+            workers=len(backend.workers),
+            encoder=backend.encoder,
+            broken=engine.broken,
+        )
+        return self._publish(work, parts, report)
 
-    def _open_backend(self, staging: Staging, choice: Choice) -> Backend:
-        """The workers; a run that goes on keeps the encoder that it began with, since the two write other bytes."""
-        noted = staging.note("encoder")
-        options = replace(self.options.device, encoder=noted) if noted else self.options.device
-        backend = open_backend(self.options.spec, options, choice)
-        if backend.encoder is not None and noted is None:
-            staging.set_note("encoder", backend.encoder)
-        return backend
-
-    def _begin(self, staging: Staging, listing: Listing, shards: list[Shard], rejects: RejectLog) -> list[_Part]:
+    def _begin(self, work: Work) -> list[Part]:
         """Go on with the interrupted run that lies there, if it is this one; else begin."""
-        if staging.identity() is not None:
-            identity = self._identity({shard.name + ".lst": _write_list(listing, shard) for shard in shards})
-            reason = self._obstacle(staging, listing, identity)
+        if work.staging.identity() is not None:
+            reason = obstacle(work, self._identity(list_digests(work.listing, work.shards)))
             if not reason:
-                return _resume(staging, listing, shards, rejects)
+                return resume(work)
             if not self.options.overwrite:
                 raise OutputExistsError(
                     f"{self.out}: an interrupted run lies there, and {reason}: give the same command to go on "
                     "with it, or --overwrite to start anew"
                 )
-        staging.clear()
-        lists = {
-            shard.name + ".lst": _write_list(listing, shard, staging.path(shard.name + ".lst")) for shard in shards
-        }
-        staging.begin(self._identity(lists), {_STATS: listing.sizes.tobytes() + listing.mtimes.tobytes()})
-        rejects.start(())
-        for rejected in listing.unnameable:
-            rejects.add(rejected, None)
-        return [_Part(shard, Written()) for shard in shards]
-
-    def _obstacle(self, staging: Staging, listing: Listing, identity: dict[str, Any]) -> str:
-        """Why the interrupted run cannot be gone on with, in words; empty where it can."""
-        differences = staging.differences(identity)
-        told = [str(item) for item in differences if not item.what.startswith("lists.")]
-        if not told and differences:
-            told = ["the list of images is another one now"]
-        if not told and (changed := _changed_files(staging, listing)):
-            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
-            told = [f"{changed[0]}{more} changed since it began"]
-        return ", ".join(told)
-
-    def _write_shard(
-        self, staging: Staging, part: _Part, outcomes: Iterator[Outcome], rejects: RejectLog, progress: Progress
-    ) -> None:
-        name = part.shard.name + ".rec"
-        path = staging.path(name)
-        writer = RecordWriter(path, part.written, lambda point: staging.add_checkpoint(name, point))
-        tell_at = time.monotonic() + 0.1
-        try:
-            for _ in range(part.decided, len(part.shard.rows)):
-                outcome = next(outcomes)
-                if isinstance(outcome, Rejected):
-                    if self.options.strict:
-                        staging.clear()
-                        raise _strict(outcome)
-                    rejects.add(outcome, part.shard.split)
-                    progress.rejected += 1
-                else:
-                    writer.append(outcome)
-                progress.done += 1
-                if (now := time.monotonic()) >= tell_at:
-                    self.on_progress(progress)
-                    tell_at = now + 0.1
-            writer.finish()
-        finally:
-            writer.close()
-        write_index(staging.path(part.shard.name + ".idx"), part.written)
-        self.on_progress(progress)
+        return begin(work, self._identity)
 
     # ---- the end
 
-    def _publish(
-        self, staging: Staging, listing: Listing, parts: list[_Part], rejects: RejectLog, report: Report
-    ) -> Report:
-        _count(report, listing, parts, rejects)
+    def _publish(self, work: Work, parts: list[Part], report: Report) -> Report:
+        staging, listing = work.staging, work.listing
+        _count(report, listing, parts, work.rejects)
         report.check()
-        names = self._published_names(listing, [part.shard for part in parts])
+        names = self._published_names(listing, work.shards)
         if listing.classes is not None:
             write_durably(staging.path(_CLASSES), "".join(f"{name}\n" for name in listing.classes).encode())
         known = {part.shard.name + ".rec": part.written.sha256.hexdigest() for part in parts}
@@ -309,54 +227,7 @@ class _Run:
         return report
 
 
-def _resume(staging: Staging, listing: Listing, shards: list[Shard], rejects: RejectLog) -> list[_Part]:
-    """What the interrupted run had done: for each shard, the images decided without a gap."""
-    staging.resume()
-    rejects.recover()
-    parts = []
-    kept = [rejected.entry.key for rejected in listing.unnameable]
-    whole = True
-    for shard in shards:
-        name = shard.name + ".rec"
-        path = staging.path(name)
-        written = recover(path, staging.checkpoints(name), trust_tail=staging.same_boot) if whole else Written()
-        part = _Part(shard, written)
-        if whole:
-            part.decided, records, refused = _decided(listing, shard, written, rejects)
-            written.cut(path, records)
-            kept += refused
-        whole = whole and part.decided == len(shard.rows)
-        parts.append(part)
-    missing = [rejected for rejected in listing.unnameable if rejected.entry.key not in rejects.lines]
-    for rejected in missing:
-        kept.remove(rejected.entry.key)
-    rejects.start(kept)
-    for rejected in missing:
-        rejects.add(rejected, None)
-    return parts
-
-
-def _decided(listing: Listing, shard: Shard, written: Written, rejects: RejectLog) -> tuple[int, int, list[int]]:
-    """How many entries, in list order and without a gap, are records or rejects; how many are records; the rejects."""
-    records = 0
-    refused = []
-    for position, row in enumerate(shard.rows):
-        key = listing.keys[row]
-        if records < len(written.keys) and written.keys[records] == key:
-            records += 1
-        elif key in rejects.lines:
-            refused.append(key)
-        else:
-            return position, records, refused
-    return len(shard.rows), records, refused
-
-
-def _remaining(listing: Listing, parts: list[_Part]) -> Iterator[Entry]:
-    for part in parts:
-        yield from sources.entries(listing, part.shard.rows, part.decided)
-
-
-def _count(report: Report, listing: Listing, parts: list[_Part], rejects: RejectLog) -> None:
+def _count(report: Report, listing: Listing, parts: list[Part], rejects: RejectLog) -> None:
     """Fill in the account, from what the files hold and not from what was counted on the way."""
     labels: dict[str, list[float]] = {}
     for part in parts:
@@ -379,45 +250,6 @@ def _count(report: Report, listing: Listing, parts: list[_Part], rejects: Reject
     report.rejects = rejects.by_stage()
     report.classes = len(listing.classes) if listing.classes is not None else None
     report.skipped = dict(sorted(listing.skipped.items()))
-
-
-def _write_list(listing: Listing, shard: Shard, path: Path | None = None) -> str:
-    """Write a shard's .lst, synced, and give its sha256; without a path, only that."""
-    try:
-        with HashingFile(path) as raw:
-            text = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="\n")
-            lst.write_list(text, sources.entries(listing, shard.rows))
-            text.flush()
-            text.detach()
-            return raw.sha256.hexdigest()
-    except OSError as error:
-        raise unwritable(path or Path(shard.name), error) from error
-
-
-def _strict(rejected: Rejected) -> StrictError:
-    return StrictError(
-        f"{rejected.entry.path} (key {rejected.entry.key}) cannot be packed, at {rejected.stage}: {rejected.reason}; "
-        "nothing was published, as --strict says"
-    )
-
-
-def _changed_files(staging: Staging, listing: Listing) -> list[str]:
-    """Files whose size or time is not what it was when the run began."""
-    try:
-        found = (staging.folder / _STATS).read_bytes()
-    except OSError:
-        found = b""
-    if found == listing.sizes.tobytes() + listing.mtimes.tobytes():
-        return []
-    before = array("q")
-    before.frombytes(found[: len(found) // 8 * 8])
-    now = listing.sizes + listing.mtimes
-    count = len(listing)
-    if len(before) != 2 * count:
-        return ["the list of files"]
-    return [
-        listing.paths[row] for row in range(count) if before[row] != now[row] or before[row + count] != now[row + count]
-    ]
 
 
 def _refuse_inside(source: Path, out: Path) -> None:
