@@ -76,3 +76,33 @@ ROWS: list[tuple[object, ...]] = [
 def picture() -> list[list[list[int]]]:
     """A 24 x 16 BGR picture as nested lists."""
     return [[[(x * 11) % 256, (y * 16) % 256, (x + y) * 6] for x in range(24)] for y in range(16)]
+
+
+#: A list as people write them, for im2rec.py's own reader.
+ODD_LIST = (
+    "0\t1.000000\tplain.jpg\n"
+    "1\t2\tbare.jpg\r\n"
+    " 2 \t 3 \t blanks around.jpg \n"
+    "\n"
+    "   \n"
+    "3\t4\n"
+    "4 5 spaces.jpg\n"
+    "x\t1\tkey.jpg\n"
+    "5.0\t1\tkey.jpg\n"
+    "6\tcat\tlabel.jpg\n"
+    "7\t1\t2\t3.5\tseveral.jpg\n"
+    "8\t1\t\tempty label.jpg\n"
+    "-9\t1\tnegative.jpg\n"
+    "1_000\t1_0.5\tunderscores.jpg\n"
+    "10\tnan\tnan.jpg\n"
+    "11\t-inf\tinf.jpg\n"
+    "99999999999999999999999\t1e400\tlarge.jpg\n"
+    "+12\t1\tplus.jpg\n"
+    "٣\t٤\tarabic.jpg\n"
+    "13\t1\tmac\r14\t2\tline ends.jpg\n"
+    "\t15\t1\tleading tab.jpg\n"
+    "16\t1\ttrailing tab.jpg\t\n"
+    "17\t1\t\n"
+    "18\t1\tü/é.jpg\n"
+    "19\t1\tno line end.jpg"
+)

@@ -6,7 +6,10 @@ in ``tests/recordio/cases.py``; the tests only read the files, and need no MXNet
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
+import json
 import sys
 from pathlib import Path
 
@@ -41,12 +44,17 @@ def pictures() -> list[tuple[int, bytes]]:
     ]
 
 
-def im2rec_list() -> None:
+def im2rec_lists() -> None:
     place = Path(mx.__file__).parent / "tools" / "im2rec.py"
     spec = importlib.util.spec_from_file_location("im2rec", place)
     im2rec = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(im2rec)
     im2rec.write_list(str(HERE / "im2rec.lst"), cases.ROWS)
+    (HERE / "odd.lst").write_bytes(cases.ODD_LIST.encode())
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        rows = list(im2rec.read_list(str(HERE / "odd.lst")))
+    read = {"rows": rows, "printed": printed.getvalue().splitlines()}
+    (HERE / "odd.json").write_text(json.dumps(read, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 write("lengths", list(enumerate(cases.LENGTHS)))
@@ -54,4 +62,4 @@ write("magics", list(enumerate(cases.MAGICS)))
 write("images", [image(*case) for case in cases.IMAGES])
 write("split_headers", [image(labels, key, b"image") for labels, key in cases.SPLIT_HEADERS])
 write("pictures", pictures())
-im2rec_list()
+im2rec_lists()
