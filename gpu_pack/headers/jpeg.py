@@ -12,7 +12,7 @@ _MAX_SEGMENTS = 65_536
 _segment = struct.Struct(">BBH").unpack_from
 _frame = struct.Struct(">BHHB").unpack_from
 
-_BASELINE, _SOI, _EOI, _SOS, _APP1 = 0xC0, 0xD8, 0xD9, 0xDA, 0xE1
+_BASELINE, _SOI, _EOI, _SOS, _DRI, _APP1 = 0xC0, 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: Markers that stand alone, without a length: TEM and RST0 to RST7.
 _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
@@ -25,6 +25,7 @@ def read(data: bytes) -> Header:
         ImageError: no frame or no scan in it, a segment that ends outside the file.
     """
     frame = orientation = None
+    restarts = False
     position = 2
     for _ in range(_MAX_SEGMENTS):
         try:
@@ -39,7 +40,7 @@ def read(data: bytes) -> Header:
                 raise ImageError("a damaged JPEG: its scan comes before its size")
             if position + 2 + length > len(data):
                 raise _cut_short(len(data))
-            return _header(data, frame, orientation or 1, position + 2)
+            return _header(data, frame, orientation or 1, restarts, position + 2)
         if code in _BARE:
             position += 2
             continue
@@ -56,6 +57,8 @@ def read(data: bytes) -> Header:
             frame = position
         elif code == _APP1 and orientation is None and data.startswith(b"Exif\0", position + 4):
             orientation = exif_orientation(data[position + 10 : end])
+        elif code == _DRI:
+            restarts = data[end - 2 : end] != b"\0\0"
         position = end
     raise ImageError(f"a damaged JPEG: more than {_MAX_SEGMENTS} segments before any picture data")
 
@@ -73,7 +76,7 @@ def check(data: bytes, header: Header) -> None:
         raise _cut_short(len(data))
 
 
-def _header(data: bytes, frame: int, orientation: int, body: int) -> Header:
+def _header(data: bytes, frame: int, orientation: int, restarts: bool, body: int) -> Header:
     _, code, length = _segment(data, frame)
     if length < 8:
         raise ImageError(f"a damaged JPEG: the frame header has {length} bytes")
@@ -82,7 +85,9 @@ def _header(data: bytes, frame: int, orientation: int, body: int) -> Header:
         raise ImageError(f"a damaged JPEG: it says it has {components} colour components")
     factors = data[frame + 11 : frame + 10 + 3 * components : 3]
     sampling = tuple([_NIBBLES[factor] for factor in factors])
-    return Header("jpeg", width, height, orientation, components, precision, code != _BASELINE, sampling, body)
+    return Header(
+        "jpeg", width, height, orientation, components, precision, code != _BASELINE, sampling, restarts, body
+    )
 
 
 #: Byte to (high nibble, low nibble).

@@ -35,6 +35,7 @@ class Header(NamedTuple):
         precision: bits a component.
         progressive: JPEG: any frame but baseline (SOF0). False for other formats.
         sampling: JPEG: the (horizontal, vertical) factors of each component; empty for other formats.
+        restarts: JPEG: whether restart markers divide its scans. False for other formats.
         body: where `check_complete` goes on: JPEG: the byte after the first SOS marker's code.
     """
 
@@ -46,6 +47,7 @@ class Header(NamedTuple):
     precision: int = 8
     progressive: bool = False
     sampling: tuple[tuple[int, int], ...] = ()
+    restarts: bool = False
     body: int = 0
 
     @property

@@ -1,0 +1,155 @@
+"""One image through OpenCV: decode, crop, resize, encode. Pure functions: bytes and options in, bytes out.
+
+With ``interp="linear"`` the result has im2rec.py's very bytes. With ``antialias``, JPEGs much larger than the result
+are decoded at 1/2, 1/4 or 1/8 scale, which libjpeg does in the DCT, for a third of the time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded
+from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
+from gpu_pack.geometry import Plan, plan
+from gpu_pack.headers import Header, ImageError, check_complete, read_header
+from gpu_pack.interface import Stage, TransformSpec
+
+#: libjpeg's largest edge.
+_JPEG_MAX_EDGE = 65_500
+#: A decode at reduced scale must leave this much to shrink: below it, the full decode is nearer to the triangular
+#: filter (measured against it: 1.4 leaves 40 dB and more in the mean, 1.0 only 36).
+_LEAST_REMAINING_SHRINK = 1.4
+#: By `TransformSpec.color` and the denominator of the scale.
+_FLAGS = {
+    "rgb": {
+        1: cv2.IMREAD_COLOR,
+        2: cv2.IMREAD_REDUCED_COLOR_2,
+        4: cv2.IMREAD_REDUCED_COLOR_4,
+        8: cv2.IMREAD_REDUCED_COLOR_8,
+    },
+    "gray": {
+        1: cv2.IMREAD_GRAYSCALE,
+        2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+        4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+        8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    },
+    "unchanged": {1: cv2.IMREAD_UNCHANGED},
+}
+
+
+class Result(NamedTuple):
+    """An encoded picture and its size in pixels (0 x 0 where it was passed through)."""
+
+    data: bytes
+    width: int
+    height: int
+
+
+def transform(data: bytes, spec: TransformSpec) -> Result:
+    """An image file's bytes as ``spec`` wants them.
+
+    Raises:
+        ImageError: whatever is wrong with the image, with its stage and a reason.
+    """
+    header = read_header(data)
+    check_complete(data, header)
+    if spec.pass_through:
+        return Result(data, 0, 0)
+    if header.width * header.height > spec.max_pixels:
+        raise _too_large(header.width, header.height, spec, "decode")
+    pixels = _resized(data, header, spec)
+    return Result(_encode(pixels, spec), pixels.shape[1], pixels.shape[0])
+
+
+def _resized(data: bytes, header: Header, spec: TransformSpec) -> Pixels:
+    """The finished pixels, height x width [x channels], channels in OpenCV's order (BGR)."""
+    upright = header.upright_size
+    intended = plan(*upright, spec)
+    _check_result(intended, spec)
+    reduction = _reduction(header, intended, spec)
+    pixels = _decode(data, header, _FLAGS[spec.color][reduction])
+    height, width = pixels.shape[:2]
+    if reduction == 1 and (width, height) != upright:  # OpenCV did not turn it: unchanged, or WebP before 4.13
+        intended = plan(width, height, spec)
+        _check_result(intended, spec)
+    try:
+        if reduction > 1:
+            return antialias_window(pixels, _window(header, intended, reduction), intended.width, intended.height)
+        x, y, box_width, box_height, out_width, out_height = intended
+        part = pixels[y : y + box_height, x : x + box_width]
+        return (linear if spec.interp == "linear" else antialias)(part, out_width, out_height)
+    except (cv2.error, MemoryError) as error:
+        raise _refused(error, f"resize {pixels.dtype} pixels", "resize") from None
+
+
+def _reduction(header: Header, intended: Plan, spec: TransformSpec) -> int:
+    """The scale 1, 1/2, 1/4 or 1/8 to decode at, as its denominator."""
+    if spec.interp == "linear" or header.format != "jpeg" or spec.color == "unchanged":
+        return 1
+    shrink = min(intended.box_width, intended.box_height) / min(intended.width, intended.height)
+    return next((scale for scale in (8, 4, 2) if shrink >= scale * _LEAST_REMAINING_SHRINK), 1)
+
+
+def _window(header: Header, intended: Plan, reduction: int) -> tuple[float, float, float, float]:
+    """The crop box (x, y, width, height) in pixels of the upright picture decoded at reduced scale.
+
+    The reduced size is rounded up: the last column and row reach beyond the stored picture's right and bottom
+    edges, which the orientation may have turned to the left and the top.
+    """
+    width, height = header.upright_size
+    beyond_x = -width % reduction if header.orientation in MIRRORED_X else 0
+    beyond_y = -height % reduction if header.orientation in MIRRORED_Y else 0
+    x, y = (intended.x + beyond_x) / reduction, (intended.y + beyond_y) / reduction
+    return x, y, intended.box_width / reduction, intended.box_height / reduction
+
+
+def _decode(data: bytes, header: Header, flags: int) -> Pixels:
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        raise _refused(error, "decode it", "decode") from None
+    if pixels is None:
+        raise ImageError(f"OpenCV {cv2.__version__} cannot decode it: a damaged {header.format}, or a rare kind of it")
+    if header.format == "jpeg":
+        check_decoded(pixels, data, header, turned=flags != cv2.IMREAD_UNCHANGED)
+    return pixels
+
+
+def _encode(pixels: Pixels, spec: TransformSpec) -> bytes:
+    """A baseline JPEG, 4:2:0 (OpenCV's default), or a PNG."""
+    parameter = cv2.IMWRITE_JPEG_QUALITY if spec.encoding == "jpg" else cv2.IMWRITE_PNG_COMPRESSION
+    try:
+        done, encoded = cv2.imencode("." + spec.encoding, pixels, (parameter, spec.quality))
+    except (cv2.error, MemoryError) as error:
+        raise _refused(error, f"encode {pixels.dtype} pixels as {spec.encoding}", "encode") from None
+    if not done:
+        raise ImageError(f"OpenCV cannot encode {pixels.dtype} pixels as {spec.encoding}", "encode")
+    return encoded.tobytes()
+
+
+def _check_result(intended: Plan, spec: TransformSpec) -> None:
+    """Refuse results that no encoder takes, or that a lengthy picture would blow up to."""
+    width, height = intended.width, intended.height
+    if width * height > spec.max_pixels:
+        raise _too_large(width, height, spec, "resize")
+    if (width > _JPEG_MAX_EDGE or height > _JPEG_MAX_EDGE) and spec.encoding == "jpg":
+        raise ImageError(
+            f"its result of {width} x {height} pixels is larger than a JPEG can be ({_JPEG_MAX_EDGE} an edge): "
+            "crop it or encode to png",
+            "encode",
+        )
+
+
+def _too_large(width: int, height: int, spec: TransformSpec, stage: Stage) -> ImageError:
+    what = "it holds" if stage == "decode" else "resized, it would hold"
+    return ImageError(f"{what} {width} x {height} pixels, more than the {spec.max_pixels} allowed", stage)
+
+
+def _refused(error: Exception, verb: str, stage: Stage) -> ImageError:
+    if isinstance(error, MemoryError):
+        return ImageError(f"there is not enough memory to {verb}", stage)
+    reason = " ".join(str(getattr(error, "err", None) or error).split())
+    return ImageError(f"OpenCV {cv2.__version__} cannot {verb}: {reason}", stage)
