@@ -5,39 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 from nvidia import nvimgcodec
 
 from gpu_pack.gpu.memory import Buffer, Memory
-from gpu_pack.gpu.pipeline import Crops
+from gpu_pack.gpu.seam import Crops
 from gpu_pack.gpu.settings import available_cores
 from gpu_pack.interface import TransformSpec
-
-
-class Encoder(Protocol):
-    """Turns a batch of crops into files. Belongs to one worker and is called from one thread at a time.
-
-    Attributes:
-        name: ``nvjpeg`` or ``cpu``.
-    """
-
-    name: str
-
-    def encode(self, crops: Crops) -> list[bytes | None]:
-        """A baseline JPEG for each crop, 4:2:0 unless gray; None for one that could not be encoded.
-
-        The crops' memory is no longer needed when this returns.
-
-        Raises:
-            Exception: whatever the library raises about the batch or the device.
-        """
-        ...
-
-    def close(self) -> None:
-        """Free what it holds on the device."""
-        ...
 
 
 class Staging:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from gpu_pack.errors import BackendError
 from gpu_pack.geometry import Plan, plan
-from gpu_pack.gpu.encode import Encoder
+from gpu_pack.gpu.eligible import decodable
 from gpu_pack.gpu.memory import Memory
-from gpu_pack.gpu.pipeline import Crops, decodable
+from gpu_pack.gpu.seam import Decoder, Encoder
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.headers import Header, ImageError, check_complete, read_header
 from gpu_pack.headers.scan import check_scan
@@ -33,15 +33,6 @@ _OUT_OF_MEMORY = (
     "bad_alloc",
     "allocator_fail",
 )
-
-
-class Decoder(Protocol):
-    """What the worker needs of `gpu_pack.gpu.pipeline.Graph`."""
-
-    def run(self, datas: Sequence[bytes], plans: Sequence[Plan]) -> Crops: ...
-    def reset(self) -> None: ...
-    def rebuild(self) -> None: ...
-    def close(self) -> None: ...
 
 
 class Job(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -21,54 +21,9 @@ os.environ.setdefault("DALI_NVIMGCODEC_LOG_LEVEL", "0")
 from nvidia.dali import backend, fn, pipeline_def, tensors, types
 
 from gpu_pack.geometry import Plan
+from gpu_pack.gpu.seam import Crops
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.headers import Header
 from gpu_pack.interface import TransformSpec
-
-#: (horizontal, vertical) factors of the three components: 4:4:4, 4:2:2, 4:2:0 and 4:4:0. The engines refuse others.
-_SAMPLINGS = frozenset(((x, y), (1, 1), (1, 1)) for x in (1, 2) for y in (1, 2))
-#: An APP14 segment of Adobe's, at whose end stands the colour transform: 0 means RGB without YCbCr, which decoders
-#: tell apart in different ways.
-_ADOBE = b"\xff\xee\x00\x0eAdobe"
-_ADOBE_TRANSFORM = len(_ADOBE) + 6
-
-
-def supports(spec: TransformSpec) -> str | None:
-    """Why the GPU cannot do what ``spec`` asks for; None where it can."""
-    if spec.pass_through:
-        return "--pass-through decodes nothing"
-    if spec.encoding != "jpg":
-        return f"--encoding {spec.encoding}: the GPU writes JPEG only"
-    if spec.color == "unchanged":
-        return "--color unchanged: the GPU decodes to RGB or gray, 8 bits"
-    return None
-
-
-def decodable(data: bytes, header: Header) -> bool:
-    """Whether every GPU decodes this as libjpeg does: baseline JPEG, 8 bits, gray or YCbCr in a usual sampling."""
-    if header.format != "jpeg" or header.progressive or header.precision != 8:
-        return False
-    if header.components == 1:
-        return True
-    if header.sampling not in _SAMPLINGS:
-        return False
-    found = data.find(_ADOBE, 0, header.body)
-    return found < 0 or data[found + _ADOBE_TRANSFORM] == 1
-
-
-class Crops(NamedTuple):
-    """A finished batch.
-
-    Attributes:
-        tensors: DALI's TensorList, uint8, (height, width, channels), RGB or gray; on the GPU, or on the host in the CPU
-            mode. Complete (nothing is still being computed) and valid until the graph's next run.
-        sizes: (width, height) of each.
-        channels: 3 or 1.
-    """
-
-    tensors: Any
-    sizes: list[tuple[int, int]]
-    channels: int
 
 
 class Graph:

@@ -11,10 +11,12 @@ import numpy as np
 
 from gpu_pack.errors import BackendError
 from gpu_pack.geometry import plan
-from gpu_pack.gpu.encode import CpuEncoder, Encoder, NvJpegEncoder
-from gpu_pack.gpu.isolation import Decoder, GpuWorker
+from gpu_pack.gpu.eligible import supports
+from gpu_pack.gpu.encode import CpuEncoder, NvJpegEncoder
+from gpu_pack.gpu.isolation import GpuWorker
 from gpu_pack.gpu.memory import CudaMemory, HostMemory, Memory
-from gpu_pack.gpu.pipeline import Graph, supports
+from gpu_pack.gpu.pipeline import Graph
+from gpu_pack.gpu.seam import Decoder, Encoder
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.interface import Codec, TransformSpec
 

@@ -1,0 +1,36 @@
+"""Which options and which images the GPU may try. Everything else belongs to the CPU codec."""
+
+from __future__ import annotations
+
+from gpu_pack.headers import Header
+from gpu_pack.interface import TransformSpec
+
+#: (horizontal, vertical) factors of the three components: 4:4:4, 4:2:2, 4:2:0 and 4:4:0. The engines refuse others.
+_SAMPLINGS = frozenset(((x, y), (1, 1), (1, 1)) for x in (1, 2) for y in (1, 2))
+#: An APP14 segment of Adobe's, at whose end stands the colour transform: 0 means RGB without YCbCr, which decoders
+#: tell apart in different ways.
+_ADOBE = b"\xff\xee\x00\x0eAdobe"
+_ADOBE_TRANSFORM = len(_ADOBE) + 6
+
+
+def supports(spec: TransformSpec) -> str | None:
+    """Why the GPU cannot do what ``spec`` asks for; None where it can."""
+    if spec.pass_through:
+        return "--pass-through decodes nothing"
+    if spec.encoding != "jpg":
+        return f"--encoding {spec.encoding}: the GPU writes JPEG only"
+    if spec.color == "unchanged":
+        return "--color unchanged: the GPU decodes to RGB or gray, 8 bits"
+    return None
+
+
+def decodable(data: bytes, header: Header) -> bool:
+    """Whether every GPU decodes this as libjpeg does: baseline JPEG, 8 bits, gray or YCbCr in a usual sampling."""
+    if header.format != "jpeg" or header.progressive or header.precision != 8:
+        return False
+    if header.components == 1:
+        return True
+    if header.sampling not in _SAMPLINGS:
+        return False
+    found = data.find(_ADOBE, 0, header.body)
+    return found < 0 or data[found + _ADOBE_TRANSFORM] == 1

@@ -1,0 +1,171 @@
+"""What a worker does when its device fails: fakes stand in for graph and encoder, so nothing of CUDA is needed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cpu_fallback.worker import make_codec
+from gpu_pack.errors import BackendError
+from gpu_pack.gpu.isolation import GpuWorker
+from gpu_pack.gpu.memory import HostMemory
+from gpu_pack.gpu.seam import Crops
+from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.interface import Encoded, Rejected, TransformSpec
+from tests.gpu.pictures import images, jpeg, photograph
+
+SPEC = TransformSpec(size=32)
+FULL = "Can't allocate 123456 bytes on device 0."
+LOST = "CUDA runtime API error cudaErrorIllegalAddress (700): an illegal memory access was encountered"
+DATAS = [jpeg(photograph(60 + seed, 50, seed)) for seed in range(16)]
+
+
+class FakeGraph:
+    """Hands its input through as crops; fails as it is told.
+
+    Args:
+        room: how many images fit into the device's memory.
+        poison: bytes that make a batch fail.
+        dead_after: the number of runs after which nothing works any more.
+    """
+
+    def __init__(self, room: int = 99, poison: bytes | None = None, dead_after: int = 10**9) -> None:
+        self.room, self.poison, self.dead_after = room, poison, dead_after
+        self.sizes: list[int] = []
+        self.resets = self.rebuilds = self.closes = 0
+        self.valid, self.resettable = True, True
+
+    def run(self, datas, plans):
+        self.sizes.append(len(datas))
+        assert self.valid, "run after a failure without reset or rebuild"
+        self.valid = False
+        if len(self.sizes) > self.dead_after:
+            raise RuntimeError(LOST)
+        if len(datas) > self.room:
+            raise RuntimeError(f"Critical error in pipeline:\n...\nencountered:\n\n{FULL}\nCurrent pipeline object ...")
+        if self.poison in datas:
+            raise RuntimeError("Failed to decode sample")
+        self.valid = True
+        return Crops(list(datas), [(plan.width, plan.height) for plan in plans], 3)
+
+    def reset(self):
+        self.resets += 1
+        self.valid = self.resettable
+
+    def rebuild(self):
+        self.rebuilds += 1
+        self.valid = True
+
+    def close(self):
+        self.closes += 1
+
+
+class FakeEncoder:
+    name = "nvjpeg"
+
+    def __init__(self, refuses: bytes | None = None, fails: Exception | None = None) -> None:
+        self.refuses, self.fails, self.closes = refuses, fails, 0
+
+    def encode(self, crops):
+        if self.fails and len(crops.tensors) > 1:
+            raise self.fails
+        return [None if data == self.refuses else b"packed " + data for data in crops.tensors]
+
+    def close(self):
+        self.closes += 1
+
+
+def worker(graph=None, encoder=None, **settings) -> GpuWorker:
+    settings = GpuSettings(batch_size=16, device="cpu", **settings)
+    pool = ThreadPoolExecutor(2)
+    parts = HostMemory(), graph or FakeGraph(), encoder or FakeEncoder(), pool, 2
+    return GpuWorker("gpu:0", SPEC, settings, make_codec(SPEC), *parts)
+
+
+def backends(outcomes) -> list[str]:
+    return [outcome.backend if isinstance(outcome, Encoded) else outcome.stage for outcome in outcomes]
+
+
+def test_every_image_has_its_own_result():
+    batch = images(DATAS)
+    outcomes = worker().transform(batch)
+    assert outcomes == [Encoded(image.entry, b"packed " + image.data, 32, 32, "gpu") for image in batch]
+
+
+@pytest.mark.parametrize("place", [0, 5, 15])
+def test_bisecting_finds_the_one(place):
+    graph = FakeGraph(poison=DATAS[place])
+    one = worker(graph)
+    outcomes = one.transform(images(DATAS))
+    assert backends(outcomes) == ["cpu" if n == place else "gpu" for n in range(16)]
+    assert graph.rebuilds == 0
+    assert graph.sizes.count(1) <= 8  # the last two of the bisection, and a look at the device for each failure
+
+
+def test_a_pipeline_that_cannot_be_reset_is_rebuilt():
+    graph = FakeGraph(poison=DATAS[3])
+    graph.resettable = False
+    assert backends(worker(graph).transform(images(DATAS))).count("gpu") == 15
+    assert graph.rebuilds == graph.resets == 5  # 16, 8, 4, 2 and 1
+
+
+def test_what_the_encoder_refuses_goes_to_the_codec():
+    outcomes = worker(encoder=FakeEncoder(refuses=DATAS[2])).transform(images(DATAS))
+    assert backends(outcomes) == ["gpu"] * 2 + ["cpu"] + ["gpu"] * 13
+
+
+def test_full_memory_halves_the_batch_and_later_ones_stay_small():
+    graph = FakeGraph(room=5)
+    one = worker(graph)
+    graph.sizes.clear()
+    assert backends(one.transform(images(DATAS))) == ["gpu"] * 16
+    assert max(size for size in graph.sizes if size <= 5) == 4
+    graph.sizes.clear()
+    assert backends(one.transform(images(DATAS))) == ["gpu"] * 16
+    assert max(graph.sizes) <= 5, "the second batch must not run into the full memory again"
+
+
+def test_full_memory_in_the_encoder_counts_too():
+    graph = FakeGraph()
+    one = worker(graph, FakeEncoder(fails=MemoryError("Out of memory allocating 1,234 bytes")))
+    assert backends(one.transform(images(DATAS[:4]))) == ["gpu"] * 4
+    assert graph.rebuilds > 0
+    assert graph.resets == 0
+
+
+def test_no_memory_for_a_single_picture_is_a_broken_device():
+    graph = FakeGraph()
+    one = worker(graph)
+    graph.room = 0
+    with pytest.raises(BackendError, match=r"gpu:0: .*(full|broke).*Can't allocate") as caught:
+        one.transform(images(DATAS))
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize("runs", [1, 2, 3])
+def test_a_device_that_breaks_in_mid_run_is_said_so_with_its_cause(runs):
+    one = worker(FakeGraph(dead_after=runs))
+    with pytest.raises(BackendError, match=r"gpu:0: the device broke: .*illegal memory access"):
+        for _ in range(3):
+            one.transform(images(DATAS))
+
+
+def test_a_device_that_never_worked():
+    graph, encoder = FakeGraph(dead_after=0), FakeEncoder()
+    with pytest.raises(BackendError, match=r"gpu:0: .*illegal memory access"):
+        worker(graph, encoder)
+    assert graph.closes == encoder.closes == 1
+
+
+def test_an_image_that_the_device_never_sees():
+    graph = FakeGraph()
+    outcomes = worker(graph).transform(images([b"", DATAS[0], b"GIF89a"]))
+    assert [type(outcome) for outcome in outcomes] == [Rejected, Encoded, Rejected]
+    assert graph.sizes[-1] == 1
+
+
+def test_close_frees_everything():
+    graph, encoder = FakeGraph(), FakeEncoder()
+    worker(graph, encoder).close()
+    assert graph.closes == encoder.closes == 1

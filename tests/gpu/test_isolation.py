@@ -1,0 +1,135 @@
+"""One odd image costs only itself, on the real graph."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from cpu_fallback.worker import CpuWorker
+from gpu_pack.errors import BackendError
+from gpu_pack.interface import Encoded, Rejected, TransformSpec
+from tests.gpu.pictures import decoded, images, jpeg, oriented, photograph, png
+
+SPEC = TransformSpec(size=64)
+PHOTO = photograph(200, 150, 7)
+WHOLE = jpeg(PHOTO)
+
+
+def rotten(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + b"\xff\x01\xff\x02" + data[middle + 4 :]
+
+
+#: What the device must not be blamed for, and whether the CPU codec packs it.
+ODD = {
+    "empty": (b"", False),
+    "text": (b"not an image " * 40, False),
+    "half": (WHOLE[: len(WHOLE) // 2], False),
+    "without its end marker": (WHOLE[:-2], False),
+    "header alone": (WHOLE[:300], False),
+    "rotten": (rotten(WHOLE), False),
+    "junk between segments": (WHOLE[:20] + b"\0junk" + WHOLE[20:], True),
+    "progressive": (jpeg(PHOTO, progressive=True), True),
+    "4:1:1": (jpeg(PHOTO, "4:1:1"), True),
+    "png": (png(PHOTO), True),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_rest_of_the_batch_is_packed_bit_for_bit_as_without_it(open_worker, name):
+    odd, packed = ODD[name]
+    good = [jpeg(photograph(100 + 9 * seed, 130, seed)) for seed in range(6)]
+    worker = open_worker(SPEC)
+    alone = worker.transform(images(good))
+    batch = images([*good[:3], odd, *good[3:]])
+    outcomes = worker.transform(batch)
+    (verdict,) = outcomes[3:4]
+    assert verdict == CpuWorker(SPEC).transform(batch[3:4])[0]
+    assert isinstance(verdict, Encoded) == packed
+    others = outcomes[:3] + outcomes[4:]
+    assert [outcome.data for outcome in others] == [outcome.data for outcome in alone]
+    assert {outcome.backend for outcome in others} == {"gpu"}
+
+
+def test_a_batch_of_nothing_but_odd_ones(open_worker):
+    batch = images([data for data, _ in ODD.values()])
+    outcomes = open_worker(SPEC).transform(batch)
+    assert outcomes == CpuWorker(SPEC).transform(batch)
+    assert [outcome.entry for outcome in outcomes] == [image.entry for image in batch]
+
+
+def test_images_that_pass_every_check_and_still_fail_in_the_decoder(open_worker):
+    """Found by bisecting, several in one batch: libjpeg skips junk between segments, DALI's parser does not."""
+    junk, _ = ODD["junk between segments"]
+    good = [jpeg(photograph(120, 90 + seed, seed)) for seed in range(13)]
+    worker = open_worker(SPEC)
+    alone = worker.transform(images(good))
+    mixed = [junk, *good[:5], junk, *good[5:], junk]
+    outcomes = worker.transform(images(mixed))
+    assert [outcome.backend for outcome in outcomes] == ["cpu" if data is junk else "gpu" for data in mixed]
+    assert [outcome.data for outcome in outcomes if outcome.backend == "gpu"] == [outcome.data for outcome in alone]
+    assert worker.transform(images(good)) == alone
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (2, 2), (17, 16)])
+@pytest.mark.parametrize("encoder", ["cpu", "nvjpeg"])
+def test_tiny_pictures(open_worker, size, encoder):
+    for spec in (SPEC, TransformSpec(size=None, crop=False), TransformSpec(size=None)):
+        batch = images([jpeg(photograph(*size))])
+        (outcome,) = open_worker(spec, encoder=encoder).transform(batch)
+        (expected,) = CpuWorker(spec).transform(batch)
+        assert isinstance(outcome, Encoded)
+        assert outcome[2:4] == expected[2:4] == decoded(outcome.data).shape[1::-1]
+
+
+def test_all_samplings_and_gray_in_one_batch(open_worker):
+    datas = [jpeg(PHOTO, sampling) for sampling in ("4:4:4", "4:2:2", "4:2:0", "4:4:0")]
+    datas += [jpeg(PHOTO[:, :, 1]), oriented(WHOLE, 6)]
+    outcomes = open_worker(SPEC).transform(images(datas))
+    assert [outcome.backend for outcome in outcomes] == ["gpu"] * len(datas)
+    assert all(decoded(outcome.data).shape == (64, 64, 3) for outcome in outcomes)
+
+
+def test_pictures_above_the_limit_are_the_codecs_to_reject(open_worker):
+    spec = TransformSpec(size=64, max_pixels=150 * 199)
+    outcomes = open_worker(spec).transform(images([WHOLE, jpeg(photograph(100, 100))]))
+    assert isinstance(outcomes[0], Rejected)
+    assert isinstance(outcomes[1], Encoded)
+
+
+def test_batches_are_cut_by_their_pixels(open_worker):
+    datas = [jpeg(photograph(100, 80, seed)) for seed in range(8)]
+    whole = open_worker(SPEC).transform(images(datas))
+    assert open_worker(SPEC, batch_pixels=20_000).transform(images(datas)) == whole
+    assert open_worker(SPEC, batch_pixels=1).transform(images(datas)) == whole
+
+
+def test_workers_in_threads_side_by_side(open_worker):
+    batches = [images([jpeg(photograph(150, 110, 10 * lane + n)) for n in range(6)]) for lane in range(3)]
+    batches = [[*batch, images([b"bad"])[0]] for batch in batches]
+    workers = [open_worker(SPEC, encoder=encoder) for encoder in ("cpu", "nvjpeg", "cpu")]
+    alone = [worker.transform(batch) for worker, batch in zip(workers, batches, strict=True)]
+    together: dict[int, list] = {}
+
+    def run(lane: int) -> None:
+        together[lane] = [workers[lane].transform(batches[lane]) for _ in range(4)]
+
+    threads = [threading.Thread(target=run, args=(lane,)) for lane in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[lane] for lane in range(3)] == [[outcomes] * 4 for outcomes in alone]
+
+
+@pytest.mark.parametrize("spec", [TransformSpec(pass_through=True), TransformSpec(encoding="png", quality=3)])
+def test_what_the_gpu_does_not_do_is_said_at_once(open_worker, spec):
+    with pytest.raises(BackendError, match=r"--pass-through|--encoding png"):
+        open_worker(spec)
+
+
+def test_auto_settles_on_one_encoder(open_worker):
+    worker = open_worker(SPEC, encoder="auto")
+    assert worker.encoder in ("cpu", "nvjpeg")
+    assert isinstance(worker.transform(images([WHOLE]))[0], Encoded)

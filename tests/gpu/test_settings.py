@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from gpu_pack.errors import UsageError
+from gpu_pack.gpu.eligible import decodable, supports
+from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.headers import read_header
+from gpu_pack.interface import TransformSpec
+from tests.gpu.pictures import SAMPLINGS, jpeg, photograph, png
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"workers": 0},
+        {"batch_size": 0},
+        {"batch_size": 5000},
+        {"batch_pixels": 0},
+        {"hw_decoder_load": 1.1},
+        {"hybrid_huffman_threshold": -1},
+        {"threads": 0},
+        {"encoder": "quick"},
+        {"device": "tpu"},
+    ],
+    ids=str,
+)
+def test_settings_check_themselves(wrong):
+    (value,) = wrong.values()
+    with pytest.raises(UsageError, match=str(value)):
+        GpuSettings(**wrong)
+
+
+def test_cores_are_shared_out():
+    assert GpuSettings(threads=7).threads_each(3) == 7
+    assert GpuSettings().threads_each(10_000) == 1
+
+
+def test_which_options_the_gpu_serves():
+    assert supports(TransformSpec()) is None
+    assert supports(TransformSpec(color="gray", size=None, crop=False)) is None
+    assert "png" in supports(TransformSpec(encoding="png", quality=3))
+    assert "unchanged" in supports(TransformSpec(color="unchanged"))
+    assert "pass-through" in supports(TransformSpec(pass_through=True))
+
+
+PHOTO = photograph(64, 48)
+BASELINE = jpeg(PHOTO)
+
+
+def adobe(transform: int) -> bytes:
+    """With an APP14 segment as Photoshop writes it."""
+    return BASELINE[:2] + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform]) + BASELINE[2:]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        *((jpeg(PHOTO, sampling), sampling != "4:1:1") for sampling in SAMPLINGS),
+        (jpeg(PHOTO[:, :, 0]), True),
+        (jpeg(PHOTO, progressive=True), False),
+        (png(PHOTO), False),
+        (adobe(1), True),
+        (adobe(0), False),
+    ],
+    ids=[*SAMPLINGS, "gray", "progressive", "png", "Adobe YCbCr", "Adobe RGB"],
+)
+def test_which_images_the_device_may_try(data, expected):
+    assert decodable(data, read_header(data)) == expected
+
+
+@pytest.mark.parametrize(
+    "change", [{"components": 4, "sampling": ((1, 1),) * 4}, {"precision": 12}, {"sampling": ((1, 1),) * 2 + ((2, 2),)}]
+)
+def test_which_images_it_may_not(change):
+    assert not decodable(BASELINE, read_header(BASELINE)._replace(**change))
