@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TextIO, TypeVar
@@ -14,26 +14,29 @@ from gpu_pack.scanning import read_record, reader
 
 _Self = TypeVar("_Self", bound="MXRecordIO")
 
+#: No line of an index is longer; a file that is none has lines that would fill the memory.
+_MAX_LINE = 1 << 16
 
-def read_index(path: str | os.PathLike[str], key_type: Callable[[str], Any] = int) -> list[tuple[Any, int]]:
+
+def read_index(path: str | os.PathLike[str], key_type: Callable[[str], Any] = int) -> Iterator[tuple[Any, int]]:
     """``(key, offset in bytes)`` of each line of an .idx, in its order.
 
     Raises:
         FormatError: a line that is not ``key<TAB>offset``; blank lines are passed over.
         OSError: the file cannot be read.
     """
-    entries, begin = [], 0
+    begin = 0
     with Path(path).open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1):
             try:
                 fields = line.decode().strip().split("\t")
-                if fields != [""]:
-                    entries.append((key_type(fields[0]), _offset(fields[1])))
+                entry = (key_type(fields[0]), _offset(fields[1])) if fields != [""] else None
             except (ValueError, TypeError, LookupError, ArithmeticError):
                 message = f"line {number} of the index is not key<TAB>offset; `gpu-pack index` rebuilds the file"
                 raise FormatError(message, os.fspath(path), begin) from None
             begin += len(line)
-    return entries
+            if entry is not None:
+                yield entry
 
 
 def _offset(text: str) -> int:
@@ -142,9 +145,10 @@ class MXRecordIO:
         if not isinstance(buf, bytes):
             buf = memoryview(buf).tobytes()
         framed = memoryview(frame(buf))
-        self._position += len(framed)
         while framed:
-            framed = framed[self._file.write(framed) :]
+            written = self._file.write(framed)
+            self._position += written
+            framed = framed[written:]
 
     def read(self) -> bytes | None:
         """The next record, or None at the end of the file.
@@ -180,6 +184,8 @@ class MXIndexedRecordIO(MXRecordIO):
         ValueError, OSError: as in `MXRecordIO`.
     """
 
+    fidx: TextIO | None = None
+
     def __init__(
         self,
         idx_path: str | os.PathLike[str],
@@ -191,7 +197,6 @@ class MXIndexedRecordIO(MXRecordIO):
         self.idx: dict[Any, int] = {}
         self.keys: list[Any] = []
         self.key_type = key_type
-        self.fidx: TextIO | None = None
         super().__init__(uri, flag)
 
     def open(self) -> None:
@@ -209,9 +214,9 @@ class MXIndexedRecordIO(MXRecordIO):
             # By lines, for the same reason as above; \n on every system.
             self.fidx = Path(self.idx_path).open("w", buffering=1, encoding="utf-8", newline="\n")  # noqa: SIM115
             return
-        entries = read_index(self.idx_path, self.key_type)
-        self.idx = dict(entries)
-        self.keys = [key for key, _ in entries]
+        for key, offset in read_index(self.idx_path, self.key_type):
+            self.idx[key] = offset
+            self.keys.append(key)
 
     def close(self) -> None:
         """Close both files; closing twice is nothing."""

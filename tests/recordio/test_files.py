@@ -144,6 +144,8 @@ def test_files_that_cannot_be_opened(tmp_path: Path, indexed: tuple[str, str]) -
         MXRecordIO(tmp_path / "a.rec", "a")
     with pytest.raises(FileNotFoundError):
         MXRecordIO(tmp_path / "none.rec", "r")
+    with pytest.raises(TypeError):  # and nothing more when what was never opened is dropped
+        MXIndexedRecordIO(None, indexed[1], "r")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match=r"none\.idx"):
         MXIndexedRecordIO(tmp_path / "none.idx", indexed[1], "r")
     with pytest.raises(OSError):
@@ -160,19 +162,20 @@ def test_files_that_cannot_be_opened(tmp_path: Path, indexed: tuple[str, str]) -
         (b"0\t9223372036854775808\n", 1, 0),
         (b"\n\n\xff\t0\n", 3, 2),
         (b"0 0\n", 1, 0),
+        (b"0\t0\n" + b"\0" * 100_000, 2, 4),
     ],
 )
 def test_a_malformed_index_is_named_by_line(tmp_path: Path, index: bytes, line: int, offset: int) -> None:
     path = tmp_path / "a.idx"
     path.write_bytes(index)
     with pytest.raises(FormatError, match=f"line {line} of the index") as caught:
-        read_index(path)
+        list(read_index(path))
     assert (caught.value.path, caught.value.offset) == (str(path), offset)
 
 
 def test_blank_lines_and_windows_line_ends_in_an_index(tmp_path: Path) -> None:
     (tmp_path / "a.idx").write_bytes(b"0\t0\r\n\r\n1\t8\r\n\n")
-    assert read_index(tmp_path / "a.idx") == [(0, 0), (1, 8)]
+    assert list(read_index(tmp_path / "a.idx")) == [(0, 0), (1, 8)]
 
 
 def test_an_index_that_points_nowhere(indexed: tuple[str, str]) -> None:

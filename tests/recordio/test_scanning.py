@@ -21,7 +21,7 @@ GOLDENS = Path(__file__).parent / "goldens"
 def test_reads_what_mxnet_wrote(name: str, records: list[bytes]) -> None:
     with (GOLDENS / f"{name}.rec").open("rb") as file:
         found = list(recordio.scan(file))
-    index = recordio.read_index(GOLDENS / f"{name}.idx")
+    index = list(recordio.read_index(GOLDENS / f"{name}.idx"))
     assert [record.payload for record in found] == records
     assert [record.offset for record in found] == [offset for _, offset in index]
     assert found[-1].end == (GOLDENS / f"{name}.rec").stat().st_size
@@ -40,7 +40,7 @@ def test_headers_of_what_mxnet_wrote(name: str, images: list[tuple[list[float], 
     assert [info.key for info in found] == [key for _, key, _ in images]
     assert [info.labels for info in found] == [pytest.approx(tuple(labels), rel=1e-7) for labels, _, _ in images]
     assert [info.data_size for info in found] == [len(data) for _, _, data in images]
-    assert [(info.key, info.offset) for info in found] == recordio.read_index(GOLDENS / f"{name}.idx")
+    assert [(info.key, info.offset) for info in found] == list(recordio.read_index(GOLDENS / f"{name}.idx"))
 
 
 @given(st.lists(payloads, max_size=8))
