@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gpu_pack.headers.model import Header, ImageError
 
-_EOI = 0xD9
+_SOS, _EOI = 0xDA, 0xD9
 #: What may stand between the scans of one picture: DHT, SOS, DQT, DNL, DRI, APPn and COM.
 _SEGMENTS = frozenset((0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE))
 
@@ -37,24 +37,27 @@ def check_scan(data: bytes, header: Header) -> None:
     marks &= body[1:] != 0
     first = int(marks.argmax())
     if body[first + 1] != _EOI:  # else one scan without restart markers: nearly every file
-        _check_markers(data, header.body, np.flatnonzero(marks[first:]) + first)
+        _check_markers(data, header, np.flatnonzero(marks[first:]) + first)
 
 
-def _check_markers(data: bytes, body: int, places: npt.NDArray[np.intp]) -> None:
-    """The markers at ``body + places``, up to the end-of-image marker; those inside a segment are none."""
+def _check_markers(data: bytes, header: Header, places: npt.NDArray[np.intp]) -> None:
+    """The markers at ``header.body + places``, up to the end-of-image marker; those inside a segment are none."""
     restart = end = 0
-    for position in (places + body).tolist():
+    for position in (places + header.body).tolist():
         code = data[position + 1]
         if position < end or code == 0xFF:  # 0xFF before 0xFF is padding
             continue
         if code == _EOI:
             return
-        if 0xD0 <= code <= 0xD7:
+        if 0xD0 <= code <= 0xD7 and header.restarts:
             if code & 7 != restart & 7:
                 raise ImageError(f"a damaged JPEG: its restart markers are out of order at byte {position}")
             restart += 1
         elif code in _SEGMENTS:
             end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
             restart = 0
+            if code != _SOS and data[end : end + 1] != b"\xff":
+                break
         else:
-            raise ImageError(f"a damaged JPEG: foreign data (a marker FF{code:02X}) at byte {position} of its picture")
+            break
+    raise ImageError(f"a damaged JPEG: foreign data (a marker FF{code:02X}) at byte {position} of its picture")
