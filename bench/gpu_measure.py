@@ -1,0 +1,153 @@
+"""What the parts of prove_gpu.py share: the photographs, the record, and how a rate is taken."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.interface import Codec, Entry, Image, TransformSpec, Worker
+
+#: More do not make the figures any better, and they must fit into memory.
+MOST_PHOTOS = 2048
+
+
+class Session:
+    """One part's run.
+
+    Attributes:
+        deadline: when the part should be done, by time.monotonic().
+        cpu: the CPU mode.
+        best: settings that the sweep found, as keyword arguments of GpuSettings.
+    """
+
+    def __init__(self, photos: Path, record: Path, seconds: float, cpu: bool, best: dict[str, Any]) -> None:
+        self.folder, self.seconds, self.cpu, self.best = photos, seconds, cpu, best
+        self.deadline = time.monotonic() + seconds
+        self.images_wanted = 0
+        self._record, self._path = {}, record
+
+    def say(self, key: str, value: Any) -> None:
+        """Record a figure, save the record, and print it."""
+        self.keep(key, value)
+        print(f"    {key}: {value}", flush=True)
+
+    def keep(self, key: str, value: Any) -> None:
+        """Record a figure and save the record."""
+        self._record[key] = value
+        self.save()
+
+    def save(self) -> None:
+        """Write what was recorded so far."""
+        scratch = self._path.with_suffix(".partial")
+        scratch.write_text(json.dumps(self._record, default=str), encoding="utf-8")
+        scratch.replace(self._path)
+
+    def left(self) -> float:
+        """Seconds until the deadline; may be negative."""
+        return self.deadline - time.monotonic()
+
+    def files(self) -> list[Path]:
+        """The photographs, in order of name."""
+        found = (path for path in self.folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+        files = sorted(itertools.islice(found, MOST_PHOTOS))
+        if not files:
+            raise SystemExit(f"{self.folder}: no .jpg or .jpeg file in it")
+        return files
+
+    def images(self, most: int = MOST_PHOTOS) -> list[Image]:
+        """The photographs with their bytes."""
+        files = self.files()[:most]
+        return [Image(Entry(key, (0.0,), path.as_posix()), path.read_bytes()) for key, path in enumerate(files)]
+
+    def settings(self, **changes: Any) -> GpuSettings:
+        """The sweep's best, or the defaults, with changes. Smaller in the CPU mode."""
+        small = {"batch_size": 16, "workers": 1, "threads": 2} if self.cpu else {}
+        return GpuSettings(**{**small, **self.best, "device": "cpu" if self.cpu else "gpu", **changes})
+
+
+def open_gpu(spec: TransformSpec, settings: GpuSettings) -> list[Worker]:
+    """GPU 0's workers over the CPU codec."""
+    from gpu_pack.gpu.worker import open_workers
+
+    return list(open_workers(spec, codec(spec), [0], settings))
+
+
+def codec(spec: TransformSpec) -> Codec:
+    """The CPU codec."""
+    from cpu_fallback.worker import make_codec
+
+    return make_codec(spec)
+
+
+def rate(workers: Sequence[Worker], images: list[Image], seconds: float) -> dict[str, float]:
+    """Images/s of the workers side by side, together and by name, over ``seconds`` after a first batch each."""
+    batches = {worker: itertools.cycle(cut(images, worker.batch_size)) for worker in workers}
+
+    def step(worker: Worker) -> int:
+        return len(worker.transform(next(batches[worker])))
+
+    counts, elapsed = side_by_side([lambda worker=worker: step(worker) for worker in workers], seconds)
+    rates = {"images/s": sum(counts) / elapsed}
+    for worker, count in zip(workers, counts, strict=True):
+        kind = worker.name.split(":")[0]
+        rates[kind] = rates.get(kind, 0) + count / elapsed
+    return {kind: round(value, 1) for kind, value in rates.items()}
+
+
+def cut(images: list[Image], size: int) -> list[list[Image]]:
+    """Whole batches; a small folder's photographs come round again."""
+    pool = images * (1 + size // len(images))
+    return [pool[start : start + size] for start in range(0, len(pool) - size + 1, size)]
+
+
+def side_by_side(works: Sequence[Callable[[], int]], seconds: float) -> tuple[list[int], float]:
+    """Each work in a thread of its own, over and over; how much each did, and the seconds that they took.
+
+    Raises:
+        Exception: what a work raised first.
+    """
+    counts, failures = [0] * len(works), []
+    ready = threading.Barrier(len(works) + 1)
+    stop = threading.Event()
+
+    def loop(place: int) -> None:
+        try:
+            works[place]()  # buffers are allocated and caches filled before the clock starts
+            ready.wait()
+            while not stop.is_set():
+                counts[place] += works[place]()
+        except Exception as error:
+            failures.append(error)
+            ready.abort()
+
+    threads = [threading.Thread(target=loop, args=(place,), daemon=True) for place in range(len(works))]
+    for thread in threads:
+        thread.start()
+    try:
+        ready.wait()
+    except threading.BrokenBarrierError:
+        raise failures[0] if failures else RuntimeError("a worker did not start") from None
+    begin = time.perf_counter()
+    stop.wait(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return counts, time.perf_counter() - begin
+
+
+def psnr(one: bytes, other: bytes) -> float:
+    """Of two files' pixels, in dB; 99 for equal ones."""
+    first, second = (cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) for data in (one, other))
+    error = float(np.mean((first.astype(np.float64) - second) ** 2))
+    return 99.0 if error == 0 else float(10 * np.log10(255**2 / error))

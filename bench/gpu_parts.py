@@ -1,0 +1,271 @@
+"""The parts of prove_gpu.py that use workers directly: environment, agreement, faults, sweep, stages."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from gpu_measure import Session, codec, open_gpu, psnr, rate, side_by_side
+
+from gpu_pack import doctor
+from gpu_pack.geometry import plan
+from gpu_pack.gpu.settings import available_cores
+from gpu_pack.headers import read_header
+from gpu_pack.interface import Encoded, Entry, Image, TransformSpec
+
+INTERPS = ("antialias", "linear")
+#: What each knob is tried at, the rest being the best so far; knobs that matter most come first.
+KNOBS: dict[str, tuple[Any, ...]] = {
+    "encoder": ("cpu", "nvjpeg"),
+    "workers": (1, 2, 3, 4, 6),
+    "batch_size": (32, 64, 128, 256, 512),
+    "hw_decoder_load": (0.0, 0.5, 0.65, 0.8, 0.9, 1.0),
+    "hybrid_huffman_threshold": (0, 100_000, 1_000_000),
+    "threads": (2, 4, 8, 16),
+    "fancy_upsampling": (True,),
+}
+CPU_KNOBS: dict[str, tuple[Any, ...]] = {"encoder": ("cpu", "nvjpeg"), "batch_size": (8, 16)}
+
+
+def environment(session: Session) -> None:
+    """The machine, the versions, the commit."""
+    diagnosis = doctor.diagnose()
+    for key, value in dataclasses.asdict(diagnosis).items():
+        session.say(key, value)
+    session.say("processor", _processor())
+    head = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent,
+        check=False,
+    )
+    session.say("commit", head.stdout.strip() or None)
+    files = session.files()
+    session.say("photos", len(files))
+    session.say("mean_bytes", round(sum(path.stat().st_size for path in files) / len(files)))
+    if not session.cpu and diagnosis.device != "gpu":
+        raise SystemExit(f"no usable GPU: {diagnosis.reason}. {diagnosis.cure}")
+
+
+def agreement(session: Session) -> None:
+    """PSNR of the GPU path's crops against the CPU fallback's, with the decoder's switches on and off."""
+    images = session.images(32 if session.cpu else 256)
+    loads = (0.9,) if session.cpu else (0.9, 0.0, 1.0)
+    for fancy, load, interp in itertools.product((True, False), loads, INTERPS):
+        if session.left() < 0:
+            return
+        spec = TransformSpec(interp=interp)
+        expected = [codec(spec)(image) for image in images]
+        settings = session.settings(workers=1, encoder="cpu", fancy_upsampling=fancy, hw_decoder_load=load)
+        (worker,) = open_gpu(spec, settings)
+        outcomes = [outcome for part in _parts(images, worker.batch_size) for outcome in worker.transform(part)]
+        pairs = [
+            (one, other)
+            for one, other in zip(outcomes, expected, strict=True)
+            if isinstance(one, Encoded) and isinstance(other, Encoded) and one.backend == "gpu"
+        ]
+        values = [psnr(one.data, other.data) for one, other in pairs]
+        figures = {"mean": round(float(np.mean(values)), 2), "worst": round(min(values), 2), "images": len(values)}
+        figures["other_sizes"] = sum(one[2:4] != other[2:4] for one, other in pairs)
+        session.say(f"{interp},fancy={int(fancy)},load={load}", figures)
+        worker.close()
+
+
+def faults(session: Session) -> None:
+    """Each kind of damage among good images: its verdict, whether the others are bit-exact, and what it costs."""
+    spec = TransformSpec()
+    good = (session.images(15) * 15)[:15]
+    for encoder in ("cpu", "nvjpeg"):
+        (worker,) = open_gpu(spec, session.settings(workers=1, batch_size=16, encoder=encoder))
+        alone = [outcome.data for outcome in worker.transform(good) if isinstance(outcome, Encoded)]
+        for name, data in damaged(good[0].data).items():
+            batch = [*good[:7], Image(Entry(99, (0.0,), name), data), *good[7:]]
+            begin = time.perf_counter()
+            outcomes = worker.transform(batch)
+            milliseconds = 1000 * (time.perf_counter() - begin)
+            odd = outcomes.pop(7)
+            others = [outcome.data for outcome in outcomes if isinstance(outcome, Encoded)]
+            verdict = f"packed by {odd.backend}" if isinstance(odd, Encoded) else f"rejected: {odd.reason}"
+            session.say(
+                f"{encoder},{name}",
+                {"verdict": verdict, "others_exact": others == alone, "milliseconds": round(milliseconds)},
+            )
+        worker.close()
+
+
+def damaged(data: bytes) -> dict[str, bytes]:
+    """A good JPEG, damaged or disguised in every way that the decoders are known to mind."""
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    scan, middle = read_header(data).body, len(data) // 2
+    tables = data.index(b"\xff\xc4")
+
+    def encoded(suffix: str, *options: int) -> bytes:
+        return cv2.imencode(suffix, picture, list(options))[1].tobytes()
+
+    return {
+        "none": data,
+        "empty": b"",
+        "text": b"not an image " * 40,
+        "half": data[:middle],
+        "no end marker": data[:-2],
+        "header only": data[:scan],
+        "flipped bits": data[:middle] + bytes(byte ^ 0x5A for byte in data[middle : middle + 16]) + data[middle + 16 :],
+        "foreign block": data[:middle] + b"\xff\x02" * 512 + data[middle + 1024 :],
+        "zeros": data[:middle] + bytes(1024) + data[middle + 1024 :],
+        "short scan": data[: scan + (len(data) - scan) // 3] + b"\xff\xd9",
+        "Huffman table": data[: tables + 5] + b"\x7f" * 16 + data[tables + 21 :],
+        "junk between segments": data[:tables] + b"\0junk" + data[tables:],
+        "progressive": encoded(".jpg", cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+        "restart markers": encoded(".jpg", cv2.IMWRITE_JPEG_RST_INTERVAL, 3),
+        "4:1:1": encoded(".jpg", cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_411),
+        "gray": cv2.imencode(".jpg", picture[:, :, 1])[1].tobytes(),
+        "png": encoded(".png"),
+        "one pixel": cv2.imencode(".jpg", picture[:1, :1])[1].tobytes(),
+    }
+
+
+def sweep(session: Session) -> None:
+    """Images/s over the knobs: each in turn, the others at their best so far. Records ``best`` and every trial."""
+    images = session.images()
+    knobs = CPU_KNOBS if session.cpu else KNOBS
+    best: dict[str, Any] = {"encoder": "cpu"} if session.cpu else {"encoder": "cpu", "workers": 3, "batch_size": 128}
+    seconds = session.seconds / sum(len(values) for values in knobs.values()) / 2
+    rates: dict[str, float] = {}
+    trials: list[dict[str, Any]] = []
+    for knob, values in knobs.items():
+        tried = {}
+        for value in values:
+            if session.left() < 0:
+                return
+            tried[value] = _trial(session, {**best, knob: value}, images, seconds, rates, trials)
+        best = {**best, knob: max(tried, key=lambda value: tried[value])}
+        session.say("best", best)
+        session.say("best_images/s", max(rates.values()))
+    if not session.cpu:
+        _trial(session, {**best, "fancy_upsampling": False}, images, seconds, rates, trials)
+
+
+def _trial(
+    session: Session,
+    changes: dict[str, Any],
+    images: list[Image],
+    seconds: float,
+    rates: dict[str, float],
+    trials: list[dict[str, Any]],
+) -> float:
+    """One setting's rate; 0 where it does not work."""
+    key = str(sorted(changes.items()))
+    if key not in rates:
+        trial: dict[str, Any] = dict(changes)
+        try:
+            workers = open_gpu(TransformSpec(), session.settings(**changes))
+            trial.update(rate(workers, images, seconds))
+            for worker in workers:
+                worker.close()
+        except Exception as error:
+            trial.update({"images/s": 0.0, "error": str(error)[:300]})
+        rates[key] = trial["images/s"]
+        trials.append(trial)
+        print(f"    {trial}", flush=True)
+        session.keep("trials", trials)
+    return rates[key]
+
+
+def stages(session: Session) -> None:
+    """Where the time goes: each stage alone, with one worker and with as many as the sweep found best."""
+    from gpu_pack.gpu.pipeline import Graph
+
+    spec, settings = TransformSpec(), session.settings(encoder="cpu")
+    images = session.images(settings.batch_size)
+    datas = [image.data for image in images]
+    plans = [plan(*read_header(data).upright_size, spec) for data in datas]
+    threads = settings.threads_each(settings.workers)
+    slice_seconds = max(0.1, session.seconds / 12)
+
+    def each(make: Any, count: int) -> float:
+        works = [make() for _ in range(count)]
+        counts, elapsed = side_by_side(works, slice_seconds)
+        return round(sum(counts) / elapsed, 1)
+
+    def decoding(**changes: Any) -> Any:
+        def make() -> Any:
+            graph = Graph(spec, dataclasses.replace(settings, **changes), 0, threads)
+            return lambda: len(graph.run(datas, plans).sizes)
+
+        return make
+
+    def encoding(name: str) -> Any:
+        def make() -> Any:
+            (worker,) = open_gpu(spec, dataclasses.replace(settings, workers=1, encoder=name, threads=threads))
+            crops = worker._graph.run(datas, plans)
+            return lambda: len(worker._encoder.encode(crops))
+
+        return make
+
+    several = sorted({1, settings.workers})
+    for count in several:
+        session.say(f"graph x{count} images/s", each(decoding(), count))
+        for name in ("cpu", "nvjpeg"):
+            session.say(f"encode {name} x{count} images/s", each(encoding(name), count))
+    if not session.cpu:
+        for load in (0.0, 1.0):
+            session.say(f"graph load={load} x{several[-1]} images/s", each(decoding(hw_decoder_load=load), several[-1]))
+    session.say("python us/image", _python_microseconds(datas, spec))
+    session.say("cores", available_cores())
+
+
+def _python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
+    """What the interpreter does for each image: a worker whose graph and encoder do nothing."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from gpu_pack.gpu.isolation import GpuWorker
+    from gpu_pack.gpu.memory import HostMemory
+    from gpu_pack.gpu.seam import Crops
+    from gpu_pack.gpu.settings import GpuSettings
+
+    class Nothing:
+        name = "nothing"
+
+        def run(self, datas: Any, plans: Any) -> Crops:
+            for data in datas:
+                np.frombuffer(data, np.uint8)
+            return Crops(None, [(item.width, item.height) for item in plans], 3)
+
+        def encode(self, crops: Crops) -> list[bytes | None]:
+            return [b""] * len(crops.sizes)
+
+        def reset(self) -> None: ...
+        def rebuild(self) -> None: ...
+        def close(self) -> None: ...
+
+    nothing = Nothing()
+    settings = GpuSettings(device="cpu", batch_size=len(datas))
+    worker = GpuWorker("gpu:0", spec, settings, codec(spec), HostMemory(), nothing, nothing, ThreadPoolExecutor(1), 1)
+    images = [Image(Entry(key, (0.0,), ""), data) for key, data in enumerate(datas)]
+    spent = []
+    for _ in range(20):
+        begin = time.thread_time()
+        worker.transform(images)
+        spent.append(time.thread_time() - begin)
+    worker.close()
+    return round(1e6 * min(spent) / len(images), 2)
+
+
+def _parts(images: list[Image], size: int) -> list[list[Image]]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

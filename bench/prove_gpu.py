@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""The whole proof of the GPU path in one call: tests, agreement, damage, the sweep, the comparison, memory.
+
+    python bench/prove_gpu.py PHOTOS --out DIR --budget 900
+    python bench/prove_gpu.py PHOTOS --out DIR --budget 60 --cpu     # the same code in the CPU mode, smaller
+
+PHOTOS is a folder with JPEGs, searched recursively. Each part runs in a process of its own and within its share of the
+budget; what it has measured is in DIR/prove_gpu.json at once, and one that fails or hangs costs only itself. Needs this
+repository (it need not be installed), DALI, nvImageCodec and CuPy, and pytest for the part ``tests``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
+
+#: Each part and its share of the budget. Facts first: what is cut off at the end costs least.
+SHARES = {
+    "environment": 2,
+    "agreement": 8,
+    "faults": 6,
+    "sweep": 30,
+    "stages": 10,
+    "compare": 22,
+    "tests": 10,
+    "memory": 22,
+}
+#: A part that overruns its share so much is killed.
+GRACE_SECONDS = 45
+
+
+def main() -> int:
+    arguments = parse()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.part:
+        return run_part(arguments)
+    results: dict[str, Any] = {"command": " ".join(sys.argv), "parts": {}}
+    start = time.monotonic()
+    chosen = [name for name in SHARES if name in (arguments.only or SHARES) and name not in arguments.skip]
+    for position, name in enumerate(chosen):
+        left = arguments.budget - (time.monotonic() - start)
+        share = left * SHARES[name] / sum(SHARES[later] for later in chosen[position:])
+        results["parts"][name] = start_part(
+            arguments, name, max(share, 1.0), start + arguments.budget, results["parts"]
+        )
+        save(arguments.out / "prove_gpu.json", results)
+    table = "\n".join(rows(results))
+    (arguments.out / "prove_gpu.txt").write_text(table + "\n", encoding="utf-8")
+    print(table)
+    return int(any("error" in part for part in results["parts"].values()))
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--budget", type=float, default=900, help="seconds in all")
+    parser.add_argument("--cpu", action="store_true", help="DALI's and nvImageCodec's CPU mode")
+    parser.add_argument("--only", nargs="+", choices=SHARES, help="these parts alone")
+    parser.add_argument("--skip", nargs="+", choices=SHARES, default=[], help="all parts but these")
+    parser.add_argument("--images", type=int, help="for the memory part [100000, or 300 with --cpu]")
+    parser.add_argument("--part", choices=SHARES, help=argparse.SUPPRESS)
+    parser.add_argument("--share", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--best", type=json.loads, default={}, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def start_part(
+    arguments: argparse.Namespace, name: str, share: float, end: float, before: dict[str, Any]
+) -> dict[str, Any]:
+    """Run one part in a process of its own; what it recorded, with ``error`` where it did not finish."""
+    print(f"--- {name}, {share:.0f} s", flush=True)
+    partial = arguments.out / f"{name}.json"
+    partial.unlink(missing_ok=True)
+    command = [sys.executable, __file__, str(arguments.photos), "--out", str(arguments.out), "--part", name]
+    command += ["--share", str(share), "--best", json.dumps(before.get("sweep", {}).get("best", {}))]
+    command += ["--images", str(arguments.images or (300 if arguments.cpu else 100_000))]
+    command += ["--cpu"] * arguments.cpu
+    begin, error = time.monotonic(), None
+    try:
+        limit = share + GRACE_SECONDS
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=limit, errors="replace", check=False)
+        if done.returncode:
+            error = (done.stderr.strip().splitlines() or [""])[-1] or f"exit status {done.returncode}"
+    except subprocess.TimeoutExpired:
+        error = f"killed after {share + GRACE_SECONDS:.0f} s"
+    recorded: dict[str, Any] = json.loads(partial.read_text(encoding="utf-8")) if partial.exists() else {}
+    partial.unlink(missing_ok=True)
+    recorded["seconds"] = round(time.monotonic() - begin, 1)
+    if error:
+        recorded["error"] = error
+        print(f"    failed: {error}", flush=True)
+    return recorded
+
+
+def run_part(arguments: argparse.Namespace) -> int:
+    """In the part's own process."""
+    import gpu_parts
+    import gpu_whole
+    from gpu_measure import Session
+
+    session = Session(
+        arguments.photos, arguments.out / f"{arguments.part}.json", arguments.share, arguments.cpu, arguments.best
+    )
+    session.images_wanted = arguments.images
+    part = getattr(gpu_parts, arguments.part, None) or getattr(gpu_whole, arguments.part)
+    part(session)
+    session.save()
+    sys.stdout.flush()
+    os._exit(0)  # a library that hangs while it unloads must not cost the part
+
+
+def save(path: Path, results: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def rows(results: dict[str, Any]) -> list[str]:
+    """One line for each figure: part, what, value. The faults come down to a count and to those that spread."""
+    lines = []
+    for name, part in results["parts"].items():
+        shown = {key: value for key, value in part.items() if key != "trials"}
+        if name == "faults":
+            kinds = {key: value for key, value in shown.items() if isinstance(value, dict)}
+            spread = [key for key, value in kinds.items() if not value["others_exact"]]
+            shown = {"kinds tried": len(kinds), "that changed other images": spread or "none"}
+            shown.update({key: value for key, value in part.items() if key not in kinds})
+        for key, value in shown.items():
+            text = json.dumps(value) if isinstance(value, dict | list | tuple) else str(value)
+            lines.append(f"{name:12} {key:38} {text[:160]}")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
