@@ -14,7 +14,7 @@ import numpy as np
 from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded
 from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
 from gpu_pack.geometry import Plan, plan
-from gpu_pack.headers import Header, ImageError, check_complete, read_header
+from gpu_pack.headers import Header, ImageError, check_complete, png, read_header
 from gpu_pack.interface import Stage, TransformSpec
 
 #: libjpeg's largest edge.
@@ -107,6 +107,8 @@ def _window(header: Header, intended: Plan, reduction: int) -> tuple[float, floa
 
 
 def _decode(data: bytes, header: Header, flags: int) -> Pixels:
+    if header.format == "png":
+        data = png.still(data)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:

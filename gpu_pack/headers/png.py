@@ -12,6 +12,7 @@ from gpu_pack.headers.model import Header, ImageError
 _FIRST_CHUNK = 8
 _chunk = struct.Struct(">I4s").unpack_from
 _ihdr = struct.Struct(">IIBB").unpack_from
+_ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
@@ -49,6 +50,17 @@ def check(data: bytes, header: Header) -> None:
         picture = picture or kind == b"IDAT"
     if not picture:
         raise ImageError("a damaged PNG: it has no picture data (no IDAT chunk)")
+
+
+def still(data: bytes) -> bytes:
+    """A complete PNG without its animation: the default image, which is all that readers of PNG proper see.
+
+    OpenCV 5.0's imdecode returns unset memory for some animated files that its imread, and 4.10, decode.
+    """
+    if b"acTL" not in data and b"fcTL" not in data:
+        return data
+    kept = (data[start - 8 : end + 4] for kind, start, end in _chunks(data) if kind not in _ANIMATION)
+    return data[:_FIRST_CHUNK] + b"".join(kept)
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:

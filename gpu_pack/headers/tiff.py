@@ -10,8 +10,10 @@ from gpu_pack.headers.model import Header, ImageError
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES = 256, 257, 258, 274, 277
 _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
 _JPEG_OFFSET = 513
-#: Field type to struct code: BYTE, SHORT, LONG, and BigTIFF's LONG8. Others are not counts or offsets.
-_CODES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+#: Field type to struct code: BYTE, SHORT, LONG, their signed kin, and BigTIFF's LONG8. Others are no counts or offsets.
+_CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+#: The last of the tags that decoders need (JPEGTables); above it are descriptions and private matters.
+_LAST_NEEDED = 347
 
 
 class _Layout(NamedTuple):
@@ -25,6 +27,11 @@ class _Layout(NamedTuple):
 
 
 _Directory = dict[int, tuple[int, ...]]
+_PICTURE = (_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES)
+_PLACES = (_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS, _JPEG_OFFSET)
+_USED = frozenset((*_PICTURE, *_PLACES))
+#: More strips than any picture has that OpenCV decodes.
+_MOST_VALUES = 1 << 22
 
 
 def read(data: bytes) -> Header:
@@ -81,34 +88,23 @@ def _directory(data: bytes) -> _Directory:
     fields: _Directory = {}
     for start in range(position, position + entries * (entry.size + layout.inline), entry.size + layout.inline):
         tag, kind, count = entry.unpack_from(data, start)
-        if tag in _WANTED and kind in _CODES and count:
-            fields.setdefault(tag, _values(data, layout, kind, count, start + entry.size, tag))
+        if kind in _CODES and count and tag not in fields and (tag in _USED or tag <= _LAST_NEEDED):
+            where = _place(data, layout, kind, count, start + entry.size, tag)
+            if tag in _USED:
+                fields[tag] = struct.unpack_from(f"{layout.order}{count}{_CODES[kind]}", data, where)
     return fields
 
 
-_WANTED = frozenset(
-    (
-        _WIDTH,
-        _HEIGHT,
-        _BITS,
-        _ORIENTATION,
-        _SAMPLES,
-        _STRIP_OFFSETS,
-        _STRIP_COUNTS,
-        _TILE_OFFSETS,
-        _TILE_COUNTS,
-        _JPEG_OFFSET,
-    )
-)
-
-
-def _values(data: bytes, layout: _Layout, kind: int, count: int, position: int, tag: int) -> tuple[int, ...]:
-    size = struct.calcsize("<" + _CODES[kind])
-    if count * size > layout.inline:
+def _place(data: bytes, layout: _Layout, kind: int, count: int, position: int, tag: int) -> int:
+    """Where a field's values are: in the field itself where they fit, else where it points."""
+    size = struct.calcsize("<" + _CODES[kind]) * count
+    if size > layout.inline:
         (position,) = struct.unpack_from(layout.order + layout.offset, data, position)
-    if position + count * size > len(data):
+    if position + size > len(data):
         raise ImageError(f"a TIFF cut short: the values of its field {tag} lie beyond the end of the file")
-    return struct.unpack_from(f"{layout.order}{count}{_CODES[kind]}", data, position)
+    if count > _MOST_VALUES and tag in _USED:
+        raise ImageError(f"a damaged TIFF: its field {tag} says it has {count} values")
+    return position
 
 
 def _start(data: bytes) -> tuple[_Layout, int]:
