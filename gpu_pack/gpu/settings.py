@@ -23,7 +23,9 @@ class GpuSettings:
         batch_size: images per pipeline run. Memory per worker grows with it, and so does the time to first result.
         batch_pixels: a batch is cut where its pictures together reach this many pixels (3 bytes each on the device),
             so that a folder of large photographs does not exhaust a small GPU.
-        hw_decoder_load: share of each batch that goes to the NVJPG engines, 0 to 1; ignored by GPUs without them.
+        hw_decoder_load: share of each batch that goes to the NVJPG engines, 0 to 1; ignored by GPUs without them. Below
+            1 an image's place in its batch decides which decoder it meets, and whether engine and CUDA give the same
+            bytes is unproven; at 1 (or 0) a run that was interrupted ends with the bytes of one that was not.
         hybrid_huffman_threshold: pictures of fewer pixels have their Huffman decoding done by CPU threads.
         fancy_upsampling: chroma as libjpeg-turbo interpolates it; without it the pictures are further
             from the CPU's.
@@ -39,7 +41,7 @@ class GpuSettings:
     workers: int = 3
     batch_size: int = 128
     batch_pixels: int = 256_000_000
-    hw_decoder_load: float = 0.9
+    hw_decoder_load: float = 1.0
     hybrid_huffman_threshold: int = 1_000_000
     fancy_upsampling: bool = True
     threads: int | None = None

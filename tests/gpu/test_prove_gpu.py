@@ -36,7 +36,7 @@ def test_every_part_but_the_tests_themselves(photos, tmp_path):
     status, parts = prove(photos, tmp_path / "out", "--skip", "tests", "--images", "60")
     assert {name: part["error"] for name, part in parts.items() if "error" in part} == {}
     assert status == 0
-    assert parts["agreement"]["linear,fancy=1,load=0.9"]["mean"] >= 40
+    assert parts["agreement"]["linear,fancy=1,load=1.0"]["mean"] >= 40
     faults = [kind for kind in parts["faults"].values() if isinstance(kind, dict)]
     assert len(faults) > 30
     assert all(kind["others_exact"] for kind in faults)
