@@ -233,7 +233,12 @@ def _count(report: Report, listing: Listing, parts: list[Part], rejects: RejectL
     for part in parts:
         count = report.splits.setdefault(part.shard.split, SplitCount())
         bad = rejects.lines
-        packed = [listing.labels[row][0] for row in part.shard.rows if listing.keys[row] not in bad]
+        split = part.shard.split
+        packed = [
+            listing.labels[row][0]
+            for row in part.shard.rows
+            if not bad or (split, listing.keys[row], listing.paths[row]) not in bad
+        ]
         labels.setdefault(part.shard.split, []).extend(packed)
         count.listed += len(part.shard.rows)
         count.packed += len(part.written.keys)

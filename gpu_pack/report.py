@@ -14,6 +14,8 @@ from gpu_pack.errors import GpuPackError
 from gpu_pack.interface import Rejected
 from gpu_pack.writer import sync_file, unwritable, write_durably
 
+#: What tells one listed image from another: its split, key and path. im2rec's lists may repeat a key.
+RejectKey = tuple[str | None, int, str]
 #: Beyond so many different labels they are no classes but measurements, and a histogram says nothing.
 _MAX_HISTOGRAM = 100_000
 
@@ -168,7 +170,7 @@ class RejectLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.lines: dict[int, dict[str, Any]] = {}  # by key: what an interrupted run had decided
+        self.lines: dict[RejectKey, dict[str, Any]] = {}  # what is decided, an interrupted run's too
         self._file: FileIO | None = None
 
     def recover(self) -> None:
@@ -180,12 +182,12 @@ class RejectLog:
         for line in found:
             try:
                 value = json.loads(line)
-                self.lines[int(value["key"])] = value
+                self.lines[value["split"], int(value["key"]), str(value["path"])] = value
             except (ValueError, KeyError, TypeError):
                 return
 
-    def start(self, kept: Iterable[int]) -> None:
-        """Keep the recovered lines of these keys, in this order, and forget the others."""
+    def start(self, kept: Iterable[RejectKey]) -> None:
+        """Keep the recovered lines of these images, in this order, and forget the others."""
         self.lines = {key: self.lines[key] for key in kept}
         # Replaced in one step: a run killed right here must not lose what an earlier one had noted.
         write_durably(fresh := self.path.with_suffix(".fresh"), b"".join(map(_line, self.lines.values())))
@@ -206,7 +208,7 @@ class RejectLog:
             "stage": rejected.stage,
             "reason": rejected.reason,
         }
-        self.lines[entry.key] = value
+        self.lines[split, entry.key, entry.path] = value
         try:
             self._write(_line(value))
         except OSError as error:

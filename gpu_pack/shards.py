@@ -17,10 +17,10 @@ from pathlib import Path
 from gpu_pack import lst, sources
 from gpu_pack.backends import Backend, Choice, DeviceOptions, open_backend
 from gpu_pack.engine import Engine
-from gpu_pack.errors import StrictError
+from gpu_pack.errors import FormatError, StrictError
 from gpu_pack.interface import Entry, Outcome, Rejected, TransformSpec
 from gpu_pack.reading import read_images
-from gpu_pack.report import RejectLog
+from gpu_pack.report import RejectKey, RejectLog
 from gpu_pack.sources import Listing
 from gpu_pack.splits import Shard
 from gpu_pack.staging import Identity, Staging
@@ -111,7 +111,7 @@ def resume(work: Work) -> list[Part]:
     staging.resume()
     rejects.recover()
     parts = []
-    kept = [rejected.entry.key for rejected in listing.unnameable]
+    kept = [_unnameable_key(rejected) for rejected in listing.unnameable]
     whole = True
     for shard in work.shards:
         name = shard.name + ".rec"
@@ -124,25 +124,33 @@ def resume(work: Work) -> list[Part]:
             kept += refused
         whole = whole and part.decided == len(shard.rows)
         parts.append(part)
-    missing = [rejected for rejected in listing.unnameable if rejected.entry.key not in rejects.lines]
+    missing = [rejected for rejected in listing.unnameable if _unnameable_key(rejected) not in rejects.lines]
     for rejected in missing:
-        kept.remove(rejected.entry.key)
+        kept.remove(_unnameable_key(rejected))
     rejects.start(kept)
     for rejected in missing:
         rejects.add(rejected, None)
     return parts
 
 
-def _decided(listing: Listing, shard: Shard, written: Written, rejects: RejectLog) -> tuple[int, int, list[int]]:
-    """How many entries, in list order and without a gap, are records or rejects; how many are records; the rejects."""
+def _unnameable_key(rejected: Rejected) -> RejectKey:
+    return None, rejected.entry.key, rejected.entry.path
+
+
+def _decided(listing: Listing, shard: Shard, written: Written, rejects: RejectLog) -> tuple[int, int, list[RejectKey]]:
+    """How many entries, in list order and without a gap, are records or rejects; how many are records; the rejects.
+
+    Rejects come first: a record names only its key, which im2rec's lists may give to several images.
+    """
     records = 0
-    refused = []
+    refused: list[RejectKey] = []
     for position, row in enumerate(shard.rows):
         key = listing.keys[row]
-        if records < len(written.keys) and written.keys[records] == key:
+        name = (shard.split, key, listing.paths[row])
+        if name in rejects.lines:
+            refused.append(name)
+        elif records < len(written.keys) and written.keys[records] == key:
             records += 1
-        elif key in rejects.lines:
-            refused.append(key)
         else:
             return position, records, refused
     return len(shard.rows), records, refused
@@ -219,11 +227,14 @@ def _write_shard(work: Work, part: Part, outcomes: Iterator[Outcome], progress: 
     with closing(writer):
         for _ in range(part.decided, len(part.shard.rows)):
             outcome = next(outcomes)
+            if not isinstance(outcome, Rejected):
+                try:
+                    writer.append(outcome)
+                except FormatError as error:  # larger than a record can be
+                    outcome = Rejected(outcome.entry, "encode", str(error))
             if isinstance(outcome, Rejected):
                 _reject(work, outcome, part.shard.split)
                 progress.rejected += 1
-            else:
-                writer.append(outcome)
             progress.done += 1
             if (now := time.monotonic()) >= tell_at:
                 work.on_progress(progress)

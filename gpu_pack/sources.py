@@ -120,7 +120,7 @@ def _list_classes(listing: Listing, source: Path, folders: list[str], known: tup
             )
         before = len(listing) + len(listing.unnameable)
         skipped = listing.skipped.copy()
-        walked = {identity} if (identity := _identity(str(source))) else set()
+        walked = {identity} if (identity := folder_identity(str(source))) else set()
         _list_below(listing, os.path.join(source, name), name + "/", float(numbers[name]), walked)
         if len(listing) + len(listing.unnameable) == before and known is None:
             raise SourceError(
@@ -156,7 +156,7 @@ def _list_below(listing: Listing, folder: str, prefix: str, label: float, walked
     pending = [(folder, prefix)]
     while pending:
         path, prefix = pending.pop()
-        identity = _identity(path)
+        identity = folder_identity(path)
         if identity in walked:
             listing.skipped["linked folder listed already"] += 1
             continue
@@ -168,7 +168,7 @@ def _list_below(listing: Listing, folder: str, prefix: str, label: float, walked
         pending += [(item.path, f"{prefix}{item.name}/") for item in reversed(folders)]
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def folder_identity(path: str) -> tuple[int, int] | None:
     """What tells a folder from every other, whatever name it goes by; None where the system cannot say."""
     try:
         status = os.stat(path)
@@ -261,7 +261,7 @@ def list_file(
             )
         if classes is not None and not all(value.is_integer() and 0 <= value < len(classes) for value in entry.labels):
             raise ListError(f"{source}:{number}: label {entry.labels} is none of the {len(classes)} of --classes")
-        size, mtime = _look(os.path.join(root, entry.path))
+        size, mtime = look(os.path.join(root, entry.path))
         # One tuple for all rows that share it: a million of them would take a hundred megabytes.
         listing.add(entry.key, shared.setdefault(entry.labels, entry.labels), entry.path, size, mtime)
     if not listing.paths:
@@ -269,7 +269,8 @@ def list_file(
     return listing
 
 
-def _look(path: str) -> tuple[int, int]:
+def look(path: str) -> tuple[int, int]:
+    """Size in bytes and modification time in nanoseconds of a regular file; -1 and -1 where there is none."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
