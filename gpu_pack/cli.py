@@ -6,9 +6,10 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from gpu_pack import __version__
 from gpu_pack.errors import GpuPackError, UsageError
@@ -182,6 +183,22 @@ def create(
     elif not quiet:
         console.print_report(report)
     return 0
+
+
+class _AsTheyAre(TyperCommand):
+    """A command that takes its arguments as they are, ``--help`` and ``--`` too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.args = list(args)
+        return []
+
+
+@app.command("im2rec", cls=_AsTheyAre)
+def im2rec_(ctx: typer.Context) -> int:
+    """MXNet's im2rec.py: the same flags and arguments, the same files, byte for byte."""
+    from gpu_pack import im2rec
+
+    return im2rec.main(ctx.args)
 
 
 def _given(**values: object) -> str:
