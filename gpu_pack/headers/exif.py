@@ -5,8 +5,11 @@ from __future__ import annotations
 import struct
 
 _ORIENTATION = 0x0112
-#: Tags before the orientation whose value OpenCV fetches too: where one points outside, it stops reading.
-_STRINGS = frozenset((0x010E, 0x010F, 0x0110))
+#: Tags whose values OpenCV fetches too: where one lies outside, it stops reading. Their sizes; 0: text, sized by count.
+_FETCHED = {
+    **dict.fromkeys((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298), 0),
+    **{0x011A: 8, 0x011B: 8, 0x013E: 16, 0x013F: 48, 0x0211: 24, 0x0214: 48},
+}
 
 
 def orientation(tiff: bytes) -> int:
@@ -21,13 +24,13 @@ def orientation(tiff: bytes) -> int:
     if mark != 42 or start + 2 > len(tiff):
         return 1
     (count,) = struct.unpack_from(order + "H", tiff, start)
-    entry = struct.Struct(order + "HHIH2x")
-    for position in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
+    entry = struct.Struct(order + "HHIH")
+    for position in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 9), 12):
         tag, _kind, length, value = entry.unpack_from(tiff, position)
         if tag == _ORIENTATION:
             return value if 1 <= value <= 8 else 1
-        if tag in _STRINGS and length > 4:
-            (where,) = struct.unpack_from(order + "I", tiff, position + 8)
-            if where + length > len(tiff):
+        if tag in _FETCHED and (_FETCHED[tag] or length > 4):
+            where = int.from_bytes(tiff[position + 8 : position + 12], "little" if order == "<" else "big")
+            if where + (_FETCHED[tag] or length) > len(tiff):
                 return 1
     return 1
