@@ -18,6 +18,7 @@ from gpu_pack.backends import Choice, DeviceOptions, choose
 from gpu_pack.errors import OutputError, OutputExistsError, UsageError
 from gpu_pack.interface import TransformSpec
 from gpu_pack.report import RejectLog, Report, SplitCount, from_manifest, histogram, manifest
+from gpu_pack.seal import sealed
 from gpu_pack.shards import (
     OnProgress,
     Part,
@@ -205,7 +206,7 @@ class _Run:
         report.seconds = time.monotonic() - self.clock
         report.images_per_second = (report.packed + report.rejected - report.resumed) / max(report.seconds, 1e-9)
         document = manifest(report, staging.identity() or {}, self.started)
-        write_durably(staging.path(_MANIFEST), json.dumps(document, indent=1, ensure_ascii=False).encode())
+        write_durably(staging.path(_MANIFEST), sealed(document))
         staging.publish(names, stale=_stale(_read_manifest(self.out)))
         return report
 
