@@ -118,11 +118,14 @@ def create(
     quality: Annotated[
         int | None, typer.Option(help="JPEG quality 1-100 [95], or PNG level 0-9 [3].", show_default=False)
     ] = None,
-    encoding: Annotated[Literal["jpg", "png"], typer.Option(help="What the records hold.")] = "jpg",
-    color: Annotated[Literal["rgb", "gray", "unchanged"], typer.Option(help="Channels of the result.")] = "rgb",
+    encoding: Annotated[Literal["jpg", "png"] | None, typer.Option(help="What the records hold [jpg].")] = None,
+    color: Annotated[
+        Literal["rgb", "gray", "unchanged"] | None, typer.Option(help="Channels of the result [rgb].")
+    ] = None,
     interp: Annotated[
-        Literal["antialias", "linear"], typer.Option(help="linear is im2rec's; antialias filters when it shrinks.")
-    ] = "antialias",
+        Literal["antialias", "linear"] | None,
+        typer.Option(help="linear is im2rec's; antialias filters when it shrinks [antialias]."),
+    ] = None,
     max_pixels: Annotated[
         int | None, typer.Option(help="Reject images that decode to more pixels.", show_default="178956970")
     ] = None,
@@ -148,7 +151,9 @@ def create(
     from gpu_pack.interface import DEFAULT_MAX_PIXELS, TransformSpec
     from gpu_pack.splits import Division, parse_split
 
-    if pass_through and (changed := _given(size=size, resize=resize, quality=quality)):
+    if pass_through and (
+        changed := _given(size=size, resize=resize, quality=quality, encoding=encoding, color=color, interp=interp)
+    ):
         raise UsageError(f"--pass-through stores the files as they are, and {changed} would change them")
     if size is not None and resize is not None:
         raise UsageError("--size and --resize both set the shorter edge; --resize alone does not crop")
@@ -157,10 +162,10 @@ def create(
         size=224 if edge is None else edge,
         crop=crop and resize is None,
         upscale=upscale,
-        interp=interp,
-        color=color,
-        encoding=encoding,
-        quality=quality if quality is not None else (95 if encoding == "jpg" else 3),
+        interp=interp or "antialias",
+        color=color or "rgb",
+        encoding=encoding or "jpg",
+        quality=quality if quality is not None else (3 if encoding == "png" else 95),
         pass_through=pass_through,
         max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
     )

@@ -125,11 +125,11 @@ class Engine:
             return self._done.pop(turn)
 
     def _start(self, workers: Sequence[Worker]) -> None:
-        for worker in workers:
-            thread = threading.Thread(target=self._serve, args=(worker,), name=worker.name, daemon=True)
-            with self._state:
-                self._living += 1
-                self._threads.append(thread)
+        threads = [threading.Thread(target=self._serve, args=(one,), name=one.name, daemon=True) for one in workers]
+        with self._state:  # all of them before the first one runs: it must not take itself for the last
+            self._living += len(threads)
+            self._threads += threads
+        for thread in threads:
             thread.start()
 
     # ---- in a worker's thread

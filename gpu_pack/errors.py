@@ -42,7 +42,7 @@ class FormatError(GpuPackError, ValueError):
 
     Attributes:
         path: the file, or None for bytes in memory.
-        offset: where the faulty part begins, in bytes (for an .idx: the line number), or None.
+        offset: where the faulty part begins, in bytes, or None.
     """
 
     def __init__(self, message: str, path: str | None = None, offset: int | None = None) -> None:
