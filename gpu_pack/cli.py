@@ -36,14 +36,15 @@ def main() -> NoReturn:
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        _leave(130, "interrupted; run the same command again to go on")
+        code = 130
     except GpuPackError as error:
         _leave(error.exit_code, str(error))
     except BrokenPipeError:
         _leave(1, "")
     except Exception as error:
         _leave_otherwise(error)
-    _leave(code if isinstance(code, int) else 0, "")
+    # Typer itself makes 130 of a Ctrl-C that reaches it.
+    _leave(code if isinstance(code, int) else 0, "interrupted; run the same command again to go on" * (code == 130))
 
 
 def _leave(code: int, message: str) -> NoReturn:
