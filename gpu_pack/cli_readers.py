@@ -1,0 +1,113 @@
+"""The commands that read what was packed: verify, inspect, extract, index."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gpu_pack.errors import UsageError
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
+Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .rec file.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (verify, inspect, extract, index):
+        app.command()(command)
+
+
+def verify(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders that create wrote, or .rec files.")],
+    decode: Annotated[bool, typer.Option("--decode/--no-decode", help="Decode every image.")] = True,
+    workers: Annotated[int | None, typer.Option(help="Threads [one a core].")] = None,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Check records, images, .idx, .lst, rejects and manifest against each other; status 1 if there is a fault."""
+    from gpu_pack.readers import screen
+    from gpu_pack.readers.verify import VerifyOptions
+    from gpu_pack.readers.verify import verify as run
+
+    with screen.verify_progress(quiet) as on_progress:
+        result = run(paths, VerifyOptions(decode, workers), on_progress)
+    if json_:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        screen.print_verification(result, quiet)
+    return 0 if result.ok else 1
+
+
+def inspect(
+    path: Source,
+    first: Annotated[int, typer.Option("-n", help="Records to show one by one.")] = 5,
+    json_: JsonFlag = False,
+) -> int:
+    """Show how many records there are, their labels, sizes and formats, and the first of them."""
+    from gpu_pack.readers import screen
+    from gpu_pack.readers.inspect import InspectOptions
+    from gpu_pack.readers.inspect import inspect as run
+
+    result = run(path, InspectOptions(first))
+    if json_:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        screen.print_inspection(result)
+    return 0 if result.ok else 1
+
+
+def extract(
+    path: Source,
+    dest: Annotated[Path, typer.Argument(help="The folder that receives the images; made if need be.")],
+    split: Annotated[str | None, typer.Option(help="Of this split only.")] = None,
+    keys: Annotated[str | None, typer.Option(help="These records only, as in 1,5,10-20.")] = None,
+    limit: Annotated[int | None, typer.Option(help="So many records at most.")] = None,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Name files class/key.jpg [as the .lst names them].")
+    ] = False,
+    flat: Annotated[bool, typer.Option("--flat", help="Name files key.jpg.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same names.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Write the records' images into files below DEST, byte for byte."""
+    from gpu_pack.readers import screen
+    from gpu_pack.readers.extract import ExtractOptions, parse_keys
+    from gpu_pack.readers.extract import extract as run
+
+    if by_class and flat:
+        raise UsageError("--by-class and --flat are two ways to name the files: give one")
+    wanted = parse_keys(keys) if keys is not None else None
+    layout: Literal["class", "flat", "list"] = "class" if by_class else "flat" if flat else "list"
+    options = ExtractOptions(split, wanted, limit, layout, overwrite)
+    with screen.count_progress(quiet, "files") as on_written:
+        result = run(path, dest, options, on_written)
+    if json_:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        screen.print_extraction(result, quiet)
+    return 0 if result.ok else 1
+
+
+def index(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.rec", help="Each gets its .idx beside it.")],
+    rekey: Annotated[bool, typer.Option("--rekey", help="Number the records 0, 1, 2, ... as rec2idx does.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an .idx that is there.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Rebuild the .idx of .rec files from the ids in their records; status 1 if a file is damaged."""
+    from gpu_pack.readers import screen
+    from gpu_pack.readers.index import IndexOptions
+    from gpu_pack.readers.index import index as run
+
+    results = run(files, IndexOptions(rekey, overwrite))
+    if json_:
+        print(json.dumps([result.to_json() for result in results], indent=1))
+    else:
+        screen.print_indexed(results, quiet)
+    return 0 if all(result.ok for result in results) else 1

@@ -1,0 +1,309 @@
+"""Extract: records back into image files, below one folder and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from gpu_pack import lst
+from gpu_pack.errors import GpuPackError, ListError, OutputError, OutputExistsError, SourceError, UsageError
+from gpu_pack.framing import HEADER_SIZE
+from gpu_pack.headers import sniff
+from gpu_pack.readers.account import CLASSES, read_class_names
+from gpu_pack.readers.faults import Fault, Faults
+from gpu_pack.readers.locate import Located, Target, locate
+from gpu_pack.readers.names import Taken, safe_part, safe_parts, with_suffix
+from gpu_pack.readers.sidecars import text_lines
+from gpu_pack.readers.walk import Damage, Found, RecFile, walk
+
+Layout = Literal["list", "class", "flat"]
+
+_MAX_LINE = 1 << 20
+_MAX_AHEAD = 2_000_000
+#: Windows: a junction or a symbolic link.
+_REPARSE_POINT = 0x400
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """Which records, and under which names.
+
+    Attributes:
+        split: of this split only, by the manifest or by the file's name.
+        keys: these records only.
+        limit: so many records at most.
+        layout: ``list`` takes the paths of the .lst (and ``class`` where it names none), ``class`` is
+            class/key.jpg, ``flat`` is key.jpg.
+        overwrite: replace files of the same names.
+
+    Raises:
+        UsageError: a limit under 1, or no key.
+    """
+
+    split: str | None = None
+    keys: frozenset[int] | None = None
+    limit: int | None = None
+    layout: Layout = "list"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit {self.limit}: at least 1")
+        if self.keys is not None and not self.keys:
+            raise UsageError("--keys names no key")
+
+
+@dataclass
+class Extraction:
+    """What extract did.
+
+    Attributes:
+        written, bytes: files, and what they hold.
+        missing: keys that were asked for and are in no record.
+        faults: places where records could not be read; those records are left out.
+    """
+
+    dest: str
+    written: int = 0
+    bytes: int = 0
+    missing: list[int] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    fault_count: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.missing and not self.fault_count
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for ``--json``."""
+        return {"ok": self.ok, **self.__dict__, "faults": [fault.to_json() for fault in self.faults]}
+
+
+def parse_keys(text: str) -> frozenset[int]:
+    """``1,5,10-20`` as keys.
+
+    Raises:
+        UsageError: anything else, or over a million keys.
+    """
+    keys: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last or first).isdecimal() and len(part) <= 50):
+            raise UsageError(f"--keys {part}: write keys and ranges with commas between, as in 1,5,10-20")
+        low, high = int(first), int(last or first)
+        if high - low >= 1_000_000 or len(keys) >= 1_000_000:
+            raise UsageError("--keys: a million keys at most")
+        keys.update(range(low, high + 1))
+    return frozenset(keys)
+
+
+def extract(
+    path: str | Path,
+    dest: str | Path,
+    options: ExtractOptions | None = None,
+    on_written: Callable[[int], None] | None = None,
+) -> Extraction:
+    """Write the images of a dataset or a .rec file below ``dest``, each as its record holds it.
+
+    Args:
+        on_written: called now and then with the number of files so far.
+
+    Raises:
+        SourceError: nothing there, or no such split.
+        OutputExistsError: a file of that name is there, and ``overwrite`` is not given.
+        OutputError: not writable, or a link stands where a folder should be.
+    """
+    options = options or ExtractOptions()
+    located = locate(Path(path))
+    began = time.monotonic()
+    targets = _of_split(located, options.split)
+    run = _Run(located, Folder(Path(dest), options.overwrite), options, on_written or (lambda _: None))
+    for target in targets:
+        if run.finished:
+            break
+        run.extract(target)
+    result = run.result
+    if options.keys is not None and not (options.limit and result.written >= options.limit):
+        result.missing = sorted(options.keys - run.done)
+    result.faults, result.fault_count = run.faults.sorted(), run.faults.count
+    result.seconds = time.monotonic() - began
+    return result
+
+
+def _of_split(located: Located, split: str | None) -> list[Target]:
+    if split is None:
+        return list(located.targets)
+    named = [target for target in located.targets if (target.split or target.rec.stem.split("-")[0]) == split]
+    if not named:
+        known = sorted({target.split or target.rec.stem.split("-")[0] for target in located.targets})
+        raise SourceError(f"{located.folder}: no split {split!r}; there are {', '.join(known[:10])}")
+    return named
+
+
+class _Run:
+    def __init__(
+        self, located: Located, folder: Folder, options: ExtractOptions, on_written: Callable[[int], None]
+    ) -> None:
+        self.folder, self.options, self.on_written = folder, options, on_written
+        self.result = Extraction(str(folder.path))
+        self.faults = Faults()
+        self.done: set[int] = set()
+        self._taken = Taken()
+        self._tell_at = 0.0
+        self._classes = self._class_names(located)
+
+    @property
+    def finished(self) -> bool:
+        options = self.options
+        if options.limit is not None and self.result.written >= options.limit:
+            return True
+        return options.keys is not None and options.keys <= self.done
+
+    def extract(self, target: Target) -> None:
+        """All wanted records of one file."""
+        names = _Names(target.lst, self.faults) if self.options.layout == "list" else None
+        with RecFile(target.rec, whole=True) as file:
+            for found in walk(file, payloads=True):
+                if isinstance(found, Damage):
+                    self.faults.add(Fault(str(target.rec), found.reason, found.offset))
+                    continue
+                self._write(found, names)
+                if self.finished:
+                    return
+
+    def _write(self, found: Found, names: _Names | None) -> None:
+        info, payload = found.info, found.payload
+        assert info is not None and payload is not None
+        if self.options.keys is not None and info.key not in self.options.keys:
+            return
+        data = payload[len(payload) - info.data_size :] if info.data_size else b""
+        assert len(payload) >= HEADER_SIZE
+        listed = names.of(info.key) if names is not None else None
+        parts = safe_parts(listed) if listed is not None else self._parts(info.key, info.labels[0])
+        parts[-1] = with_suffix(parts[-1], sniff(data))
+        self.folder.write(self._taken.unique(parts, info.key), data)
+        self.done.add(info.key) if self.options.keys is not None else None
+        self.result.written += 1
+        self.result.bytes += len(data)
+        if (now := time.monotonic()) >= self._tell_at:
+            self._tell_at = now + 0.1
+            self.on_written(self.result.written)
+
+    def _parts(self, key: int, label: float) -> list[str]:
+        if self.options.layout == "flat":
+            return [str(key)]
+        whole = label.is_integer()
+        if whole and 0 <= label < len(self._classes):
+            return [safe_part(self._classes[int(label)]), str(key)]
+        return [safe_part(str(int(label)) if whole else f"{label:g}"), str(key)]
+
+    def _class_names(self, located: Located) -> list[str]:
+        path = located.folder / CLASSES
+        try:
+            return read_class_names(path) if path.exists() else []
+        except GpuPackError as error:
+            self.faults.add(Fault(str(path), f"label numbers are used: {str(error).removeprefix(f'{path}: ')}"))
+            return []
+
+
+class _Names:
+    """The paths of a .lst by key, read along with the records, which are in its order as a rule."""
+
+    def __init__(self, path: Path, faults: Faults) -> None:
+        self._path, self._faults = path, faults
+        self._ahead: dict[int, str] = {}
+        self._lines = self._read() if path.exists() else iter(())
+
+    def of(self, key: int) -> str | None:
+        """The path of this key, or None where the list has none."""
+        if key in self._ahead:
+            return self._ahead.pop(key)
+        for found, name in self._lines:
+            if found == key:
+                return name
+            if len(self._ahead) < _MAX_AHEAD:
+                self._ahead[found] = name
+        return None
+
+    def _read(self) -> Iterator[tuple[int, str]]:
+        try:
+            for number, line in text_lines(self._path, _MAX_LINE):
+                with contextlib.suppress(ListError):  # verify says what is wrong with the list
+                    entry = lst.parse_line(line.decode("utf-8", "surrogateescape"), str(self._path), number)
+                    yield entry.key, entry.path
+        except SourceError as error:
+            self._faults.add(Fault(str(self._path), str(error).removeprefix(f"{self._path}: ")))
+
+
+class Folder:
+    """A folder that files are written below, and never outside of, whatever lies in it already."""
+
+    def __init__(self, path: Path, overwrite: bool) -> None:
+        self.path = path
+        self._overwrite = overwrite
+        self._sound: set[str] = set()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be made: {error.strerror or error}") from error
+
+    def write(self, parts: list[str], data: bytes) -> None:
+        """A file below the folder; ``parts`` are safe.
+
+        Raises:
+            OutputExistsError: it is there.
+            OutputError: it cannot be written, or a link stands where a folder should be.
+        """
+        parent = self._parent(parts[:-1])
+        path = parent / parts[-1]
+        try:
+            try:
+                _create(path, data)
+            except FileExistsError:
+                if not self._overwrite or stat.S_ISDIR(os.lstat(path).st_mode):
+                    raise
+                fresh = parent / f".{parts[-1]}.partial"
+                fresh.unlink(missing_ok=True)
+                _create(fresh, data)
+                fresh.replace(path)
+        except FileExistsError:
+            raise OutputExistsError(f"{path} is there already: choose another folder, or give --overwrite") from None
+        except OSError as error:
+            raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    def _parent(self, parts: list[str]) -> Path:
+        """The folder of these parts, made if need be; every step of it must be a real folder and no link."""
+        folder = self.path
+        for part in parts:
+            folder = folder / part
+            if str(folder) in self._sound:
+                continue
+            try:
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir()
+                status = os.lstat(folder)
+            except OSError as error:
+                raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
+            if not stat.S_ISDIR(status.st_mode) or getattr(status, "st_file_attributes", 0) & _REPARSE_POINT:
+                raise OutputError(f"{folder}: a link or a file stands where a folder should be: choose another folder")
+            self._sound.add(str(folder))
+        return folder
+
+
+def _create(path: Path, data: bytes) -> None:
+    """A new file, never through a link; nothing half-written stays."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(data)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
