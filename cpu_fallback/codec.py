@@ -48,31 +48,63 @@ class Result(NamedTuple):
     height: int
 
 
+class Job(NamedTuple):
+    """What is to be done with an image, settled before it is decoded.
+
+    Attributes:
+        header: of the encoded image.
+        plan: the crop box and the final size.
+        reduction: the scale to decode at, as its denominator: 1, 2, 4 or 8.
+    """
+
+    header: Header
+    plan: Plan
+    reduction: int
+
+
 def transform(data: bytes, spec: TransformSpec) -> Result:
     """An image file's bytes as ``spec`` wants them.
 
     Raises:
         ImageError: whatever is wrong with the image, with its stage and a reason.
     """
+    return execute(data, prepare(data, spec), spec)
+
+
+def prepare(data: bytes, spec: TransformSpec) -> Job:
+    """Examine an image without decoding it. The part of the work that is all Python.
+
+    Raises:
+        ImageError: it is no image, incomplete, or larger than ``spec`` allows.
+    """
     header = read_header(data)
     check_complete(data, header)
+    if header.width * header.height > spec.max_pixels and not spec.pass_through:
+        raise _too_large(header.width, header.height, spec, "decode")
+    intended = plan(*header.upright_size, spec)
+    return Job(header, intended, _reduction(header, intended, spec))
+
+
+def execute(data: bytes, job: Job, spec: TransformSpec) -> Result:
+    """Do the job: decode, crop, resize, encode. The part of the work that is all OpenCV.
+
+    Raises:
+        ImageError: whatever goes wrong, with its stage and a reason.
+    """
     if spec.pass_through:
         return Result(data, 0, 0)
-    if header.width * header.height > spec.max_pixels:
-        raise _too_large(header.width, header.height, spec, "decode")
-    pixels = _resized(data, header, spec)
+    pixels = _resized(data, job, spec)
     return Result(_encode(pixels, spec), pixels.shape[1], pixels.shape[0])
 
 
-def _resized(data: bytes, header: Header, spec: TransformSpec) -> Pixels:
+def _resized(data: bytes, job: Job, spec: TransformSpec) -> Pixels:
     """The finished pixels, height x width [x channels], channels in OpenCV's order (BGR)."""
-    upright = header.upright_size
-    intended = plan(*upright, spec)
+    header, intended, reduction = job
     _check_result(intended, spec)
-    reduction = _reduction(header, intended, spec)
     pixels = _decode(data, header, _FLAGS[spec.color][reduction])
     height, width = pixels.shape[:2]
-    if reduction == 1 and (width, height) != upright:  # OpenCV did not turn it: unchanged, or WebP before 4.13
+    if reduction == 1 and (width, height) != header.upright_size:
+        # OpenCV did not turn it: unchanged, or a WebP before OpenCV 5.
         intended = plan(width, height, spec)
         _check_result(intended, spec)
     try:

@@ -8,7 +8,12 @@ _ORIENTATION = 0x0112
 #: Tags whose values OpenCV fetches too: where one lies outside, it stops reading. Their sizes; 0: text, sized by count.
 _FETCHED = {
     **dict.fromkeys((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298), 0),
-    **{0x011A: 8, 0x011B: 8, 0x013E: 16, 0x013F: 48, 0x0211: 24, 0x0214: 48},
+    0x011A: 8,
+    0x011B: 8,
+    0x013E: 16,
+    0x013F: 48,
+    0x0211: 24,
+    0x0214: 48,
 }
 
 

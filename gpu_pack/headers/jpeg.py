@@ -16,6 +16,10 @@ _BASELINE, _SOI, _EOI, _SOS, _DRI, _APP1 = 0xC0, 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: Markers that stand alone, without a length: TEM and RST0 to RST7.
 _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
+#: By marker code: a segment that is stepped over, as tables, comments and most application data are.
+_PLAIN = bytes(
+    code >= 0xC0 and code not in {*_FRAMES, *_BARE, _SOI, _EOI, _SOS, _DRI, _APP1, 0xFF} for code in range(256)
+)
 
 
 def read(data: bytes) -> Header:
@@ -32,25 +36,21 @@ def read(data: bytes) -> Header:
             prefix, code, length = _segment(data, position)
         except struct.error:
             raise _cut_short(len(data)) from None
+        end = position + 2 + length
+        if prefix == 0xFF and _PLAIN[code] and length >= 2:  # this runs for every image: the common case first
+            position = end
+            continue
         if prefix != 0xFF or code == 0xFF or code == 0x00:
             position = _next_marker(data, position)
             continue
-        if code == _SOS:
-            if frame is None:
-                raise ImageError("a damaged JPEG: its scan comes before its size")
-            if position + 2 + length > len(data):
-                raise _cut_short(len(data))
-            return _header(data, frame, orientation or 1, restarts, position + 2)
         if code in _BARE:
             position += 2
             continue
-        end = position + 2 + length
-        if code in (_EOI, _SOI):
-            raise ImageError("a damaged JPEG: it ends or starts anew before any picture data")
-        if end > len(data):
-            raise _cut_short(len(data))
-        if length < 2:
-            raise ImageError(f"a damaged JPEG: the segment at byte {position} says it has {length} bytes")
+        _check_segment(data, position, code, length)
+        if code == _SOS:
+            if frame is None:
+                raise ImageError("a damaged JPEG: its scan comes before its size")
+            return _header(data, frame, orientation or 1, restarts, position + 2)
         if code in _FRAMES:
             if frame is not None:
                 raise ImageError("a damaged JPEG: it states its size twice")
@@ -74,6 +74,15 @@ def check(data: bytes, header: Header) -> None:
         return
     if data.find(b"\xff\xd9", header.body) < 0:
         raise _cut_short(len(data))
+
+
+def _check_segment(data: bytes, position: int, code: int, length: int) -> None:
+    if code in (_EOI, _SOI):
+        raise ImageError("a damaged JPEG: it ends or starts anew before any picture data")
+    if position + 2 + length > len(data):
+        raise _cut_short(len(data))
+    if length < 2:
+        raise ImageError(f"a damaged JPEG: the segment at byte {position} says it has {length} bytes")
 
 
 def _header(data: bytes, frame: int, orientation: int, restarts: bool, body: int) -> Header:

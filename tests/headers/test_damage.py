@@ -8,7 +8,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_pack.headers import ImageError, check_complete, read_header
@@ -103,12 +103,14 @@ def test_restart_markers_out_of_order_are_noticed() -> None:
     assert "restart" in (examine(data.replace(b"\xff\xd1", b"\xff\xd5")) or "")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.sampled_from(sorted(FILES)), st.integers(0, 200))
 def test_any_bytes_give_an_answer_or_the_one_error(junk: bytes, kind: str, keep: int) -> None:
     reason = examine(FILES[kind][:keep] + junk)
     assert reason is None or (reason and "\n" not in reason)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(FILES)), st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 255)), max_size=8))
 def test_changed_bytes_give_an_answer_or_the_one_error(kind: str, changes: list[tuple[int, int]]) -> None:
     data = bytearray(FILES[kind])
