@@ -23,7 +23,7 @@ from gpu_pack.interface import Encoded, Entry, Image, TransformSpec
 INTERPS = ("antialias", "linear")
 #: What each knob is tried at, the rest being the best so far; knobs that matter most come first.
 KNOBS: dict[str, tuple[Any, ...]] = {
-    "encoder": ("cpu", "nvjpeg"),
+    "encoder": ("cpu", "nvjpeg", "cuda"),
     "workers": (1, 2, 3, 4, 6),
     "batch_size": (32, 64, 128, 256, 512),
     "hw_decoder_load": (0.0, 0.5, 0.65, 0.8, 0.9, 1.0),
@@ -88,7 +88,7 @@ def faults(session: Session) -> None:
     """Each kind of damage among good images: its verdict, whether the others are bit-exact, and what it costs."""
     spec = TransformSpec()
     good = (session.images(15) * 15)[:15]
-    for encoder in ("cpu", "nvjpeg"):
+    for encoder in ("cpu", "nvjpeg") if session.cpu else ("cpu", "nvjpeg", "cuda"):
         (worker,) = open_gpu(spec, session.settings(workers=1, batch_size=16, encoder=encoder))
         alone = [outcome.data for outcome in worker.transform(good) if isinstance(outcome, Encoded)]
         for name, data in damaged(good[0].data).items():
@@ -218,7 +218,7 @@ def stages(session: Session) -> None:
     several = sorted({1, settings.workers})
     for count in several:
         session.say(f"graph x{count} images/s", each(decoding(), count))
-        for name in ("cpu", "nvjpeg"):
+        for name in ("cpu", "nvjpeg") if session.cpu else ("cpu", "nvjpeg", "cuda"):
             session.say(f"encode {name} x{count} images/s", each(encoding(name), count))
     if not session.cpu:
         for load in (0.0, 1.0):

@@ -8,7 +8,7 @@ from typing import Literal
 
 from gpu_pack.errors import UsageError
 
-EncoderChoice = Literal["auto", "nvjpeg", "cpu"]
+EncoderChoice = Literal["auto", "nvjpeg", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class GpuSettings:
             from the CPU's.
         threads: CPU threads per worker for decoding, and as many for encoding and for images that the GPU refuses;
             None shares the cores out among the workers.
-        encoder: ``nvjpeg`` on the device, ``cpu`` for OpenCV on the copied crops, ``auto`` for the faster one.
+        encoder: ``nvjpeg`` on the device, ``cpu`` for OpenCV on the copied crops, ``auto`` for the faster of these two;
+            ``cuda`` for our own kernels, a whole batch at once (RGB crops of one size; else it means ``cpu``).
         device: ``cpu`` runs the same graph and encoders in DALI's and nvImageCodec's CPU mode, for tests.
 
     Raises:
@@ -56,8 +57,8 @@ class GpuSettings:
         _between("Huffman threshold", self.hybrid_huffman_threshold, 0, 1 << 40)
         if self.threads is not None:
             _between("GPU worker threads", self.threads, 1, 1024)
-        if self.encoder not in ("auto", "nvjpeg", "cpu"):
-            raise UsageError(f"encoder {self.encoder!r}: choose auto, nvjpeg or cpu")
+        if self.encoder not in ("auto", "nvjpeg", "cpu", "cuda"):
+            raise UsageError(f"encoder {self.encoder!r}: choose auto, nvjpeg, cpu or cuda")
         if self.device not in ("gpu", "cpu"):
             raise UsageError(f"device {self.device!r}: choose gpu or cpu")
 

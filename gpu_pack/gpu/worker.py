@@ -11,6 +11,7 @@ import numpy as np
 
 from gpu_pack.errors import BackendError
 from gpu_pack.geometry import plan
+from gpu_pack.gpu.batch_encode import BatchEncoder, CudaLaunch, serves
 from gpu_pack.gpu.eligible import supports
 from gpu_pack.gpu.encode import CpuEncoder, NvJpegEncoder
 from gpu_pack.gpu.isolation import GpuWorker
@@ -65,7 +66,12 @@ def _open(spec: TransformSpec, codec: Codec, gpu: int, settings: GpuSettings, ch
             "cpu": lambda: CpuEncoder(spec, memory, pool, threads),
             "nvjpeg": lambda: NvJpegEncoder(spec, memory, gpu if on_gpu else None, threads),
         }
-        encoder = makers[choice]() if choice != "auto" else _faster(list(makers.values()), graph, spec, settings)
+        if choice == "auto":
+            encoder = _faster(list(makers.values()), graph, spec, settings)
+        elif choice == "cuda" and serves(spec):
+            encoder = BatchEncoder(spec, memory, CudaLaunch(), settings.batch_size)
+        else:
+            encoder = makers["cpu" if choice == "cuda" else choice]()
     except Exception as error:
         pool.shutdown()
         raise BackendError(f"{name}: it cannot be set up: {error}") from error

@@ -9,7 +9,9 @@ from gpu_pack.errors import BackendError
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.interface import TransformSpec, Worker
 from tests.contract import BackendContract
-from tests.gpu.conftest import DEVICE, need_dali
+from tests.gpu import host_kernels
+from tests.gpu.conftest import DEVICE, REQUIRE_GPU, need_dali
+from tests.gpu.host_kernels import HostLaunch
 
 
 class GpuContract(BackendContract):
@@ -40,3 +42,24 @@ class TestCpuEncoder(GpuContract):
 
 class TestNvJpegEncoder(GpuContract):
     encoder = "nvjpeg"
+
+
+class TestBatchEncoder(GpuContract):
+    """On a GPU the kernels as NVRTC compiles them, else as a C++ compiler does for the host."""
+
+    encoder = "cuda"
+
+    @pytest.fixture(autouse=True)
+    def kernels(self, tmp_path_factory, monkeypatch) -> None:
+        if REQUIRE_GPU:
+            return
+        need_dali()
+        if host_kernels.COMPILER is None:
+            pytest.skip("no C++ compiler to build the kernels with")
+        from gpu_pack.gpu import worker
+
+        monkeypatch.setattr(worker, "CudaLaunch", lambda: HostLaunch(host_kernels.folder(tmp_path_factory)))
+
+    def test_it_is_the_encoder_that_runs(self) -> None:
+        assert self.make_worker(TransformSpec(size=64)).encoder == "cuda"
+        assert self.make_worker(TransformSpec(size=64, color="gray")).encoder == "cpu"
