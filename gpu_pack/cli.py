@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from typer.core import TyperCommand
 
-from gpu_pack import __version__
+from gpu_pack import __version__, cli_readers
 from gpu_pack.errors import GpuPackError, UsageError
 
 app = typer.Typer(
@@ -191,6 +191,16 @@ def create(
     return 0
 
 
+@app.command()
+def doctor(json_: JsonFlag = False) -> int:
+    """Tell which device would run and why, what is installed, and what to install."""
+    from gpu_pack.doctor import diagnose, render
+
+    diagnosis = diagnose()
+    print(diagnosis.to_json() if json_ else render(diagnosis))
+    return 0
+
+
 class _AsTheyAre(TyperCommand):
     """A command that takes its arguments as they are, ``--help`` and ``--`` too."""
 
@@ -205,6 +215,9 @@ def im2rec_(ctx: typer.Context) -> int:
     from gpu_pack import im2rec
 
     return im2rec.main(ctx.args)
+
+
+cli_readers.register(app)
 
 
 def _given(**values: object) -> str:
