@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 
@@ -10,13 +11,15 @@ from cpu_fallback.codec import Job, execute, prepare, transform
 from gpu_pack.headers import ImageError
 from gpu_pack.interface import Codec, Encoded, Image, Outcome, Rejected, TransformSpec
 
+_SILENT = 0
+
 
 def make_codec(spec: TransformSpec) -> Codec:
     """The function from an `Image` to its `Outcome` that ``spec`` asks for; safe to call from many threads.
 
-    OpenCV's own threads are turned off for the whole process: one image at a time in each of ours is faster.
+    Calls `settle_opencv`.
     """
-    cv2.setNumThreads(1)
+    settle_opencv()
     backend = "pass-through" if spec.pass_through else "cpu"
 
     def codec(image: Image) -> Outcome:
@@ -28,6 +31,17 @@ def make_codec(spec: TransformSpec) -> Codec:
     return codec
 
 
+def settle_opencv() -> None:
+    """Turn off OpenCV's own threads and its log, for the whole process.
+
+    One image at a time in each of our threads is faster; what the log would say of a bad image is its reason already.
+    libjpeg, libpng and libtiff write some warnings to standard error past OpenCV; these stay.
+    """
+    cv2.setNumThreads(1)
+    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.10 has setLogLevel at the top
+    log.setLogLevel(_SILENT)
+
+
 class CpuWorker:
     """A `gpu_pack.interface.Worker` on OpenCV. Start one for each core, each in a thread of its own.
 
@@ -37,7 +51,7 @@ class CpuWorker:
     """
 
     def __init__(self, spec: TransformSpec, name: str = "cpu", batch_size: int = 8) -> None:
-        cv2.setNumThreads(1)
+        settle_opencv()
         self.name = name
         self.batch_size = batch_size
         self._spec = spec
