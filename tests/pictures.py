@@ -21,7 +21,7 @@ def photo(width: int, height: int, seed: int = 0) -> Pixels:
     for cells, weight in ((3, 60.0), (12, 30.0), (48, 12.0)):
         coarse = random.normal(0, weight, (min(cells, height), min(cells, width), 3)).astype(np.float32)
         pixels += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC).reshape(pixels.shape)
-    return np.clip(pixels + 128 + random.normal(0, 2, pixels.shape), 0, 255).astype(np.uint8)
+    return np.clip(pixels + 128 + random.integers(-3, 4, pixels.shape, np.int8), 0, 255).astype(np.uint8)
 
 
 def quadrants(width: int, height: int) -> Pixels:

@@ -67,6 +67,8 @@ def describe(data: bytes) -> str:
     for magic, name in _NOT_IMAGES:
         if head.startswith(magic):
             return name
+    if data[4:8] == b"ftyp":
+        return "an ISO media file (a video?)"
     if not data.strip(b"\0"):
         return "nothing but zero bytes"
     start = data[:8]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -94,6 +97,7 @@ def test_junk_between_jpeg_segments_is_skipped_as_libjpeg_does() -> None:
         (b"GIF89a" + bytes(20), "gif is not supported"),
         (b"\0\0\0\x1cftypheic" + bytes(20), "heic is not supported"),
         (b"\0\0\0\x1cftypavif" + bytes(20), "avif is not supported"),
+        (b"\0\0\0\x18ftypmp42" + bytes(20), "a video?"),
         (b"8BPS\0\1" + bytes(20), "psd is not supported"),
         (b"\xff\xd8\xff", "cut short"),
         (b"\x89PNG\r\n\x1a\n", "cut short"),
@@ -129,3 +133,8 @@ def test_a_picture_without_pixels_is_refused() -> None:
 )
 def test_sniff_goes_by_content(head: bytes, name: str | None) -> None:
     assert sniff(head) == name
+
+
+def test_headers_need_neither_numpy_nor_opencv() -> None:
+    code = "import sys, gpu_pack.headers; sys.exit('numpy' in sys.modules or 'cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
