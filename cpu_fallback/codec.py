@@ -55,11 +55,13 @@ class Job(NamedTuple):
         header: of the encoded image.
         plan: the crop box and the final size.
         reduction: the scale to decode at, as its denominator: 1, 2, 4 or 8.
+        flags: OpenCV's, to decode so.
     """
 
     header: Header
     plan: Plan
     reduction: int
+    flags: int
 
 
 def transform(data: bytes, spec: TransformSpec) -> Result:
@@ -79,10 +81,14 @@ def prepare(data: bytes, spec: TransformSpec) -> Job:
     """
     header = read_header(data)
     check_complete(data, header)
-    if header.width * header.height > spec.max_pixels and not spec.pass_through:
-        raise _too_large(header.width, header.height, spec, "decode")
-    intended = plan(*header.upright_size, spec)
-    return Job(header, intended, _reduction(header, intended, spec))
+    width, height = header.upright_size
+    intended = plan(width, height, spec)
+    if not spec.pass_through:
+        if width * height > spec.max_pixels:
+            raise _too_large(width, height, spec, "decode")
+        _check_result(intended, spec)
+    reduction = _reduction(header, intended, spec)
+    return Job(header, intended, reduction, _FLAGS[spec.color][reduction])
 
 
 def execute(data: bytes, job: Job, spec: TransformSpec) -> Result:
@@ -99,9 +105,8 @@ def execute(data: bytes, job: Job, spec: TransformSpec) -> Result:
 
 def _resized(data: bytes, job: Job, spec: TransformSpec) -> Pixels:
     """The finished pixels, height x width [x channels], channels in OpenCV's order (BGR)."""
-    header, intended, reduction = job
-    _check_result(intended, spec)
-    pixels = _decode(data, header, _FLAGS[spec.color][reduction])
+    header, intended, reduction, flags = job
+    pixels = _decode(data, header, flags)
     height, width = pixels.shape[:2]
     if reduction == 1 and (width, height) != header.upright_size:
         # OpenCV did not turn it: unchanged, or a WebP before OpenCV 5.
