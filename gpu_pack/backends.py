@@ -15,7 +15,7 @@ from gpu_pack.errors import BackendError, UsageError
 from gpu_pack.interface import TransformSpec, Worker
 
 Device = Literal["auto", "gpu", "cpu", "hybrid"]
-Encoder = Literal["auto", "nvjpeg", "cpu"]
+Encoder = Literal["auto", "nvjpeg", "cpu", "cuda"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class DeviceOptions:
         gpus: ordinals; None for all.
         workers: CPU workers; None for one a core.
         batch_size: images a worker takes at once; None for each backend's own.
-        encoder: of the GPU path: on the device, or on CPU threads.
+        encoder: of the GPU path: nvJPEG or our own kernels (``cuda``) on the device, or OpenCV on CPU threads.
 
     Raises:
         UsageError: a value out of range, or options that contradict each other.
@@ -72,7 +72,7 @@ class Backend:
 
     Attributes:
         rescue: what the engine calls when the last worker broke; None where that ends the run.
-        encoder: which JPEG encoder runs on the GPU path, ``nvjpeg`` or ``cpu``; None without it.
+        encoder: which JPEG encoder runs on the GPU path, ``nvjpeg``, ``cuda`` or ``cpu``; None without it.
     """
 
     workers: Sequence[Worker]
@@ -106,15 +106,14 @@ def choose(spec: TransformSpec, options: DeviceOptions) -> Choice:
 
 def _usable_gpus(spec: TransformSpec, options: DeviceOptions) -> tuple[tuple[int, ...], str, str]:
     """``(ordinals, reason, cure)``; without ordinals, the reason says why there are none."""
+    from gpu_pack.gpu.eligible import supports
     from gpu_pack.gpu.probe import probe
-
-    found = probe()
-    if not found.usable:
-        return (), found.reason, found.cure
-    from gpu_pack.gpu.pipeline import supports
 
     if reason := supports(spec):
         return (), reason, "--device cpu does it."
+    found = probe()
+    if not found.usable:
+        return (), found.reason, found.cure
     there = tuple(gpu.number for gpu in found.gpus)
     missing = [number for number in options.gpus or () if number not in there]
     if missing:

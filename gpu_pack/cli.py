@@ -132,7 +132,9 @@ def create(
     ] = None,
     device: Annotated[Device, typer.Option(help="auto takes the GPU where one works.")] = "auto",
     gpus: Annotated[str | None, typer.Option(help="Which GPUs, as in 0,1 [all].")] = None,
-    encoder: Annotated[Literal["auto", "nvjpeg", "cpu"], typer.Option(help="The GPU path's JPEG encoder.")] = "auto",
+    encoder: Annotated[
+        Literal["auto", "nvjpeg", "cpu", "cuda"], typer.Option(help="The GPU path's JPEG encoder.")
+    ] = "auto",
     workers: Annotated[int | None, typer.Option(help="CPU workers [one a core].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
     shards: Annotated[int, typer.Option(help="Files that each split is divided into.")] = 1,

@@ -48,7 +48,7 @@ class Report:
         skipped: files in the source that were no images, by suffix.
         rejects: rejected images by stage.
         packed_by: packed images by backend.
-        encoder: the GPU path's JPEG encoder, ``nvjpeg`` or ``cpu``; None where there was no GPU.
+        encoder: the GPU path's JPEG encoder, ``nvjpeg``, ``cuda`` or ``cpu``; None where there was no GPU.
         device, reason: what ran, and why that.
         seconds, images_per_second: of this call; ``resumed`` images were there from before it.
         broken: one sentence for each worker that was given up on the way.

@@ -1,0 +1,102 @@
+"""Listing: what is an image, in which order, and what a folder may hold besides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpu_pack.errors import SourceError
+from gpu_pack.interface import Entry, Image, Rejected
+from gpu_pack.reading import read_image, read_images
+from gpu_pack.sources import list_folder, read_classes
+from tests.create.conftest import write_picture
+
+
+def test_nested_folders_belong_to_their_top_level_class(tmp_path: Path) -> None:
+    for name in ("b/z.jpg", "b/sub/deep/a.jpg", "b/a.jpg", "a/1.jpg"):
+        write_picture(tmp_path / name, 1)
+    listing = list_folder(tmp_path)
+    assert listing.paths == ["a/1.jpg", "b/a.jpg", "b/z.jpg", "b/sub/deep/a.jpg"], "own files first, then folders"
+    assert [labels[0] for labels in listing.labels] == [0, 1, 1, 1]
+    assert list(listing.keys) == [0, 1, 2, 3]
+    assert listing.classes == ("a", "b")
+
+
+def test_what_systems_leave_behind_is_passed_over_in_silence(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a/1.jpg", 1)
+    for name in ("a/.DS_Store", "a/Thumbs.db", "a/._1.jpg", "__MACOSX/a/1.jpg", ".git/x.jpg", ".DS_Store"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0\5")
+    listing = list_folder(tmp_path)
+    assert listing.paths == ["a/1.jpg"]
+    assert not listing.skipped
+
+
+def test_other_files_are_counted(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a/1.jpg", 1)
+    for name in ("a/x.txt", "a/y.TXT", "a/none", "labels.csv"):
+        (tmp_path / name).write_text("words")
+    assert list_folder(tmp_path).skipped == {".txt": 2, "without suffix": 1}, "beside the classes nothing is looked for"
+
+
+def test_unsupported_pictures_are_listed_so_that_they_become_rejects(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/moving.gif").write_bytes(b"GIF89a\1\0\1\0\0\0\0;")
+    assert list_folder(tmp_path).paths == ["a/moving.gif"]
+
+
+def test_a_class_of_links_to_one_folder_lists_it_once(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a/pool/1.jpg", 1)
+    for name in ("l1", "l2"):
+        (tmp_path / "a" / name).symlink_to(tmp_path / "a/pool", target_is_directory=True)
+    listing = list_folder(tmp_path)
+    assert listing.paths == ["a/l1/1.jpg"]
+    assert listing.skipped == {"linked folder listed already": 2}
+
+
+def test_deep_folders(tmp_path: Path) -> None:
+    deep = tmp_path / "a" / "/".join("d" * 1 for _ in range(300))
+    write_picture(deep / "1.jpg", 1)
+    assert len(list_folder(tmp_path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "no class names"), (b"a\n\nb\n", ":2: a blank line"), (b"a\nb\na\n", ":3: class 'a' stands on line 1")],
+)
+def test_classes_files_that_cannot_be_right(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "classes.txt").write_bytes(content)
+    with pytest.raises(SourceError, match=message):
+        read_classes(tmp_path / "classes.txt")
+
+
+def test_classes_files_of_other_systems(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfcat\r\ndog\r\n")
+    assert read_classes(tmp_path / "classes.txt") == ("cat", "dog")
+
+
+def test_reading_keeps_the_order_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    for number in range(200):
+        (tmp_path / f"{number}").write_bytes(b"%d" % number * (number % 7 + 1))
+    (tmp_path / "50").unlink()
+    (tmp_path / "51").unlink()
+    (tmp_path / "51").mkdir()
+    entries = [Entry(number, (0.0,), f"{number}") for number in range(200)]
+    for threads, ahead in ((1, 1), (4, 100), (8, 1 << 20)):
+        found = list(read_images(entries, str(tmp_path), threads=threads, bytes_ahead=ahead))
+        assert [item.entry.key for item in found] == list(range(200))
+        rejected = [item for item in found if isinstance(item, Rejected)]
+        assert [(item.entry.key, item.reason) for item in rejected] == [
+            (50, "no such file"),
+            (51, "not a regular file but a folder"),
+        ]
+
+
+def test_reading_never_takes_more_than_was_listed(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12345678")
+    item = read_image(Entry(0, (0.0,), "x", 4), str(tmp_path))
+    assert isinstance(item, Rejected) and "4 bytes when listed, 8 now" in item.reason
+    assert isinstance(read_image(Entry(0, (0.0,), "x", 8), str(tmp_path)), Image)
+    item = read_image(Entry(0, (0.0,), "a\0b"), str(tmp_path))
+    assert isinstance(item, Rejected) and "not a usable file name" in item.reason
