@@ -107,7 +107,8 @@ def _reject(line: bytes, splits: Rejects) -> dict[str, Any] | str:
         return f"the reject with key {key} has no label"
     if value.get("stage") not in _STAGES:
         return f"the reject with key {key} has no stage that there is"
-    if not isinstance(value.get("split"), (str, type(None))) or value.get("split") not in splits:
+    split = value.get("split", 0)
+    if not isinstance(split, (str, type(None))) or split not in splits:
         return f"the reject with key {key} is of no split that there is"
     return value
 

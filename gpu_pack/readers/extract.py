@@ -94,10 +94,11 @@ def parse_keys(text: str) -> frozenset[int]:
     """
     keys: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal() and len(part) <= 50):
+        first, dash, last = part.strip().partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal() and len(part) <= 50):
             raise UsageError(f"--keys {part}: write keys and ranges with commas between, as in 1,5,10-20")
-        low, high = int(first), int(last or first)
+        low, high = int(first), int(last)
         if high - low >= 1_000_000 or len(keys) >= 1_000_000:
             raise UsageError("--keys: a million keys at most")
         keys.update(range(low, high + 1))

@@ -48,6 +48,9 @@ def promised(header: Header, spec: TransformSpec | None) -> str | None:
         return None
     if header.format != _FORMATS[spec.encoding]:
         return f"the image is {header.format}, and the manifest promises {spec.encoding}"
+    channels = {"rgb": 3, "gray": 1}.get(spec.color, header.components)
+    if header.components != channels:
+        return f"the image has {header.components} channels, and the manifest promises {channels}"
     width, height = header.width, header.height
     if spec.crop and width != height:
         return f"the image is {width} x {height}, and the manifest promises squares"

@@ -198,6 +198,7 @@ class _Run:
 
 
 def _show(file: RecFile, name: str, offset: int) -> Shown:
+    file.begin_record()
     try:
         info = read_record_header(file.read_at, offset, file.size)
         payload = read_record(file.read_at, offset, file.size).payload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
@@ -189,9 +190,10 @@ def _int(text: str) -> int:
 
 
 def _float(text: str) -> float:
-    if len(text) > 400:
-        raise ValueError("a number is too long")
-    return float(text)
+    value = float(text) if len(text) <= 400 else math.inf
+    if not math.isfinite(value):
+        raise ValueError("a number is too large")
+    return value
 
 
 def _no_constant(text: str) -> NoReturn:

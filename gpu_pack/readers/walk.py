@@ -6,6 +6,7 @@ which a whole record follows. Files made to waste time are given up: what a walk
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MAX_LABELS = 1 << 20
 #: Reads that may go into places where no record begins after all.
 _MAX_WASTED = 1_000_000
+#: Reads that one record may take: two a part, and real images have one part, or a few.
+_MAX_READS = 200_000
 _BLOCK = 4 << 20
 _HEADS = 4 << 10
 _SLACK = 64 << 10
@@ -69,7 +72,7 @@ class RecFile:
 
     def __init__(self, path: Path, *, whole: bool, hashed: bool = False) -> None:
         self.path = path
-        self.reads = 0
+        self.reads = self._limit = 0
         self._window, self._start = b"", 0
         self._block = _BLOCK if whole else _HEADS
         self._sha256 = hashlib.sha256() if hashed else None
@@ -104,12 +107,23 @@ class RecFile:
                 self._hashed = max(self._hashed, offset + len(self._window))
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """``count`` bytes from ``offset`` on, fewer only where the file ends."""
+        """``count`` bytes from ``offset`` on, fewer only where the file ends.
+
+        Raises:
+            FormatError: the record takes more calls than `begin_record` allowed.
+            SourceError: the file cannot be read.
+        """
         self.reads += 1
+        if self.reads > self._limit:
+            raise FormatError(f"the record has over {_MAX_READS // 2} parts, which no image has")
         begin = offset - self._start
         if begin >= 0 and begin + count <= len(self._window):
             return self._window[begin : begin + count]
         return self._read(offset, count)
+
+    def begin_record(self) -> None:
+        """Allow `read_at` as many calls as any record of an image needs."""
+        self._limit = self.reads + _MAX_READS
 
     def sha256(self) -> str:
         """Of the whole file, in hexadecimal; for a file that is ``hashed``."""
@@ -124,6 +138,7 @@ class RecFile:
         start += -start % 4
         while start < self.size:
             if self._magics is None or start not in self._searched:
+                start = self._next_data(start)
                 block = self._read(start, _BLOCK)
                 self._searched = range(start, start + max(len(block), 4))
                 self._magics = np.flatnonzero(np.frombuffer(block, "<u4", len(block) // 4) == MAGIC) * 4 + start
@@ -132,6 +147,15 @@ class RecFile:
                 return int(self._magics[found])
             start = self._searched.stop + -self._searched.stop % 4
         return self.size
+
+    def _next_data(self, start: int) -> int:
+        """Past a hole, where the system knows of holes: a file may claim terabytes and have no block on the disk."""
+        if not hasattr(os, "SEEK_DATA"):
+            return start
+        try:
+            return max(start, os.lseek(self._file.fileno(), start, os.SEEK_DATA) & ~3)
+        except OSError as error:
+            return self.size if error.errno == errno.ENXIO else start
 
     def _hash_until(self, offset: int) -> None:
         assert self._sha256 is not None
@@ -201,6 +225,7 @@ def _resume(file: RecFile, damaged: int, any_record: bool, wasted: int) -> tuple
 
 
 def _record(file: RecFile, offset: int, payload: bool, any_record: bool) -> Found:
+    file.begin_record()
     try:
         # Heads first: a false start that claims 400 MB must not be read to be refused.
         _check_label_count(file, offset)
