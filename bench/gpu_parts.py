@@ -16,6 +16,7 @@ from gpu_measure import Session, codec, open_gpu, psnr, rate, side_by_side
 
 from gpu_pack import doctor
 from gpu_pack.geometry import plan
+from gpu_pack.gpu.seam import Request
 from gpu_pack.gpu.settings import available_cores
 from gpu_pack.headers import read_header
 from gpu_pack.interface import Encoded, Entry, Image, TransformSpec
@@ -146,14 +147,15 @@ def sweep(session: Session) -> None:
     rates: dict[str, float] = {}
     trials: list[dict[str, Any]] = []
     for knob, values in knobs.items():
-        tried = {}
+        start = best
         for value in values:
+            trial = {**start, knob: value}
+            if _trial(session, trial, images, seconds, rates, trials) == max(rates.values()):
+                best = trial
+                session.say("best", best)
+                session.say("best_images/s", max(rates.values()))
             if session.left() < 0:
                 return
-            tried[value] = _trial(session, {**best, knob: value}, images, seconds, rates, trials)
-        best = {**best, knob: max(tried, key=lambda value: tried[value])}
-        session.say("best", best)
-        session.say("best_images/s", max(rates.values()))
     if not session.cpu:
         _trial(session, {**best, "fancy_upsampling": False}, images, seconds, rates, trials)
 
@@ -191,7 +193,7 @@ def stages(session: Session) -> None:
     spec, settings = TransformSpec(), session.settings(encoder="cpu")
     images = session.images(settings.batch_size)
     datas = [image.data for image in images]
-    plans = [plan(*read_header(data).upright_size, spec) for data in datas]
+    requests = [Request(data, plan(*read_header(data).upright_size, spec), (0, 0)) for data in datas]
     threads = settings.threads_each(settings.workers)
     slice_seconds = max(0.1, session.seconds / 12)
 
@@ -203,14 +205,14 @@ def stages(session: Session) -> None:
     def decoding(**changes: Any) -> Any:
         def make() -> Any:
             graph = Graph(spec, dataclasses.replace(settings, **changes), 0, threads)
-            return lambda: len(graph.run(datas, plans).sizes)
+            return lambda: len(graph.run(requests).sizes)
 
         return make
 
     def encoding(name: str) -> Any:
         def make() -> Any:
             (worker,) = open_gpu(spec, dataclasses.replace(settings, workers=1, encoder=name, threads=threads))
-            crops = worker._graph.run(datas, plans)
+            crops = worker._graph.run(requests)
             return lambda: len(worker._encoder.encode(crops))
 
         return make
@@ -233,16 +235,18 @@ def _python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
 
     from gpu_pack.gpu.isolation import GpuWorker
     from gpu_pack.gpu.memory import HostMemory
+    from gpu_pack.gpu.pipeline import Graph
     from gpu_pack.gpu.seam import Crops
     from gpu_pack.gpu.settings import GpuSettings
 
     class Nothing:
         name = "nothing"
+        accepts = Graph.accepts
 
-        def run(self, datas: Any, plans: Any) -> Crops:
-            for data in datas:
-                np.frombuffer(data, np.uint8)
-            return Crops(None, [(item.width, item.height) for item in plans], 3)
+        def run(self, batch: Any) -> Crops:
+            for request in batch:
+                np.frombuffer(request.data, np.uint8)
+            return Crops(None, [(request.plan.width, request.plan.height) for request in batch], 3, [])
 
         def encode(self, crops: Crops) -> list[bytes | None]:
             return [b""] * len(crops.sizes)
@@ -253,7 +257,7 @@ def _python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
 
     nothing = Nothing()
     settings = GpuSettings(device="cpu", batch_size=len(datas))
-    worker = GpuWorker("gpu:0", spec, settings, codec(spec), HostMemory(), nothing, nothing, ThreadPoolExecutor(1), 1)
+    worker = GpuWorker("gpu:0", spec, settings, codec(spec), HostMemory(), nothing, nothing, ThreadPoolExecutor(1))
     images = [Image(Entry(key, (0.0,), ""), data) for key, data in enumerate(datas)]
     spent = []
     for _ in range(20):

@@ -34,3 +34,11 @@ def decodable(data: bytes, header: Header) -> bool:
         return False
     found = data.find(_ADOBE, 0, header.body)
     return found < 0 or data[found + _ADOBE_TRANSFORM] == 1
+
+
+def last_corner(header: Header) -> tuple[int, int]:
+    """(y, x) in the upright picture of the pixel that is stored last, whose block is decoded last."""
+    width, height = header.upright_size
+    x = 0 if header.orientation in (2, 3, 6, 7) else width - 1
+    y = 0 if header.orientation in (3, 4, 7, 8) else height - 1
+    return y, x

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from gpu_pack.errors import BackendError
-from gpu_pack.geometry import Plan, plan
-from gpu_pack.gpu.eligible import decodable
+from gpu_pack.geometry import plan
+from gpu_pack.gpu.eligible import decodable, last_corner
 from gpu_pack.gpu.memory import Memory
-from gpu_pack.gpu.seam import Decoder, Encoder
+from gpu_pack.gpu.seam import Decoder, Encoder, Request
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.headers import Header, ImageError, check_complete, read_header
+from gpu_pack.headers import ImageError, check_complete, read_header
 from gpu_pack.headers.scan import check_scan
 from gpu_pack.interface import Codec, Encoded, Image, Outcome, TransformSpec
 
@@ -45,8 +45,7 @@ class Job(NamedTuple):
 
     place: int
     image: Image
-    header: Header
-    plan: Plan
+    request: Request
     pixels: int
 
 
@@ -60,7 +59,6 @@ class GpuWorker:
         name: for messages, e.g. ``gpu:0``.
         codec: the CPU codec for the same spec; called from several threads at once.
         pool: these threads; the worker shuts them down when it is closed, as it does with graph and encoder.
-        threads: how many there are.
 
     Attributes:
         encoder: which encoder runs, ``nvjpeg`` or ``cpu``: for the manifest.
@@ -79,11 +77,9 @@ class GpuWorker:
         graph: Decoder,
         encoder: Encoder,
         pool: ThreadPoolExecutor,
-        threads: int,
     ) -> None:
         self.name, self.batch_size, self.encoder = name, settings.batch_size, encoder.name
-        self._spec, self._codec = spec, codec
-        self._pool, self._threads = pool, threads
+        self._spec, self._codec, self._pool = spec, codec, pool
         self._memory, self._graph, self._encoder = memory, graph, encoder
         self._batch_pixels = settings.batch_pixels
         self._known_good = _known_good_picture(spec)
@@ -109,13 +105,8 @@ class GpuWorker:
                 jobs.append(job)
             else:
                 outcomes[place] = self._verdict(image)
-        step = -(-len(jobs) // self._threads) or 1
-        checks = [self._pool.submit(_damaged, jobs[start : start + step]) for start in range(0, len(jobs), step)]
         for batch in self._batches(jobs):
             outcomes.update(zip([job.place for job in batch], self._attempt(batch), strict=True))
-        # Decoders pass over damage that the codec rejects, so what the device made of such an image does not count.
-        for job in (job for check in checks for job in check.result()):
-            outcomes[job.place] = self._verdict(job.image)
         ready = (outcomes[place] for place in range(len(images)))
         return [outcome.result() if isinstance(outcome, Future) else outcome for outcome in ready]
 
@@ -134,14 +125,18 @@ class GpuWorker:
             if not decodable(data, header):
                 return None
             check_complete(data, header)
+            if header.restarts:  # after a marker the decoder finds its feet again, and its last block tells nothing
+                check_scan(data, header)
         except ImageError:
+            return None
+        if not self._graph.accepts(data):
             return None
         width, height = header.upright_size
         where = plan(width, height, self._spec)
         result = where.width * where.height
         if max(width * height, result) > self._spec.max_pixels or max(where.width, where.height) > JPEG_MAX_EDGE:
             return None
-        return Job(place, image, header, where, width * height + result)
+        return Job(place, image, Request(data, where, last_corner(header)), width * height + result)
 
     def _verdict(self, image: Image) -> Future[Outcome]:
         return self._pool.submit(self._codec, image)
@@ -175,12 +170,13 @@ class GpuWorker:
         return self._attempt(batch[:middle]) + self._attempt(batch[middle:])
 
     def _run(self, batch: list[Job]) -> list[Outcome | Future[Outcome]]:
-        crops = self._graph.run([job.image.data for job in batch], [job.plan for job in batch])
+        crops = self._graph.run([job.request for job in batch])
+        codes = self._encoder.encode(crops)
+        for place in crops.suspects:
+            codes[place] = None  # the codec looks closer: a flat grey corner may be just that
         return [
-            Encoded(job.image.entry, code, job.plan.width, job.plan.height, "gpu")
-            if code is not None
-            else self._verdict(job.image)
-            for job, code in zip(batch, self._encoder.encode(crops), strict=True)
+            Encoded(job.image.entry, code, *size, "gpu") if code is not None else self._verdict(job.image)
+            for job, code, size in zip(batch, codes, crops.sizes, strict=True)
         ]
 
     def _make_room(self, batch: list[Job], error: Exception) -> None:
@@ -221,25 +217,13 @@ class GpuWorker:
             raise BackendError(f"{self.name}: the device broke: {_brief(error)}; then {_brief(second)}") from error
 
     def _check_device(self) -> None:
-        data, where = self._known_good
-        if self._encoder.encode(self._graph.run([data], [where])) == [None]:
+        if self._encoder.encode(self._graph.run([self._known_good])) == [None]:
             raise RuntimeError(f"the {self._encoder.name} encoder refuses a test picture")
 
 
-def _damaged(jobs: list[Job]) -> list[Job]:
-    """Those whose compressed data shows damage. In threads, while the device decodes: 30 us per 100 KB."""
-    found = []
-    for job in jobs:
-        try:
-            check_scan(job.image.data, job.header)
-        except ImageError:
-            found.append(job)
-    return found
-
-
-def _known_good_picture(spec: TransformSpec) -> tuple[bytes, Plan]:
-    picture = np.full((32, 48, 3), 128, np.uint8)
-    return cv2.imencode(".jpg", picture)[1].tobytes(), plan(48, 32, spec)
+def _known_good_picture(spec: TransformSpec) -> Request:
+    picture = np.full((32, 48, 3), 200, np.uint8)
+    return Request(cv2.imencode(".jpg", picture)[1].tobytes(), plan(48, 32, spec), (31, 47))
 
 
 def _out_of_memory(error: Exception) -> bool:

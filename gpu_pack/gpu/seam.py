@@ -16,18 +16,38 @@ class Crops(NamedTuple):
             mode. Complete (nothing is still being computed) and valid until the graph's next run.
         sizes: (width, height) of each.
         channels: 3 or 1.
+        suspects: places of the images whose last block came out mid-grey. A decoder that loses its way in damaged data
+            mostly runs out of it before the end and says nothing, but leaves the rest at zero, which is that grey.
     """
 
     tensors: Any
     sizes: list[tuple[int, int]]
     channels: int
+    suspects: list[int]
+
+
+class Request(NamedTuple):
+    """What is wanted of one file.
+
+    Attributes:
+        plan: its crop box and result.
+        corner: (y, x) of the pixel to look at for `Crops.suspects`, in the upright picture.
+    """
+
+    data: bytes
+    plan: Plan
+    corner: tuple[int, int]
 
 
 class Decoder(Protocol):
     """Encoded bytes to crops: `gpu_pack.gpu.pipeline.Graph`."""
 
-    def run(self, datas: Sequence[bytes], plans: Sequence[Plan]) -> Crops:
-        """Decode, crop and resize a batch.
+    def accepts(self, data: bytes) -> bool:
+        """Whether `run` may be given this file at all."""
+        ...
+
+    def run(self, batch: Sequence[Request]) -> Crops:
+        """Decode, crop and resize a batch of files that it accepts.
 
         Raises:
             Exception: whatever the library raises; the decoder is then useless until `reset` or `rebuild`.

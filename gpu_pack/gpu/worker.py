@@ -17,7 +17,7 @@ from gpu_pack.gpu.encode import CpuEncoder, NvJpegEncoder
 from gpu_pack.gpu.isolation import GpuWorker
 from gpu_pack.gpu.memory import CudaMemory, HostMemory, Memory
 from gpu_pack.gpu.pipeline import Graph
-from gpu_pack.gpu.seam import Decoder, Encoder
+from gpu_pack.gpu.seam import Decoder, Encoder, Request
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.interface import Codec, TransformSpec
 
@@ -75,7 +75,7 @@ def _open(spec: TransformSpec, codec: Codec, gpu: int, settings: GpuSettings, ch
     except Exception as error:
         pool.shutdown()
         raise BackendError(f"{name}: it cannot be set up: {error}") from error
-    return GpuWorker(name, spec, settings, codec, memory, graph, encoder, pool, threads)
+    return GpuWorker(name, spec, settings, codec, memory, graph, encoder, pool)
 
 
 def _faster(makers: list[Callable[[], Encoder]], graph: Decoder, spec: TransformSpec, settings: GpuSettings) -> Encoder:
@@ -85,8 +85,7 @@ def _faster(makers: list[Callable[[], Encoder]], graph: Decoder, spec: Transform
     with several workers side by side, which a trial at start cannot tell.
     """
     count = min(_TRIAL_PICTURES, settings.batch_size)
-    data, width, height = _photograph()
-    crops = graph.run([data] * count, [plan(width, height, spec)] * count)
+    crops = graph.run([_photograph(spec)] * count)
     encoders = [maker() for maker in makers]
     times = []
     for encoder in encoders:
@@ -104,11 +103,12 @@ def _faster(makers: list[Callable[[], Encoder]], graph: Decoder, spec: Transform
     return best
 
 
-def _photograph() -> tuple[bytes, int, int]:
-    """A JPEG with detail at every scale, as photographs have, and its width and height."""
+def _photograph(spec: TransformSpec) -> Request:
+    """A JPEG with detail at every scale, as photographs have."""
     generator = np.random.default_rng(0)
     picture = np.zeros((375, 500, 3), np.float32)
     for step in (1, 4, 16, 64):
         noise = generator.normal(0, 12 * step**0.5, (375 // step + 1, 500 // step + 1, 3)).astype(np.float32)
         picture += cv2.resize(noise, (500, 375), interpolation=cv2.INTER_LINEAR)
-    return cv2.imencode(".jpg", np.clip(picture + 128, 0, 255).astype(np.uint8))[1].tobytes(), 500, 375
+    data = cv2.imencode(".jpg", np.clip(picture + 128, 0, 255).astype(np.uint8))[1].tobytes()
+    return Request(data, plan(500, 375, spec), (0, 0))

@@ -47,7 +47,7 @@ def rgb(pictures: list[np.ndarray]) -> np.ndarray:
 
 
 def crops(pixels: np.ndarray, dense: bool = True) -> Crops:
-    return Crops(Tensors(pixels, dense), [pixels.shape[2:0:-1]] * len(pixels), 3)
+    return Crops(Tensors(pixels, dense), [pixels.shape[2:0:-1]] * len(pixels), 3, [])
 
 
 def opencv(picture: np.ndarray, quality: int) -> bytes:

@@ -31,12 +31,17 @@ class FakeGraph:
     """
 
     def __init__(self, room: int = 99, poison: bytes | None = None, dead_after: int = 10**9) -> None:
+        self.suspects: tuple[bytes, ...] = ()
         self.room, self.poison, self.dead_after = room, poison, dead_after
         self.sizes: list[int] = []
         self.resets = self.rebuilds = self.closes = 0
         self.valid, self.resettable = True, True
 
-    def run(self, datas, plans):
+    def accepts(self, data):
+        return True
+
+    def run(self, batch):
+        datas = [request.data for request in batch]
         self.sizes.append(len(datas))
         assert self.valid, "run after a failure without reset or rebuild"
         self.valid = False
@@ -47,7 +52,8 @@ class FakeGraph:
         if self.poison in datas:
             raise RuntimeError("Failed to decode sample")
         self.valid = True
-        return Crops(list(datas), [(plan.width, plan.height) for plan in plans], 3)
+        sizes = [(request.plan.width, request.plan.height) for request in batch]
+        return Crops(datas, sizes, 3, [place for place, data in enumerate(datas) if data in self.suspects])
 
     def reset(self):
         self.resets += 1
@@ -79,7 +85,7 @@ class FakeEncoder:
 def worker(graph=None, encoder=None, **settings) -> GpuWorker:
     settings = GpuSettings(batch_size=16, device="cpu", **settings)
     pool = ThreadPoolExecutor(2)
-    parts = HostMemory(), graph or FakeGraph(), encoder or FakeEncoder(), pool, 2
+    parts = HostMemory(), graph or FakeGraph(), encoder or FakeEncoder(), pool
     return GpuWorker("gpu:0", SPEC, settings, make_codec(SPEC), *parts)
 
 
@@ -113,6 +119,13 @@ def test_a_pipeline_that_cannot_be_reset_is_rebuilt():
 def test_what_the_encoder_refuses_goes_to_the_codec():
     outcomes = worker(encoder=FakeEncoder(refuses=DATAS[2])).transform(images(DATAS))
     assert backends(outcomes) == ["gpu"] * 2 + ["cpu"] + ["gpu"] * 13
+
+
+def test_suspects_are_the_codecs_to_judge():
+    graph = FakeGraph()
+    graph.suspects = DATAS[4], DATAS[9]
+    outcomes = worker(graph).transform(images(DATAS))
+    assert backends(outcomes) == ["cpu" if place in (4, 9) else "gpu" for place in range(16)]
 
 
 def test_full_memory_halves_the_batch_and_later_ones_stay_small():

@@ -14,6 +14,7 @@ from tests.gpu.pictures import decoded, images, jpeg, oriented, photograph, png
 SPEC = TransformSpec(size=64)
 PHOTO = photograph(200, 150, 7)
 WHOLE = jpeg(PHOTO)
+TABLES = WHOLE.index(b"\xff\xc4")
 
 
 def rotten(data: bytes) -> bytes:
@@ -29,6 +30,8 @@ ODD = {
     "without its end marker": (WHOLE[:-2], False),
     "header alone": (WHOLE[:300], False),
     "rotten": (rotten(WHOLE), False),
+    "Huffman table": (WHOLE[: TABLES + 5] + b"\x7f" * 16 + WHOLE[TABLES + 21 :], False),
+    "data that ends early": (WHOLE[: len(WHOLE) // 2] + b"\xff\xd9", False),
     "junk between segments": (WHOLE[:20] + b"\0junk" + WHOLE[20:], True),
     "progressive": (jpeg(PHOTO, progressive=True), True),
     "4:1:1": (jpeg(PHOTO, "4:1:1"), True),
@@ -60,16 +63,27 @@ def test_a_batch_of_nothing_but_odd_ones(open_worker):
 
 
 def test_images_that_pass_every_check_and_still_fail_in_the_decoder(open_worker):
-    """Found by bisecting, several in one batch: libjpeg skips junk between segments, DALI's parser does not."""
-    junk, _ = ODD["junk between segments"]
+    """Found by bisecting, several in one batch, again and again."""
+    bad, _ = ODD["Huffman table"]
     good = [jpeg(photograph(120, 90 + seed, seed)) for seed in range(13)]
     worker = open_worker(SPEC)
     alone = worker.transform(images(good))
-    mixed = [junk, *good[:5], junk, *good[5:], junk]
-    outcomes = worker.transform(images(mixed))
-    assert [outcome.backend for outcome in outcomes] == ["cpu" if data is junk else "gpu" for data in mixed]
-    assert [outcome.data for outcome in outcomes if outcome.backend == "gpu"] == [outcome.data for outcome in alone]
+    mixed = images([bad, *good[:5], bad, *good[5:], bad])
+    for _ in range(3):
+        outcomes = worker.transform(mixed)
+        assert [type(outcome) for outcome in outcomes].count(Rejected) == 3
+        assert [outcome.data for outcome in outcomes if isinstance(outcome, Encoded)] == [one.data for one in alone]
+    assert outcomes[0] == CpuWorker(SPEC).transform(mixed[:1])[0]
     assert worker.transform(images(good)) == alone
+
+
+def test_what_the_parser_refuses_never_reaches_the_decoder(open_worker):
+    """libjpeg skips junk between segments; DALI 2.4 crashes some batches after nvImageCodec's parser has met it."""
+    junk, _ = ODD["junk between segments"]
+    batch = images([WHOLE, junk, WHOLE, WHOLE])
+    worker = open_worker(TransformSpec(size=16))
+    for _ in range(150):
+        assert [outcome.backend for outcome in worker.transform(batch)] == ["gpu", "cpu", "gpu", "gpu"]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (9, 1), (2, 2), (17, 16)])
