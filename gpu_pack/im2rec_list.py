@@ -72,7 +72,7 @@ def find_images(root: str, exts: Collection[str], *, recursive: bool) -> Found:
         SourceError: there is no such folder.
     """
     if not os.path.isdir(root):
-        raise SourceError(f"{root}: no such folder")
+        raise SourceError(f"{root}: not a folder" if os.path.exists(root) else f"{root}: no such folder")
     found = Found()
     pending: list[tuple[str, tuple[_Identity, ...]]] = [("", ())]
     while pending:

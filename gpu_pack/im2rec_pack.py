@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import gpu_pack
-from gpu_pack.backends import DeviceOptions, choose
+from gpu_pack.backends import Choice, DeviceOptions, choose
 from gpu_pack.console import progress, say
 from gpu_pack.errors import SourceError
 from gpu_pack.im2rec_options import Options
@@ -38,20 +38,23 @@ def pack(options: Options) -> int:
     for path in paths:
         print("Creating .rec file from", path, "in", folder, flush=True)
     lists = read_lists(paths, options)
+    spec, device = make_spec(options), device_options(options)
+    choice = choose(spec, device)
     base = "" if folder == options.prefix else "-" + os.path.basename(options.prefix)
     with Staging(Path(folder), f".gpu-pack-im2rec{base}") as staging, progress(quiet=False) as on_progress:
         work = Work(
             staging,
             lists.listing,
             lists.shards,
-            make_spec(options),
-            device_options(options),
+            spec,
+            device,
             RejectLog(staging.path("rejects.jsonl")),
             on_progress,
         )
-        summary = _finish_earlier(work, options) or _pack(work, lists, options)
-    for line in (*summary["left_out"], summary["last"]):
-        say(line)
+        summary = _finish_earlier(work) or _pack(work, lists, choice)
+    for sentence in summary["left_out"]:
+        say(f"left out: {sentence}")
+    say(summary["last"])
     return len(summary["left_out"])
 
 
@@ -92,7 +95,7 @@ def _identity(work: Work, digests: dict[str, str]) -> Identity:
     }
 
 
-def _finish_earlier(work: Work, options: Options) -> dict[str, Any] | None:
+def _finish_earlier(work: Work) -> dict[str, Any] | None:
     """The summary of this very run, if it was killed while it published. Another one's publication is completed too."""
     summary = work.staging.note(_RESULT)
     same = summary is not None and _can_resume(work)
@@ -111,9 +114,8 @@ def _can_resume(work: Work) -> bool:
     return not obstacle(work, _identity(work, list_digests(work.listing, work.shards)))
 
 
-def _pack(work: Work, lists: Lists, options: Options) -> dict[str, Any]:
+def _pack(work: Work, lists: Lists, choice: Choice) -> dict[str, Any]:
     clock = time.monotonic()
-    choice = choose(work.spec, work.device)
     parts = resume(work) if _can_resume(work) else begin(work, lambda digests: _identity(work, digests))
     resumed = sum(len(part.written.keys) for part in parts)
     engine, _ = write_shards(work, parts, choice)
@@ -173,7 +175,7 @@ def _publish(work: Work, rejects: dict[str, list[dict[str, Any]]], summary: dict
 
 def _sentence(value: dict[str, Any]) -> str:
     which = f"{value['path']} (key {value['key']} of {value['split']}.lst)"
-    return f"left out: {which}, at {value['stage']}: {value['reason']}"
+    return f"{which}, at {value['stage']}: {value['reason']}"
 
 
 def _last_line(

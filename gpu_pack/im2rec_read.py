@@ -65,7 +65,7 @@ def read_lists(paths: list[str], options: Options) -> Lists:
         SourceError: a list cannot be read, there is no such root, or the lists have lines but none that is of use.
     """
     if not os.path.isdir(options.root):
-        raise SourceError(f"{options.root}: no such folder")
+        raise SourceError(f"{options.root}: {'not a' if os.path.exists(options.root) else 'no such'} folder")
     lists = Lists(Listing(options.root))
     shared: dict[tuple[float, ...], tuple[float, ...]] = {}
     for path in paths:
