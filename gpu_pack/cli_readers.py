@@ -30,7 +30,7 @@ def verify(
 ) -> int:
     """Check records, images, .idx, .lst, rejects and manifest against each other; status 1 if there is a fault."""
     from gpu_pack.readers import screen
-    from gpu_pack.readers.verify import VerifyOptions
+    from gpu_pack.readers.verification import VerifyOptions
     from gpu_pack.readers.verify import verify as run
 
     with screen.verify_progress(quiet) as on_progress:

@@ -14,7 +14,8 @@ from gpu_pack.headers import ImageError, read_header, sniff
 from gpu_pack.readers.account import CLASSES, read_class_names
 from gpu_pack.readers.faults import Fault, Faults
 from gpu_pack.readers.locate import Located, Target, locate
-from gpu_pack.readers.walk import Damage, RecFile, walk
+from gpu_pack.readers.recfile import RecFile
+from gpu_pack.readers.walk import Damage, walk
 from gpu_pack.report import histogram
 from gpu_pack.scanning import read_header as read_record_header
 from gpu_pack.scanning import read_record

@@ -75,10 +75,9 @@ def locate(path: Path) -> Located:
     known = _by_manifest(folder, manifest)
     if is_folder:
         return Located(folder, True, _targets(known, found), manifest, damage)
-    target = known.get(path.name, Target(path))
     # A file that the manifest beside it does not know is none of its business.
-    mine = target.manifest is not None or damage is not None
-    return Located(folder, False, (target,), target.manifest, damage if mine else None)
+    target = known.get(path.name, Target(path))
+    return Located(folder, False, (target,), target.manifest, damage)
 
 
 def _manifest(folder: Path) -> tuple[Manifest | None, FormatError | None]:

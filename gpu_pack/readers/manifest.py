@@ -18,7 +18,7 @@ from gpu_pack.readers.faults import unreadable
 NAME = "manifest.json"
 #: The largest that create writes has 300,000 files in it and stays under this.
 _MAX_BYTES = 64 << 20
-_MAX_NESTS = 1_000_000
+_MAX_NESTS, _MAX_VALUES = 1_000_000, 4_000_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LARGEST = 1 << 63
 
@@ -104,7 +104,7 @@ def bounded_json(text: bytes) -> Any:
     Raises:
         ValueError, RecursionError: no JSON, or too much of it.
     """
-    if text.count(b"[") + text.count(b"{") > _MAX_NESTS:
+    if text.count(b"[") + text.count(b"{") > _MAX_NESTS or text.count(b",") > _MAX_VALUES:
         raise ValueError("it has too many parts")
     return json.loads(text.decode(), parse_int=_int, parse_float=_float, parse_constant=_no_constant)
 

@@ -15,7 +15,8 @@ from gpu_pack.framing import HEADER_SIZE, frame
 from gpu_pack.interface import TransformSpec
 from gpu_pack.readers.crew import Crew
 from gpu_pack.readers.faults import Fault, Faults
-from gpu_pack.readers.walk import Damage, Found, RecFile, walk
+from gpu_pack.readers.recfile import RecFile
+from gpu_pack.readers.walk import Damage, Found, walk
 
 _BATCH_RECORDS = 32
 _BATCH_BYTES = 1 << 20

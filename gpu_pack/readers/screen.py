@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpu_pack.readers.faults import Fault
     from gpu_pack.readers.index import Indexed
     from gpu_pack.readers.inspect import Inspection, Shown
-    from gpu_pack.readers.verify import OnVerify, Verification, VerifyProgress
+    from gpu_pack.readers.verification import OnVerify, Verification, VerifyProgress
 
 #: Faults that are printed; --json has them all.
 MAX_SHOWN = 50

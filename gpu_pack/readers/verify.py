@@ -16,79 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from gpu_pack.backends import cores
-from gpu_pack.errors import GpuPackError, UsageError
+from gpu_pack.errors import GpuPackError
 from gpu_pack.readers import account, sidecars
 from gpu_pack.readers.crew import Crew, StoppedError
 from gpu_pack.readers.faults import Fault, Faults
 from gpu_pack.readers.locate import Located, Target, locate
 from gpu_pack.readers.manifest import Published
+from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.records import Checks, Table, read_records
-from gpu_pack.readers.walk import RecFile
+from gpu_pack.readers.verification import OnVerify, Verification, VerifyOptions, VerifyProgress
 from gpu_pack.writer import hash_file
-
-
-@dataclass(frozen=True)
-class VerifyOptions:
-    """How thoroughly, and with how much.
-
-    Attributes:
-        decode: decode every image; otherwise only its structure is looked at.
-        workers: threads; None for one a core.
-
-    Raises:
-        UsageError: a number of workers out of range.
-    """
-
-    decode: bool = True
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and not 1 <= self.workers <= 1024:
-            raise UsageError(f"--workers {self.workers}: between 1 and 1024")
-
-
-@dataclass
-class VerifyProgress:
-    """How far a verification is."""
-
-    records: int = 0
-    bytes: int = 0
-    total_bytes: int = 0
-    faults: int = 0
-
-
-OnVerify = Callable[[VerifyProgress], None]
-
-
-@dataclass
-class Verification:
-    """What verify found.
-
-    Attributes:
-        files: .rec files looked at.
-        records, bytes: whole records in them, and their sizes.
-        decoded: whether images were decoded.
-        notes: what a reader should know that is no fault.
-        faults: by file and place; ``fault_count`` of them, of which at most 100,000 are kept.
-        seconds: that it took.
-    """
-
-    files: int = 0
-    records: int = 0
-    bytes: int = 0
-    decoded: bool = True
-    notes: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
-    fault_count: int = 0
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        return self.fault_count == 0
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for ``--json``."""
-        return {"ok": self.ok, **self.__dict__, "faults": [fault.to_json() for fault in self.faults]}
 
 
 def verify(
@@ -111,6 +48,7 @@ def verify(
             run.plan(item)
         run.go(on_progress or (lambda _: None))
     result = run.result
+    result.notes.sort()
     result.faults, result.fault_count = run.faults.sorted(), run.faults.count
     result.records, result.bytes = run.progress.records, run.progress.total_bytes
     result.seconds = time.monotonic() - began
@@ -146,10 +84,14 @@ class _Run:
             faults.add(Fault(located.damage.path or str(located.folder), located.damage.reason))
         rejects: account.Rejects | None = None
         if manifest is not None:
+            account.check_manifest(manifest, faults)
             if located.whole:
-                account.check_manifest(manifest, faults)
                 self._plan_published(located)
             rejects = self._guarded(manifest.path, lambda: account.read_rejects(manifest, faults))
+        else:
+            path = located.folder if located.whole else located.targets[0].rec
+            what = "no manifest: what the structure does not show, such as a bit inside a picture, goes unnoticed"
+            self.result.notes.append(f"{path}: {what}")
         found: dict[str, _Split] = {}
         for target in located.targets:
             self._plan_target(located, target, rejects, found)
@@ -174,9 +116,6 @@ class _Run:
         manifest = target.manifest
         if located.manifest is not None and manifest is None:
             self.faults.add(Fault(str(target.rec), "the manifest beside it does not know this file"))
-        if located.manifest is None:
-            what = "no manifest: what the structure does not show, such as a bit inside a picture, goes unnoticed"
-            self.result.notes.append(f"{target.rec}: {what}")
         if manifest is not None and not located.whole:
             for path in (target.idx, target.lst):
                 if (published := manifest.files.get(path.name)) is not None:

@@ -18,7 +18,8 @@ from gpu_pack.framing import MAGIC_BYTES
 from gpu_pack.readers.extract import ExtractOptions, extract
 from gpu_pack.readers.index import IndexOptions, index
 from gpu_pack.readers.inspect import inspect
-from gpu_pack.readers.verify import Verification, VerifyOptions, verify
+from gpu_pack.readers.verification import Verification, VerifyOptions
+from gpu_pack.readers.verify import verify
 from gpu_pack.seal import sealed
 
 _SETTINGS = settings(

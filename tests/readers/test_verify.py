@@ -8,6 +8,7 @@ import random
 import re
 import struct
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,8 @@ import pytest
 import gpu_pack
 from gpu_pack.errors import SourceError
 from gpu_pack.readers import walk
-from gpu_pack.readers.verify import Verification, VerifyOptions, verify
+from gpu_pack.readers.verification import Verification, VerifyOptions
+from gpu_pack.readers.verify import verify
 from gpu_pack.recordio import frame, frame_image, read_index, scan_headers
 from gpu_pack.seal import seal_fault, sealed
 
@@ -370,3 +372,28 @@ def test_a_fifo_does_not_hang(record: Path, suffix: str) -> None:
     record.with_suffix(suffix).unlink(missing_ok=True)
     os.mkfifo(record.with_suffix(suffix))
     assert "not a plain file" in _whats(_check(record))
+
+
+def test_sound_datasets_of_every_kind_are_found_sound(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    for number in range(6):
+        (root / f"{number}.jpg").write_bytes(_picture())
+    device = gpu_pack.DeviceOptions("cpu", workers=1)
+    half = gpu_pack.Division((("a", Fraction(1, 3)), ("b", Fraction(1, 3))))
+    lists = {
+        "several labels": ["0.1", "1\t2\t3", "-0\t7", "-0", "16777216", "-5.5\t0"],
+        "one label": ["0.1", "0.3", "-0", "1e-40", "12345.678", "-16777216"],
+    }
+    for name, labels in lists.items():
+        path = tmp_path / f"{name}.lst"
+        keys = (1 << 63) + 5, 0, 7, 3, (1 << 64) - 1, 12
+        rows = zip(keys, labels, range(6), strict=True)
+        path.write_text("".join(f"{key}\t{label}\t{row}.jpg\n" for key, label, row in rows))
+        for number, division in enumerate((half, gpu_pack.Division(shards=2))):
+            out = tmp_path / f"{name} {number}"
+            gpu_pack.create(path, out, gpu_pack.CreateOptions(root=root, device=device, division=division))
+            assert _whats(_check(out)) == ""
+    (root / "tab\there.jpg").write_bytes(_picture())
+    gpu_pack.create(root, tmp_path / "folder", gpu_pack.CreateOptions(device=device, division=half))
+    assert _whats(_check(tmp_path / "folder")) == ""
