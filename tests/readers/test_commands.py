@@ -10,17 +10,10 @@ from pathlib import Path
 
 import pytest
 
-_MAIN = """
-from gpu_pack import cli, cli_readers
-if not {"verify"} & {command.callback.__name__ for command in cli.app.registered_commands}:
-    cli_readers.register(cli.app)
-cli.main()
-"""
-
 
 def _run(*arguments: object) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _MAIN, *map(str, arguments)],
+        [sys.executable, "-m", "gpu_pack", *map(str, arguments)],
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -397,3 +397,12 @@ def test_sound_datasets_of_every_kind_are_found_sound(tmp_path: Path) -> None:
     (root / "tab\there.jpg").write_bytes(_picture())
     gpu_pack.create(root, tmp_path / "folder", gpu_pack.CreateOptions(device=device, division=half))
     assert _whats(_check(tmp_path / "folder")) == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="everything is permitted here")
+@pytest.mark.parametrize("suffix", [".rec", ".idx", ".lst"])
+def test_a_file_that_may_not_be_read_is_named(record: Path, suffix: str) -> None:
+    path = record.with_suffix(suffix)
+    path.touch()
+    path.chmod(0)
+    assert f"{path}: cannot be read" in _whats(_check(record))
