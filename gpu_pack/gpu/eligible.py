@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 from gpu_pack.headers import Header
 from gpu_pack.interface import TransformSpec
 
@@ -11,6 +13,14 @@ _SAMPLINGS = frozenset(((x, y), (1, 1), (1, 1)) for x in (1, 2) for y in (1, 2))
 #: tell apart in different ways.
 _ADOBE = b"\xff\xee\x00\x0eAdobe"
 _ADOBE_TRANSFORM = len(_ADOBE) + 6
+#: By orientation: APP1 with a little-endian TIFF header and one directory of one SHORT.
+_EXIF = tuple(
+    b"\xff\xe1"
+    + struct.pack(">H", 34)
+    + b"Exif\0\0II*\0"
+    + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    for orientation in range(9)
+)
 
 
 def supports(spec: TransformSpec) -> str | None:
@@ -34,6 +44,17 @@ def decodable(data: bytes, header: Header) -> bool:
         return False
     found = data.find(_ADOBE, 0, header.body)
     return found < 0 or data[found + _ADOBE_TRANSFORM] == 1
+
+
+def with_plain_exif(data: bytes, header: Header) -> bytes:
+    """The file with our reading of its orientation put first, where it has any EXIF data.
+
+    nvImageCodec takes the first EXIF segment, and reads it by other rules than OpenCV does: where any tag is malformed
+    it ignores the orientation. A segment that holds nothing else leaves no room for that.
+    """
+    if data.find(b"Exif\0", 0, header.body) < 0:
+        return data
+    return data[:2] + _EXIF[header.orientation] + data[2:]
 
 
 def last_corner(header: Header) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gpu_pack.errors import BackendError
 from gpu_pack.geometry import plan
-from gpu_pack.gpu.eligible import decodable, last_corner
+from gpu_pack.gpu.eligible import decodable, last_corner, with_plain_exif
 from gpu_pack.gpu.memory import Memory
 from gpu_pack.gpu.seam import Decoder, Encoder, Request
 from gpu_pack.gpu.settings import GpuSettings
@@ -129,6 +129,7 @@ class GpuWorker:
                 check_scan(data, header)
         except ImageError:
             return None
+        data = with_plain_exif(data, header)
         if not self._graph.accepts(data):
             return None
         width, height = header.upright_size
