@@ -82,6 +82,7 @@ class GpuWorker:
         self._spec, self._codec, self._pool = spec, codec, pool
         self._memory, self._graph, self._encoder = memory, graph, encoder
         self._batch_pixels = settings.batch_pixels
+        self._closed = False
         self._known_good = _known_good_picture(spec)
         try:
             self._memory.activate()
@@ -111,7 +112,10 @@ class GpuWorker:
         return [outcome.result() if isinstance(outcome, Future) else outcome for outcome in ready]
 
     def close(self) -> None:
-        """Free pipeline, encoder and threads."""
+        """Free pipeline, encoder and threads. May be called again."""
+        if self._closed:
+            return
+        self._closed = True
         self._pool.shutdown()
         self._memory.activate()
         self._encoder.close()

@@ -180,5 +180,7 @@ def test_an_image_that_the_device_never_sees():
 
 def test_close_frees_everything():
     graph, encoder = FakeGraph(), FakeEncoder()
-    worker(graph, encoder).close()
+    one = worker(graph, encoder)
+    one.close()
+    one.close()
     assert graph.closes == encoder.closes == 1
