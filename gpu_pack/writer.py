@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -34,7 +35,9 @@ BACKENDS = ("unknown", "cpu", "gpu", "pass-through")
 _BACKEND_CODES = {name: code for code, name in enumerate(BACKENDS)}
 _MADE_BY = ".made-by"
 _FLUSH_BYTES = 1 << 20
-_SYNC_BYTES = 64 << 20
+_SYNC_BYTES = 16 << 20
+#: Batches that may wait to be hashed: 16 MiB, a hundredth of a second.
+_HASH_AHEAD = 16
 _READ_BYTES = 8 << 20
 
 
@@ -88,9 +91,7 @@ class RecordWriter:
         self._checkpoint = checkpoint
         self._frames: list[bytes] = []
         self._pending = 0
-        self._synced = written.size
-        self._syncing: Future[None] | None = None
-        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._behind = _Behind(self)
         try:
             # Unbuffered: batches are joined here, and a full disk must show at the write that met it.
             self._file = open(path, "r+b" if path.exists() else "x+b", buffering=0)  # noqa: SIM115
@@ -135,9 +136,7 @@ class RecordWriter:
             self._frames.clear()
             self._pending = 0
         self.written.size += len(batch)
-        self.written.sha256.update(batch)
-        if self.written.size - self._synced >= _SYNC_BYTES:
-            self._sync_behind()
+        self._behind.follow(batch)
 
     def finish(self) -> None:
         """Flush, sync and close.
@@ -147,8 +146,7 @@ class RecordWriter:
         """
         self.flush()
         try:
-            self._wait()
-            self._sync(self._here())
+            self._behind.catch_up()
         finally:
             self.close()
 
@@ -158,9 +156,17 @@ class RecordWriter:
             if not self._file.closed:
                 self.flush()
         finally:
-            self._syncer.shutdown()
+            self._behind.close()
             self._file.close()
             self._made_by.close()
+
+    def sync(self, point: Checkpoint) -> None:
+        """Make what is written durable, and say so."""
+        try:
+            sync_file(self._file.fileno())
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        self._checkpoint(point)
 
     def _write(self, batch: bytes) -> None:
         rest = memoryview(batch)
@@ -168,26 +174,56 @@ class RecordWriter:
             done = self._file.write(rest)
             rest = rest[done:]
 
-    def _here(self) -> Checkpoint:
-        return Checkpoint(self.written.size, self.written.sha256.hexdigest())
 
-    def _sync_behind(self) -> None:
-        """Sync on the other thread; if the last sync is still under way, the disk is slower than we are: wait."""
+class _Behind:
+    """Hashes and syncs what a writer wrote, on two threads of its own, while the writer goes on.
+
+    Hashing takes a third of the writer's time, and a slow disk may take seconds to sync. At most one sync is under
+    way; what is written meanwhile is the next one's.
+    """
+
+    def __init__(self, writer: RecordWriter) -> None:
+        self._writer = writer
+        self._synced = writer.written.size
+        self._hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
+        self._hashing: deque[Future[None]] = deque()
+        self._syncing: Future[None] | None = None
+
+    def follow(self, batch: bytes) -> None:
+        """Take over a batch that is in the file now. Raises what an earlier sync raised."""
+        written = self._writer.written
+        self._hashing.append(self._hasher.submit(written.sha256.update, batch))
+        if len(self._hashing) > _HASH_AHEAD:
+            self._hashing.popleft().result()
+        if written.size - self._synced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+            self._wait()
+            self._synced = written.size
+            self._syncing = self._syncer.submit(self._sync, self._here())
+
+    def catch_up(self) -> None:
+        """Hash and sync all there is."""
         self._wait()
-        self._synced = self.written.size
-        self._syncing = self._syncer.submit(self._sync, self._here())
+        self._sync(self._here())
+
+    def close(self) -> None:
+        """Finish hashing; leave a sync that is under way to itself, it may take long."""
+        self._hasher.shutdown()
+        self._syncer.shutdown(wait=False, cancel_futures=True)
+
+    def _here(self) -> Future[Checkpoint]:
+        """A checkpoint of what is written up to now, once it is hashed."""
+        written = self._writer.written
+        size = written.size
+        return self._hasher.submit(lambda: Checkpoint(size, written.sha256.hexdigest()))
 
     def _wait(self) -> None:
         if self._syncing is not None:
             syncing, self._syncing = self._syncing, None
             syncing.result()
 
-    def _sync(self, here: Checkpoint) -> None:
-        try:
-            sync_file(self._file.fileno())
-        except OSError as error:
-            raise unwritable(self.path, error) from error
-        self._checkpoint(here)
+    def _sync(self, here: Future[Checkpoint]) -> None:
+        self._writer.sync(here.result())
 
 
 def write_index(path: Path, written: Written) -> None:
