@@ -89,7 +89,7 @@ class GpuWorker:
             self._check_device()
         except Exception as error:
             self.close()
-            raise BackendError(f"{name}: not even a small test picture gets through it: {_brief(error)}") from error
+            raise BackendError(f"{name}: not even a small test picture gets through it: {brief(error)}") from error
 
     def transform(self, images: Sequence[Image]) -> list[Outcome]:
         """The outcomes of 1 to ``batch_size`` images: same length, same order.
@@ -194,7 +194,7 @@ class GpuWorker:
         self._batch_pixels = min(self._batch_pixels, max(1, pixels // 2))
         if len(batch) == 1 and pixels < _LARGE:
             raise BackendError(
-                f"{self.name}: the GPU's memory is full, even for a single picture: {_brief(error)}; "
+                f"{self.name}: the GPU's memory is full, even for a single picture: {brief(error)}; "
                 "free memory on it, or use fewer --workers or a smaller --batch-size"
             ) from error
         self._rebuild(error)
@@ -219,7 +219,7 @@ class GpuWorker:
             self._graph.rebuild()
             self._check_device()
         except Exception as second:
-            raise BackendError(f"{self.name}: the device broke: {_brief(error)}; then {_brief(second)}") from error
+            raise BackendError(f"{self.name}: the device broke: {brief(error)}; then {brief(second)}") from error
 
     def _check_device(self) -> None:
         if self._encoder.encode(self._graph.run([self._known_good])) == [None]:
@@ -236,7 +236,7 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
 
 
-def _brief(error: BaseException) -> str:
+def brief(error: BaseException) -> str:
     """What matters of a library's message: DALI puts the cause after ``encountered:``, amid paths and line numbers."""
     text = str(error).split("encountered:")[-1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]

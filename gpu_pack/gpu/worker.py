@@ -14,7 +14,7 @@ from gpu_pack.geometry import plan
 from gpu_pack.gpu.batch_encode import BatchEncoder, CudaLaunch, serves
 from gpu_pack.gpu.eligible import supports
 from gpu_pack.gpu.encode import CpuEncoder, NvJpegEncoder
-from gpu_pack.gpu.isolation import GpuWorker
+from gpu_pack.gpu.isolation import GpuWorker, brief
 from gpu_pack.gpu.memory import CudaMemory, HostMemory, Memory
 from gpu_pack.gpu.pipeline import Graph
 from gpu_pack.gpu.seam import Decoder, Encoder, Request
@@ -74,7 +74,7 @@ def _open(spec: TransformSpec, codec: Codec, gpu: int, settings: GpuSettings, ch
             encoder = makers["cpu" if choice == "cuda" else choice]()
     except Exception as error:
         pool.shutdown()
-        raise BackendError(f"{name}: it cannot be set up: {error}") from error
+        raise BackendError(f"{name}: it cannot be set up: {brief(error)}") from error
     return GpuWorker(name, spec, settings, codec, memory, graph, encoder, pool)
 
 

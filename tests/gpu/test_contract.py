@@ -12,6 +12,7 @@ from tests.contract import BackendContract
 from tests.gpu import host_kernels
 from tests.gpu.conftest import DEVICE, REQUIRE_GPU, need_dali
 from tests.gpu.host_kernels import HostLaunch
+from tests.pictures import jpeg, photo
 
 
 class GpuContract(BackendContract):
@@ -63,3 +64,13 @@ class TestBatchEncoder(GpuContract):
     def test_it_is_the_encoder_that_runs(self) -> None:
         assert self.make_worker(TransformSpec(size=64)).encoder == "cuda"
         assert self.make_worker(TransformSpec(size=64, color="gray")).encoder == "cpu"
+
+    @pytest.mark.parametrize("quality", [40, 95])
+    def test_its_files_are_opencvs_for_the_same_crops(self, quality: int) -> None:
+        spec = TransformSpec(size=100, quality=quality)
+        files = [jpeg(photo(90 + 20 * seed, 140, seed)) for seed in range(8)]
+        opencv = TestCpuEncoder()
+        opencv.setup_class()
+        expected = [outcome.data for outcome in opencv.packed(spec, *files)]
+        opencv.teardown_class()
+        assert [outcome.data for outcome in self.packed(spec, *files)] == expected
