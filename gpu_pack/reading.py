@@ -73,18 +73,28 @@ def _read_chunk(chunk: list[Entry], root: str) -> list[Image | Rejected]:
 
 
 def read_image(entry: Entry, root: str) -> Image | Rejected:
-    """The file of one entry, whole, or the reason why not."""
+    """The file of one entry, whole, or the reason why not.
+
+    A file that still has the size that it was listed with takes three calls of the system: open, read, close.
+    """
     try:
         descriptor = os.open(os.path.join(root, entry.path), _FLAGS)
         try:
-            return _read_open(entry, descriptor)
+            size = entry.size
+            if size is not None and size <= MAX_FILE_BYTES:
+                data = os.read(descriptor, size + 1)
+                if len(data) == size:
+                    return Image(entry, data)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+            return _read_carefully(entry, descriptor)
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
         return Rejected(entry, "read", _explain(error))
 
 
-def _read_open(entry: Entry, descriptor: int) -> Image | Rejected:
+def _read_carefully(entry: Entry, descriptor: int) -> Image | Rejected:
+    """What to do about a file of unknown, other or enormous size, or that the system gives piece by piece."""
     status = os.fstat(descriptor)
     size = status.st_size
     if not stat.S_ISREG(status.st_mode):
@@ -93,15 +103,14 @@ def _read_open(entry: Entry, descriptor: int) -> Image | Rejected:
         return Rejected(entry, "read", f"the file changed while packing: {entry.size} bytes when listed, {size} now")
     if size > MAX_FILE_BYTES:
         return Rejected(entry, "read", f"{size} bytes; a RecordIO record ends below {1 << 29}")
-    data = os.read(descriptor, size)
-    while 0 < len(data) < size:  # a signal or a network file system may cut a read short
-        more = os.read(descriptor, size - len(data))
-        if not more:
-            break
-        data += more
-    if len(data) != size:
-        return Rejected(entry, "read", f"the file ended at byte {len(data)} of {size}: it shrank while being read")
-    return Image(entry, data)
+    pieces = []
+    missing = size
+    while missing and (piece := os.read(descriptor, missing)):
+        pieces.append(piece)
+        missing -= len(piece)
+    if missing:
+        return Rejected(entry, "read", f"the file ended {missing} bytes before its size of {size}")
+    return Image(entry, b"".join(pieces))
 
 
 def _explain(error: OSError | ValueError) -> str:

@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from gpu_pack import recordio
+from gpu_pack import framing, recordio
 from gpu_pack.errors import FormatError, OutputError
 from gpu_pack.interface import Encoded
 
@@ -89,7 +90,9 @@ class RecordWriter:
         self.path = path
         self.written = written
         self._checkpoint = checkpoint
-        self._frames: list[bytes] = []
+        self._images: list[framing.Pieces] = []  # not yet in the file, as are their keys and makers
+        self._keys: array[int] = array("Q")
+        self._backends = bytearray()
         self._pending = 0
         self._behind = _Behind(self)
         try:
@@ -100,7 +103,6 @@ class RecordWriter:
             # A byte a record, so that a resumed run's report still knows which device did what.
             self._made_by = open(path.with_suffix(_MADE_BY), "wb", buffering=0)  # noqa: SIM115
             self._made_by.write(written.backends)
-            self._noted = len(written.backends)
         except OSError as error:
             raise unwritable(path, error) from error
 
@@ -112,30 +114,30 @@ class RecordWriter:
             OutputError: the disk is full, or failed.
         """
         entry = image.entry
-        frame = recordio.frame_image(entry.key, entry.labels, image.data)
-        self.written.keys.append(entry.key)
-        self.written.offsets.append(self.written.size + self._pending)
-        self.written.backends.append(_BACKEND_CODES[image.backend])
-        self._frames.append(frame)
-        self._pending += len(frame)
+        self._images.append(framing.image_pieces(entry.key, entry.labels, image.data))
+        self._keys.append(entry.key)
+        self._backends.append(_BACKEND_CODES[image.backend])
+        self._pending += len(image.data)
         if self._pending >= _FLUSH_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Hand everything to the system, so that the process may die without losing it."""
-        if not self._frames:
+        if not self._images:
             return
-        batch = b"".join(self._frames)
+        batch, lengths = framing.join_images(self._images)
+        keys, backends = self._keys, self._backends
+        self._images, self._keys, self._backends, self._pending = [], array("Q"), bytearray(), 0
         try:
-            self._made_by.write(self.written.backends[self._noted :])
-            self._noted = len(self.written.backends)
+            self._made_by.write(backends)
             self._write(batch)
         except OSError as error:
             raise unwritable(self.path, error) from error
-        finally:
-            self._frames.clear()
-            self._pending = 0
-        self.written.size += len(batch)
+        written = self.written
+        written.keys += keys
+        written.offsets.extend(accumulate(lengths[:-1], initial=written.size))
+        written.backends += backends
+        written.size += len(batch)
         self._behind.follow(batch)
 
     def finish(self) -> None:
