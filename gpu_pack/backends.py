@@ -73,9 +73,11 @@ class Backend:
     Attributes:
         rescue: what the engine calls when the last worker broke; None where that ends the run.
         encoder: which JPEG encoder runs on the GPU path, ``nvjpeg``, ``cuda`` or ``cpu``; None without it.
+        choice: what runs in the end: under ``auto``, the CPU where the GPU could not be set up.
     """
 
     workers: Sequence[Worker]
+    choice: Choice
     rescue: Rescue | None = None
     encoder: str | None = None
 
@@ -128,17 +130,17 @@ def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice) ->
         BackendError: a GPU fails while it is set up (under ``auto``, the CPU takes over instead).
     """
     if choice.device == "cpu":
-        return Backend(cpu_workers(spec, options))
+        return Backend(cpu_workers(spec, options), choice)
     rescue: Rescue = lambda _: cpu_workers(spec, options)  # noqa: E731
     try:
         workers, encoder = _gpu_workers(spec, options, choice.gpus)
-    except BackendError:
+    except BackendError as error:
         if options.device == "auto":
-            return Backend(cpu_workers(spec, options))
+            return Backend(cpu_workers(spec, options), Choice("cpu", str(error)))
         raise
     if choice.device == "hybrid":
-        return Backend([*workers, *cpu_workers(spec, options)], rescue, encoder)
-    return Backend(workers, rescue if options.device == "auto" else None, encoder)
+        return Backend([*workers, *cpu_workers(spec, options)], choice, rescue, encoder)
+    return Backend(workers, choice, rescue if options.device == "auto" else None, encoder)
 
 
 def _gpu_workers(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...]) -> tuple[list[Worker], str]:

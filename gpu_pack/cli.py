@@ -13,6 +13,7 @@ from typer.core import TyperCommand
 
 from gpu_pack import __version__, cli_readers
 from gpu_pack.errors import GpuPackError, UsageError
+from gpu_pack.library_noise import without_library_noise
 
 app = typer.Typer(
     name="gpu-pack",
@@ -184,7 +185,7 @@ def create(
         dry_run=dry_run,
         allow_outside=allow_outside,
     )
-    with console.progress(quiet) as on_progress:
+    with without_library_noise(), console.progress(quiet) as on_progress:
         report = packing.create(source, out, options, on_progress)
     if json_:
         print(json.dumps(report.to_json(), indent=1))
@@ -216,7 +217,8 @@ def im2rec_(ctx: typer.Context) -> int:
     """MXNet's im2rec.py: the same flags and arguments, the same files, byte for byte."""
     from gpu_pack import im2rec
 
-    return im2rec.main(ctx.args)
+    with without_library_noise():
+        return im2rec.main(ctx.args)
 
 
 cli_readers.register(app)

@@ -11,8 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from gpu_pack.durable import unwritable
 from gpu_pack.errors import OutputLockedError
-from gpu_pack.writer import unwritable
 
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 

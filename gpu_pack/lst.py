@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from gpu_pack.errors import ListError, SourceError
-from gpu_pack.framing import header_carries_magic
 from gpu_pack.interface import Entry
+from gpu_pack.recordio.framing import header_carries_magic
 
 LabelFormat = Literal["%f", "shortest"]
 

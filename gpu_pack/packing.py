@@ -15,8 +15,11 @@ from typing import Any
 import gpu_pack
 from gpu_pack import sources
 from gpu_pack.backends import Choice, DeviceOptions, choose
+from gpu_pack.durable import hash_file, write_durably
 from gpu_pack.errors import OutputError, OutputExistsError, UsageError
 from gpu_pack.interface import TransformSpec
+from gpu_pack.listing import Listing
+from gpu_pack.recovery import BACKENDS
 from gpu_pack.report import RejectLog, Report, SplitCount, from_manifest, histogram, manifest
 from gpu_pack.seal import sealed
 from gpu_pack.shards import (
@@ -31,10 +34,8 @@ from gpu_pack.shards import (
     strict_error,
     write_shards,
 )
-from gpu_pack.sources import Listing
 from gpu_pack.splits import Division, Shard, divide
 from gpu_pack.staging import Staging, refuse_existing
-from gpu_pack.writer import BACKENDS, hash_file, write_durably
 
 __all__ = ["CreateOptions", "Progress", "create"]
 
@@ -169,8 +170,8 @@ class _Run:
             str(self.out),
             listed=len(listing) + len(listing.unnameable),
             resumed=resumed,
-            device=choice.device,
-            reason=choice.reason,
+            device=backend.choice.device,
+            reason=backend.choice.reason,
             workers=len(backend.workers),
             encoder=backend.encoder,
             broken=engine.broken,

@@ -10,9 +10,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from gpu_pack.durable import sync_file, unwritable, write_durably
 from gpu_pack.errors import GpuPackError
 from gpu_pack.interface import Rejected
-from gpu_pack.writer import sync_file, unwritable, write_durably
 
 #: What tells one listed image from another: its split, key and path. im2rec's lists may repeat a key.
 RejectKey = tuple[str | None, int, str]

@@ -14,17 +14,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpu_pack import lst, sources
+from gpu_pack import lst
 from gpu_pack.backends import Backend, Choice, DeviceOptions, open_backend
+from gpu_pack.durable import HashingFile, unwritable
 from gpu_pack.engine import Engine
 from gpu_pack.errors import FormatError, StrictError
 from gpu_pack.interface import Entry, Outcome, Rejected, TransformSpec
+from gpu_pack.listing import Listing, entries
 from gpu_pack.reading import read_images
+from gpu_pack.recovery import Written, recover
 from gpu_pack.report import RejectKey, RejectLog
-from gpu_pack.sources import Listing
 from gpu_pack.splits import Shard
 from gpu_pack.staging import Identity, Staging
-from gpu_pack.writer import HashingFile, RecordWriter, Written, recover, unwritable, write_index
+from gpu_pack.writer import RecordWriter, write_index
 
 _STATS = "stats.bin"
 
@@ -161,7 +163,7 @@ def write_list(listing: Listing, shard: Shard, path: Path | None = None) -> str:
     try:
         with HashingFile(path) as raw:
             text = io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="\n")
-            lst.write_list(text, sources.entries(listing, shard.rows))
+            lst.write_list(text, entries(listing, shard.rows))
             text.flush()
             text.detach()
             return raw.sha256.hexdigest()
@@ -217,7 +219,7 @@ def _open_backend(work: Work, choice: Choice) -> Backend:
 
 def _remaining(listing: Listing, parts: list[Part]) -> Iterator[Entry]:
     for part in parts:
-        yield from sources.entries(listing, part.shard.rows, part.decided)
+        yield from entries(listing, part.shard.rows, part.decided)
 
 
 def _write_shard(work: Work, part: Part, outcomes: Iterator[Outcome], progress: Progress) -> None:

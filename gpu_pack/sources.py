@@ -1,241 +1,17 @@
-"""Folders and .lst files into a listing: what is there to pack, in which order, under which label.
-
-A folder is walked with scandir and one stat a file, so that a hundred thousand files take well under a second and the
-run can tell later that a file changed. Links to folders are followed, as im2rec does, but never round in a circle.
-"""
+"""Whatever `create` is given, a folder or a .lst file, into a listing."""
 
 from __future__ import annotations
 
 import os
 import stat
-import unicodedata
-from array import array
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpu_pack import headers, lst
+from gpu_pack import lst
 from gpu_pack.errors import ListError, SourceError
-from gpu_pack.interface import Entry, Rejected
+from gpu_pack.folders import list_folder
+from gpu_pack.listing import Listing
 
-#: Suffixes that are taken at their word when listing; any other file is opened, and its first bytes decide.
-IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff"})
-#: What systems leave in folders, besides macOS's ``._name`` twins; not counted as skipped.
-_LITTER = frozenset({"thumbs.db", "desktop.ini", ".ds_store", "__macosx"})
-_HEAD_BYTES = 64
-
-
-@dataclass
-class Listing:
-    """Columns of equal length, one row an image; a million rows fit into some 200 MB.
-
-    Attributes:
-        root: the folder that ``paths`` are relative to.
-        keys: record ids; the position in the listing, or the .lst file's own numbers.
-        labels: label values of each row.
-        paths: with ``/`` between folders on every system.
-        sizes, mtimes: bytes and nanoseconds as listed; -1 where the file could not be looked at.
-        classes: names by label, or None where nobody named them.
-        unnameable: rejects for files whose names no .lst can carry; they have keys but no row.
-        skipped: how many files were no images, by suffix.
-    """
-
-    root: str
-    keys: array[int] = field(default_factory=lambda: array("Q"))
-    labels: list[tuple[float, ...]] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    sizes: array[int] = field(default_factory=lambda: array("q"))
-    mtimes: array[int] = field(default_factory=lambda: array("q"))
-    classes: tuple[str, ...] | None = None
-    unnameable: list[Rejected] = field(default_factory=list)
-    skipped: Counter[str] = field(default_factory=Counter)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def entry(self, row: int) -> Entry:
-        """Row number ``row`` as a value."""
-        size = self.sizes[row]
-        return Entry(self.keys[row], self.labels[row], self.paths[row], size if size >= 0 else None)
-
-    def add(self, key: int, labels: tuple[float, ...], path: str, size: int, mtime: int) -> None:
-        self.keys.append(key)
-        self.labels.append(labels)
-        self.paths.append(path)
-        self.sizes.append(size)
-        self.mtimes.append(mtime)
-
-
-# ---- folders
-
-
-def list_folder(source: Path, classes: tuple[str, ...] | None = None) -> Listing:
-    """Every image below ``source``: a class for each top-level folder, or label 0 where there are none.
-
-    Args:
-        classes: label numbers from an earlier run, by name; without it, classes are numbered in sorted order.
-
-    Raises:
-        SourceError: no such folder, no images, an empty or unknown class, clashing names, loose images beside classes.
-    """
-    if not source.is_dir():
-        raise SourceError(f"{source}: no such folder" if not source.exists() else f"{source}: not a folder")
-    listing = Listing(str(source))
-    folders, loose = _top_level(source)
-    if folders:
-        _refuse_loose_images(source, loose)
-        _list_classes(listing, source, folders, classes)
-    else:
-        _list_below(listing, str(source), "", 0.0, set())
-        listing.classes = classes if classes is not None else (source.resolve().name,)
-    if not listing.paths and not listing.unnameable:
-        raise SourceError(f"{source}: no images found: {_seen(listing.skipped)}")
-    return listing
-
-
-def _refuse_loose_images(source: Path, names: list[str]) -> None:
-    for name in names:
-        if _suffix(name) in IMAGE_SUFFIXES or _looks_like_image(os.path.join(source, name)):
-            raise SourceError(
-                f"{source}: image {name!r} lies beside the class folders and so has no class: "
-                "move it into one of them, or out of the source"
-            )
-
-
-def _top_level(source: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files right below ``source``, each sorted."""
-    files, folders = _scan(str(source))
-    return [item.name for item in folders], [item.name for item in files]
-
-
-def _list_classes(listing: Listing, source: Path, folders: list[str], known: tuple[str, ...] | None) -> None:
-    _check_class_names(source, folders)
-    numbers = {name: number for number, name in enumerate(known if known is not None else folders)}
-    for name in folders:
-        if name not in numbers:
-            raise SourceError(
-                f"{source}: class folder {name!r} is not among the {len(numbers)} names of --classes: "
-                "add it at the end of that file, or move the folder away"
-            )
-        before = len(listing) + len(listing.unnameable)
-        skipped = listing.skipped.copy()
-        walked = {identity} if (identity := folder_identity(str(source))) else set()
-        _list_below(listing, os.path.join(source, name), name + "/", float(numbers[name]), walked)
-        if len(listing) + len(listing.unnameable) == before and known is None:
-            raise SourceError(
-                f"{source}: class folder {name!r} holds no image ({_seen(listing.skipped - skipped)}): "
-                "remove it, or put images into it, since it would take a label number for nothing"
-            )
-    listing.classes = known if known is not None else tuple(folders)
-
-
-def _check_class_names(source: Path, names: list[str]) -> None:
-    """classes.txt has one name a line, so names must survive that, and stay apart."""
-    seen: dict[str, str] = {}
-    for name in names:
-        if reason := lst.nameable(name):
-            raise SourceError(
-                f"{source}: class folder {name!r} cannot be written into classes.txt: {reason}: rename it"
-            )
-        plain = unicodedata.normalize("NFC", name)
-        if plain in seen:
-            raise SourceError(
-                f"{source}: class folders {seen[plain]!r} and {name!r} have the same name in two Unicode "
-                "spellings: merge them, or rename one"
-            )
-        seen[plain] = name
-
-
-def _list_below(listing: Listing, folder: str, prefix: str, label: float, walked: set[tuple[int, int]]) -> None:
-    """Add every image below ``folder``: a folder's own files in sorted order, then its folders' in sorted order.
-
-    ``walked`` holds the folders that are not walked again, so that links in a circle, or many to one place, end.
-    """
-    labels = (label,)
-    pending = [(folder, prefix)]
-    while pending:
-        path, prefix = pending.pop()
-        identity = folder_identity(path)
-        if identity in walked:
-            listing.skipped["linked folder listed already"] += 1
-            continue
-        if identity:
-            walked.add(identity)
-        files, folders = _scan(path)
-        for item in files:
-            _add_file(listing, item, prefix + item.name, labels)
-        pending += [(item.path, f"{prefix}{item.name}/") for item in reversed(folders)]
-
-
-def folder_identity(path: str) -> tuple[int, int] | None:
-    """What tells a folder from every other, whatever name it goes by; None where the system cannot say."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if status.st_ino else None
-
-
-def _scan(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-    """Files and folders of one folder, sorted by name, without hidden folders and without what systems leave."""
-    try:
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda item: item.name)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be listed: {error.strerror or error}") from error
-    files, folders = [], []
-    for item in entries:
-        if item.name.startswith("._") or item.name.lower() in _LITTER:
-            continue
-        if not item.is_dir():
-            files.append(item)
-        elif not item.name.startswith("."):
-            folders.append(item)
-    return files, folders
-
-
-def _suffix(name: str) -> str:
-    return name.rpartition(".")[2].lower()
-
-
-def _add_file(listing: Listing, item: os.DirEntry[str], path: str, labels: tuple[float, ...]) -> None:
-    suffix = _suffix(item.name)
-    if suffix not in IMAGE_SUFFIXES and not _looks_like_image(item.path):
-        listing.skipped["." + suffix if "." in item.name else "without suffix"] += 1
-        return
-    key = len(listing.paths) + len(listing.unnameable)
-    if reason := lst.nameable(path):
-        entry = Entry(key, labels, path.encode("utf-8", "backslashreplace").decode())
-        listing.unnameable.append(Rejected(entry, "read", f"its name cannot stand in a .lst file: {reason}: rename it"))
-        return
-    try:
-        status = item.stat()
-    except OSError:  # a dangling link, or a file that has just gone: reading will say so, by name
-        listing.add(key, labels, path, -1, -1)
-        return
-    listing.add(key, labels, path, status.st_size if stat.S_ISREG(status.st_mode) else -1, status.st_mtime_ns)
-
-
-def _looks_like_image(path: str) -> bool:
-    """Whether a file of unknown suffix begins as an image does, supported or not."""
-    try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return False
-        with open(path, "rb") as file:
-            return headers.sniff(file.read(_HEAD_BYTES)) is not None
-    except (OSError, ValueError):
-        return False
-
-
-def _seen(skipped: Counter[str]) -> str:
-    if not skipped:
-        return "there are no files"
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in skipped.most_common(5))
-    return f"the files seen are {kinds}, none of them JPEG, PNG, WebP, BMP or TIFF"
-
-
-# ---- lists
+_MAX_CLASSES_BYTES = 64 << 20
 
 
 def list_file(
@@ -291,21 +67,25 @@ def read_classes(path: Path) -> tuple[str, ...]:
         SourceError: unreadable, not UTF-8, empty, or with a blank or repeated name.
     """
     try:
+        if (size := path.stat().st_size) > _MAX_CLASSES_BYTES:
+            raise SourceError(f"{path}: {size} bytes; this is no list of class names")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise SourceError(f"{path}: not UTF-8 at byte {error.start}") from error
-    names = text.split("\n")
-    names = [name.rstrip("\r") for name in (names[:-1] if names[-1] == "" else names)]
-    if not names:
-        raise SourceError(f"{path}: no class names in it")
-    for number, name in enumerate(names, 1):
+    lines = text.split("\n")
+    first: dict[str, int] = {}
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
+        name = line.rstrip("\r")
         if not name.strip():
             raise SourceError(f"{path}:{number}: a blank line where a class name should be")
-        if names.index(name) != number - 1:
-            raise SourceError(f"{path}:{number}: class {name!r} stands on line {names.index(name) + 1} already")
-    return tuple(names)
+        if name in first:
+            raise SourceError(f"{path}:{number}: class {name!r} stands on line {first[name]} already")
+        first[name] = number
+    if not first:
+        raise SourceError(f"{path}: no class names in it")
+    return tuple(first)
 
 
 def list_source(
@@ -319,9 +99,3 @@ def list_source(
     if source.is_file():
         raise SourceError(f"{source}: neither a folder nor a .lst file")
     return list_folder(source, classes)
-
-
-def entries(listing: Listing, rows: array[int], start: int = 0) -> Iterator[Entry]:
-    """The entries of ``rows[start:]``, made one at a time."""
-    for position in range(start, len(rows)):
-        yield listing.entry(rows[position])

@@ -18,9 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from gpu_pack.durable import sync_folder, unwritable, write_durably
 from gpu_pack.errors import OutputError, OutputExistsError
 from gpu_pack.locking import FolderLock
-from gpu_pack.writer import Checkpoint, sync_folder, unwritable, write_durably
+from gpu_pack.recovery import Checkpoint
 
 PARTIAL = ".partial"
 _RUN = "run.json"

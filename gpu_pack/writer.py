@@ -7,73 +7,23 @@ seconds the file is synced and a checkpoint says how far it reached and what it 
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import hashlib
-import io
-import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-from gpu_pack import framing, recordio
-from gpu_pack.errors import FormatError, OutputError
+from gpu_pack.durable import sync_file, unwritable, write_durably
 from gpu_pack.interface import Encoded
+from gpu_pack.recordio import framing
+from gpu_pack.recovery import BACKENDS, MADE_BY, Checkpoint, Written
 
-if TYPE_CHECKING:
-    from hashlib import _Hash as Hash
-
-    from typing_extensions import Buffer
-
-_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
-#: Who can have made a record: `Encoded.backend`, and what is left of it when a power cut took the note away.
-BACKENDS = ("unknown", "cpu", "gpu", "pass-through")
 _BACKEND_CODES = {name: code for code, name in enumerate(BACKENDS)}
-_MADE_BY = ".made-by"
 _FLUSH_BYTES = 1 << 20
 _SYNC_BYTES = 16 << 20
 #: Batches that may wait to be hashed: 16 MiB, a hundredth of a second.
 _HASH_AHEAD = 16
-_READ_BYTES = 8 << 20
-
-
-class Checkpoint(NamedTuple):
-    """Everything before ``size`` bytes is on the disk, and hashes to ``sha256``."""
-
-    size: int
-    sha256: str
-
-
-@dataclass
-class Written:
-    """What a .rec file holds so far.
-
-    Attributes:
-        size: bytes, a whole number of records.
-        keys, offsets: one of each record; where its first magic begins.
-        backends: who made each record, as indices into `BACKENDS`.
-        sha256: of the file's bytes.
-    """
-
-    size: int = 0
-    keys: array[int] = field(default_factory=lambda: array("Q"))
-    offsets: array[int] = field(default_factory=lambda: array("Q"))
-    backends: bytearray = field(default_factory=bytearray)
-    sha256: Hash = field(default_factory=hashlib.sha256)
-
-    def cut(self, path: Path, records: int) -> None:
-        """Keep the first ``records`` records only."""
-        if records < len(self.keys):
-            self.size = self.offsets[records]
-            del self.keys[records:], self.offsets[records:], self.backends[records:]
-            self.sha256 = hashlib.sha256()
-            with path.open("rb") as file:
-                _update(self.sha256, file, self.size)
 
 
 class RecordWriter:
@@ -101,7 +51,7 @@ class RecordWriter:
             self._file.truncate(written.size)
             self._file.seek(written.size)
             # A byte a record, so that a resumed run's report still knows which device did what.
-            self._made_by = open(path.with_suffix(_MADE_BY), "wb", buffering=0)  # noqa: SIM115
+            self._made_by = open(path.with_suffix(MADE_BY), "wb", buffering=0)  # noqa: SIM115
             self._made_by.write(written.backends)
         except OSError as error:
             raise unwritable(path, error) from error
@@ -232,133 +182,3 @@ def write_index(path: Path, written: Written) -> None:
     """The .idx: ``key<TAB>offset`` a record, in the records' order, synced."""
     rows = zip(written.keys, written.offsets, strict=True)
     write_durably(path, "".join(f"{key}\t{offset}\n" for key, offset in rows).encode())
-
-
-def recover(path: Path, checkpoints: Sequence[Checkpoint], *, trust_tail: bool) -> Written:
-    """What of an interrupted run's .rec can be kept: whole records, whose checkpoints still hash to what they say.
-
-    Args:
-        checkpoints: of this file, in the order they were made.
-        trust_tail: keep whole records after the last checkpoint too. Safe after a killed process, whose writes the
-            system finishes; not after a power cut, where a file may have grown before its bytes arrived.
-    """
-    written = Written()
-    if not path.exists():
-        return written
-    good, sha256 = _verified(path, checkpoints)
-    limit = path.stat().st_size if trust_tail else good
-    with path.open("rb") as file:
-        with contextlib.suppress(FormatError):  # the tail that the run was writing when it died
-            for record in recordio.scan_headers(file, path=str(path)):
-                if record.end > limit:
-                    break
-                written.keys.append(record.key)
-                written.offsets.append(record.offset)
-                written.size = record.end
-        if written.size >= good:
-            file.seek(good)
-            _update(sha256, file, written.size - good)
-            written.sha256 = sha256
-    written.backends = _backends(path, len(written.keys))
-    return written if written.size >= good else Written()
-
-
-def _backends(path: Path, records: int) -> bytearray:
-    try:
-        noted = path.with_suffix(_MADE_BY).read_bytes()[:records]
-    except OSError:
-        noted = b""
-    known = bytes(code if code < len(BACKENDS) else 0 for code in noted)
-    return bytearray(known.ljust(records, b"\0"))
-
-
-def _verified(path: Path, checkpoints: Sequence[Checkpoint]) -> tuple[int, Hash]:
-    """How far the checkpoints prove the file, and the hash up to there."""
-    good, proven, sha256 = 0, hashlib.sha256(), hashlib.sha256()
-    with path.open("rb") as file:
-        for point in checkpoints:
-            _update(sha256, file, point.size - good)
-            if sha256.hexdigest() != point.sha256:
-                break
-            good, proven = point.size, sha256.copy()
-    return good, proven
-
-
-def _update(sha256: Hash, file: BinaryIO, count: int) -> None:
-    while count > 0 and (block := file.read(min(count, _READ_BYTES))):
-        sha256.update(block)
-        count -= len(block)
-
-
-def hash_file(path: Path) -> str:
-    """The sha256 of a whole file, in hexadecimal."""
-    sha256 = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_READ_BYTES):
-            sha256.update(block)
-    return sha256.hexdigest()
-
-
-class HashingFile(io.RawIOBase):
-    """A raw file that hashes what is written to it, and syncs when it is closed; without a path it only hashes."""
-
-    def __init__(self, path: Path | None) -> None:
-        self.sha256 = hashlib.sha256()
-        self._file = open(path, "wb", buffering=0) if path is not None else None  # noqa: SIM115
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Buffer, /) -> int:
-        view = memoryview(data)
-        count = self._file.write(view) if self._file is not None else len(view)
-        self.sha256.update(view[:count])
-        return count
-
-    def close(self) -> None:
-        if not self.closed and self._file is not None:
-            with self._file:
-                sync_file(self._file.fileno())
-        super().close()
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Create or replace a small file, and sync it.
-
-    Raises:
-        OutputError: the disk is full, or failed.
-    """
-    try:
-        with path.open("wb") as file:
-            file.write(data)
-            file.flush()
-            sync_file(file.fileno())
-    except OSError as error:
-        raise unwritable(path, error) from error
-
-
-def sync_file(descriptor: int) -> None:
-    """Bytes and length on the disk; times may lag."""
-    getattr(os, "fdatasync", os.fsync)(descriptor)
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames in a folder durable, where the system has such a thing (Windows has not)."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """The one sentence about a write that failed."""
-    if error.errno in _FULL:
-        return OutputError(
-            f"{path}: no space left on the disk: free some, then run the same command again; it goes on from here"
-        )
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return OutputError(f"{path}: no permission to write there")
-    return OutputError(f"{path}: cannot be written: {error.strerror or error}")

@@ -121,7 +121,7 @@ def _stages(counts: dict[str, int] | Counter[str]) -> str:
 
 
 def read_class_names(path: Path) -> list[str]:
-    """The names of a classes.txt; a file of any size is read in bounded time, unlike by `sources.read_classes`.
+    """The names of a classes.txt; a file of any size is read in bounded time and memory.
 
     Raises:
         SourceError: unreadable, too large, not UTF-8, or with a blank or repeated name.

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 from gpu_pack import lst
 from gpu_pack.errors import GpuPackError, ListError, SourceError, UsageError
-from gpu_pack.framing import HEADER_SIZE
 from gpu_pack.headers import sniff
 from gpu_pack.readers.account import CLASSES, read_class_names
 from gpu_pack.readers.faults import Fault, Faults
@@ -21,6 +20,7 @@ from gpu_pack.readers.names import Taken, safe_part, safe_parts, with_suffix
 from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.sidecars import text_lines
 from gpu_pack.readers.walk import Damage, Found, walk
+from gpu_pack.recordio.framing import HEADER_SIZE
 
 Layout = Literal["list", "class", "flat"]
 

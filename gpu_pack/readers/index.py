@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gpu_pack.durable import sync_file, unwritable
 from gpu_pack.errors import OutputError, OutputExistsError, UsageError
 from gpu_pack.readers import sidecars
 from gpu_pack.readers.faults import Fault, Faults
 from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.records import Table
 from gpu_pack.readers.walk import Damage, walk
-from gpu_pack.writer import sync_file, unwritable
 
 _BATCH = 65_536
 

@@ -16,9 +16,9 @@ from gpu_pack.readers.faults import Fault, Faults
 from gpu_pack.readers.locate import Located, Target, locate
 from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.walk import Damage, walk
+from gpu_pack.recordio.scanning import read_header as read_record_header
+from gpu_pack.recordio.scanning import read_record
 from gpu_pack.report import histogram
-from gpu_pack.scanning import read_header as read_record_header
-from gpu_pack.scanning import read_record
 
 #: Images whose headers are looked at for sizes and formats.
 _SAMPLE = 1000

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from gpu_pack.errors import FormatError, SourceError
-from gpu_pack.framing import MAGIC
 from gpu_pack.readers.faults import unreadable
+from gpu_pack.recordio.framing import MAGIC
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
-from gpu_pack.framing import HEADER_SIZE, frame
 from gpu_pack.interface import TransformSpec
 from gpu_pack.readers.crew import Crew
 from gpu_pack.readers.faults import Fault, Faults
 from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.walk import Damage, Found, walk
+from gpu_pack.recordio.framing import HEADER_SIZE, frame
 
 _BATCH_RECORDS = 32
 _BATCH_BYTES = 1 << 20

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gpu_pack.backends import cores
+from gpu_pack.durable import hash_file
 from gpu_pack.errors import GpuPackError
 from gpu_pack.readers import account, sidecars
 from gpu_pack.readers.crew import Crew, StoppedError
@@ -25,7 +26,6 @@ from gpu_pack.readers.manifest import Published
 from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.records import Checks, Table, read_records
 from gpu_pack.readers.verification import OnVerify, Verification, VerifyOptions, VerifyProgress
-from gpu_pack.writer import hash_file
 
 
 def verify(

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from gpu_pack.errors import FormatError
-from gpu_pack.framing import MAGIC, MAX_RECORD
 from gpu_pack.readers.recfile import RecFile
-from gpu_pack.scanning import HeaderInfo, read_header, read_record
+from gpu_pack.recordio.framing import MAGIC, MAX_RECORD
+from gpu_pack.recordio.scanning import HeaderInfo, read_header, read_record
 
 #: Labels a record; each becomes a Python number where headers are read.
 MAX_LABELS = 1 << 20
@@ -24,7 +24,7 @@ class Found(NamedTuple):
     """A whole record.
 
     Attributes:
-        offset, length: as in `gpu_pack.scanning.Record`.
+        offset, length: as in `gpu_pack.recordio.scanning.Record`.
         info: its header; None for a record that is none of an image, where those are taken too.
         payload: header, labels and image; None where the walk goes without.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,7 @@ import pytest
 import gpu_pack
 from gpu_pack import recordio
 from gpu_pack.lst import read_list
-from tests.create.conftest import Run, picture, write_picture
+from tests.create.conftest import ENVIRONMENT, Run, picture, write_picture
 
 
 def records(rec: Path) -> list[tuple[int, float, np.ndarray]]:
@@ -214,3 +216,22 @@ def test_from_python(photos: Path, tmp_path: Path) -> None:
     report = gpu_pack.create(photos, tmp_path / "out", options, lambda progress: seen.append(progress.done))
     assert (report.packed, report.rejected, report.device, report.packed_by) == (30, 0, "cpu", {"cpu": 30})
     assert seen[0] == 0 and seen[-1] == 30
+
+
+def test_what_libraries_print_of_odd_images_stays_off_the_terminal(gpu_pack_command: Run, tmp_path: Path) -> None:
+    write_picture(tmp_path / "odd/1.jpg", 1)
+    data = (tmp_path / "odd/1.jpg").read_bytes()
+    cut = data.index(b"\xff\xdb")
+    (tmp_path / "odd/1.jpg").write_bytes(data[:cut] + b"junk" + data[cut:])
+    done = gpu_pack_command("create", "odd", "out", "--quiet")
+    assert done.stderr == ""
+    code = (
+        "import os\n"
+        "from gpu_pack.library_noise import without_library_noise\n"
+        "with without_library_noise():\n"
+        "    os.write(2, b'Corrupt JPEG data: 4 extraneous bytes before marker 0xdb\\nsomething else\\n')\n"
+        "    import sys; print('of ours', file=sys.stderr)\n"
+        "os.write(2, b'afterwards')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    assert sorted(done.stderr.split("\n")) == ["afterwards", "of ours", "something else"]

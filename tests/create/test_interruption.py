@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import gpu_pack
-from gpu_pack import packing, reading, shards, staging, writer
+from gpu_pack import durable, packing, reading, shards, staging, writer
 from gpu_pack.errors import BackendError, OutputError, OutputExistsError
 from gpu_pack.interface import Outcome
 from tests.create.conftest import ENVIRONMENT, Run, command, write_picture
@@ -136,7 +136,8 @@ class Touches:
         self.count = 0
         self.die_at = die_at
         for owner, name in (
-            (writer.RecordWriter, "_write"), (writer, "sync_file"), (writer, "write_durably"), (Path, "replace"),
+            (writer.RecordWriter, "_write"), (writer, "sync_file"), (durable, "sync_file"), (writer, "write_durably"),
+            (Path, "replace"),
             (staging, "write_durably"), (packing, "write_durably"), (Path, "unlink"), (staging.shutil, "rmtree"),
             (staging.Staging, "add_checkpoint"), (shards, "write_index"),
         ):  # fmt: skip

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from gpu_pack.errors import SourceError
+from gpu_pack.folders import list_folder
 from gpu_pack.interface import Entry, Image, Rejected
 from gpu_pack.reading import read_image, read_images
-from gpu_pack.sources import list_folder, read_classes
+from gpu_pack.sources import read_classes
 from tests.create.conftest import write_picture
 
 

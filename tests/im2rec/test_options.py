@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gpu_pack.errors import UsageError
-from gpu_pack.im2rec_options import Options, parse
-from gpu_pack.im2rec_pack import device_options, make_spec
+from gpu_pack.im2rec.options import Options, parse
+from gpu_pack.im2rec.packing import device_options, make_spec
 
 from .conftest import make_root, records
 

@@ -166,11 +166,11 @@ def test_killed_while_publishing(
     run("--pass-through", tmp_path / "data", root)
     assert not (tmp_path / "data.rec").exists()
     monkeypatch.setattr(Staging, "finish_publishing", finish)
-    monkeypatch.setattr("gpu_pack.im2rec_pack.write_shards", lambda *_: pytest.fail("packed once more"))
+    monkeypatch.setattr("gpu_pack.im2rec.packing.write_shards", lambda *_: pytest.fail("packed once more"))
     assert run("--pass-through", tmp_path / "data", root) == 3
     assert "9 images packed" in last_line()
     assert len(records(tmp_path / "data")) == 9
-    monkeypatch.setattr("gpu_pack.im2rec_pack.write_shards", write_shards)
+    monkeypatch.setattr("gpu_pack.im2rec.packing.write_shards", write_shards)
     assert run("--pass-through", tmp_path / "data", root) == 3
 
 

@@ -14,12 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpu_pack.errors import GpuPackError
-from gpu_pack.framing import MAGIC_BYTES
 from gpu_pack.readers.extract import ExtractOptions, extract
 from gpu_pack.readers.index import IndexOptions, index
 from gpu_pack.readers.inspect import inspect
 from gpu_pack.readers.verification import Verification, VerifyOptions
 from gpu_pack.readers.verify import verify
+from gpu_pack.recordio.framing import MAGIC_BYTES
 from gpu_pack.seal import sealed
 
 _SETTINGS = settings(

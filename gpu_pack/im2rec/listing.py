@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpu_pack.console import say
+from gpu_pack.durable import sync_file, unwritable
 from gpu_pack.errors import SourceError
-from gpu_pack.im2rec_options import Options
-from gpu_pack.sources import folder_identity
-from gpu_pack.writer import sync_file, unwritable
+from gpu_pack.folders import folder_identity
+from gpu_pack.im2rec.options import Options
 
 _Identity = tuple[int, int]
 

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, TextIO, TypeVar
 
 from gpu_pack.errors import FormatError
-from gpu_pack.framing import frame
-from gpu_pack.scanning import read_record, reader
+from gpu_pack.recordio.framing import frame
+from gpu_pack.recordio.scanning import read_record, reader
 
 _Self = TypeVar("_Self", bound="MXRecordIO")
 

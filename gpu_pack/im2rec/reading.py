@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from gpu_pack import lst
 from gpu_pack.console import say
 from gpu_pack.errors import SourceError
-from gpu_pack.im2rec_options import Options
+from gpu_pack.im2rec.options import Options
 from gpu_pack.interface import Entry, Rejected
+from gpu_pack.listing import Listing
 from gpu_pack.recordio import header_carries_magic
-from gpu_pack.sources import Listing, look
+from gpu_pack.sources import look
 from gpu_pack.splits import Shard
 
 _MAX_KEY = (1 << 64) - 1

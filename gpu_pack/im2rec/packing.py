@@ -15,15 +15,15 @@ from typing import Any
 import gpu_pack
 from gpu_pack.backends import Choice, DeviceOptions, choose
 from gpu_pack.console import progress, say
+from gpu_pack.durable import write_durably
 from gpu_pack.errors import SourceError
-from gpu_pack.im2rec_options import Options
-from gpu_pack.im2rec_read import Lists, find_lists, read_lists
+from gpu_pack.im2rec.options import Options
+from gpu_pack.im2rec.reading import Lists, find_lists, read_lists
 from gpu_pack.interface import HARD_MAX_PIXELS, TransformSpec
 from gpu_pack.report import RejectLog
 from gpu_pack.shards import Part, Work, begin, list_digests, obstacle, resume, write_shards
 from gpu_pack.splits import Shard
 from gpu_pack.staging import Identity, Staging
-from gpu_pack.writer import write_durably
 
 _RESULT = "result"
 

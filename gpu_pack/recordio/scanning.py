@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from gpu_pack.errors import FormatError
-from gpu_pack.framing import (
+from gpu_pack.recordio.framing import (
     FIRST,
     HEADER_SIZE,
     IMAGE_HEADER,
@@ -23,6 +23,8 @@ from gpu_pack.framing import (
     WHOLE,
 )
 
+#: More labels than this are taken for damage: as Python numbers they would take gigabytes.
+MAX_LABELS = 1 << 20
 #: ``read_at(offset, n)``: n bytes of a file, fewer only where the file ends.
 ReadAt = Callable[[int, int], bytes]
 
@@ -194,7 +196,10 @@ def _exactly(read_at: ReadAt, offset: int, count: int, path: str | None) -> byte
 
 def _header_end(start: bytearray) -> int:
     """Where header and labels of a payload end, as far as its first bytes tell."""
-    return HEADER_SIZE + 4 * IMAGE_HEADER.unpack_from(start)[0] if len(start) >= HEADER_SIZE else HEADER_SIZE
+    if len(start) < HEADER_SIZE:
+        return HEADER_SIZE
+    labels: int = IMAGE_HEADER.unpack_from(start)[0]
+    return HEADER_SIZE + (4 * labels if labels <= MAX_LABELS else 0)
 
 
 def _header_info(offset: int, length: int, start: bytes, total: int, path: str | None) -> HeaderInfo:
@@ -205,5 +210,9 @@ def _header_info(offset: int, length: int, start: bytes, total: int, path: str |
     data_size = total - HEADER_SIZE - 4 * flag
     if data_size < 0:
         raise FormatError(f"no image record: it claims {flag} labels in {total} bytes", path, offset)
+    if flag > MAX_LABELS:
+        raise FormatError(
+            f"no image record: it claims {flag} labels, and over {MAX_LABELS} are not believed", path, offset
+        )
     labels = struct.unpack_from(f"<{flag}f", start, HEADER_SIZE) if flag else (label,)
     return HeaderInfo(offset, length, key, id2, labels, data_size)

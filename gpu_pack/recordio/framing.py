@@ -1,4 +1,4 @@
-"""The RecordIO protocol without files: values in, the bytes of a record out. `gpu_pack.scanning` is the way back.
+"""The RecordIO protocol without files: values in, the bytes of a record out. `recordio.scanning` is the way back.
 
 A record on disk is one part or several. A part is the magic number 0xced7230a, a 32-bit ``cflag << 29 | length`` (both
 little-endian), ``length`` bytes, and zeros up to a multiple of four. A magic number inside a payload, at a multiple of

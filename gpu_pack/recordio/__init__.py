@@ -12,7 +12,8 @@ import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_pack.errors import FormatError, UsageError
-from gpu_pack.framing import (
+from gpu_pack.recordio.files import MXIndexedRecordIO, MXRecordIO, read_index
+from gpu_pack.recordio.framing import (
     HEADER_SIZE,
     MAGIC,
     MAGIC_BYTES,
@@ -22,8 +23,7 @@ from gpu_pack.framing import (
     pack_header,
     unpack_header,
 )
-from gpu_pack.record_files import MXIndexedRecordIO, MXRecordIO, read_index
-from gpu_pack.scanning import HeaderInfo, Record, scan, scan_headers
+from gpu_pack.recordio.scanning import HeaderInfo, Record, scan, scan_headers
 
 if TYPE_CHECKING:
     import numpy as np

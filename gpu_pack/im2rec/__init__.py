@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpu_pack.im2rec_options import parse
+from gpu_pack.im2rec.options import parse
 
 #: The exit status of a run that is done, but left images out.
 LEFT_OUT = 3
@@ -47,9 +47,9 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit:  # argparse has printed the help
         return 0
     if options.list:
-        from gpu_pack.im2rec_list import make_lists
+        from gpu_pack.im2rec.listing import make_lists
 
         return LEFT_OUT if make_lists(options) else 0
-    from gpu_pack.im2rec_pack import pack
+    from gpu_pack.im2rec.packing import pack
 
     return LEFT_OUT if pack(options) else 0
