@@ -72,7 +72,9 @@ def measure(setting: Setting, command: list[str]) -> Run:
     """Run a command from a clean output."""
     if setting.out.is_dir():
         shutil.rmtree(setting.out)
-    setting.out.unlink(missing_ok=True)
+    # The other one's output too: whoever overwrites a file has its memory at hand, whoever makes one must ask for it.
+    for path in (setting.out, *(setting.work / "lists").glob("*.rec"), *(setting.work / "lists").glob("*.idx")):
+        path.unlink(missing_ok=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
