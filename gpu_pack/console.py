@@ -115,6 +115,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"{name}: {count.packed:,} images in {shards}"
     if report.left_out:
         yield f"left out, since the fractions sum to less than 1: {report.left_out:,}"
+    if len(report.packed_by) > 1:
+        yield "packed by " + ", ".join(f"{name}: {count:,}" for name, count in report.packed_by.items())
     resumed = f", {report.resumed:,} of them from before" if report.resumed else ""
     rejected = f"{report.rejected:,} rejected" + (f" (see {report.out}/rejects.jsonl)" if report.rejected else "")
     yield (

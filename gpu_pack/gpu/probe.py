@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 
 from gpu_pack.gpu.driver import Driver, DriverError, Gpu
@@ -73,7 +73,7 @@ def _probe(packages: tuple[tuple[str, str], ...]) -> Probe:
         driver = Driver()
         gpus = driver.gpus()
     except DriverError as error:
-        then = "" if not _missing("cuda13") else " Then: pip install 'gpu-pack[cuda13]'."
+        then = "" if not _missing("cuda13") else f" Then: {install_line('cuda13')}."
         return Probe(False, str(error), f"{error.cure}{then} {_USE_CPU}", (), packages)
     if not gpus:
         cure = "Is CUDA_VISIBLE_DEVICES set, or the container started without --gpus? " + _USE_CPU
@@ -90,7 +90,7 @@ def _judge(gpus: tuple[Gpu, ...], packages: tuple[tuple[str, str], ...], cuda: t
             f"the NVIDIA driver is too old: it supports CUDA {cuda[0]}.{cuda[1]}, and CUDA 12 is the oldest that works",
             "Update the driver. " + _USE_CPU,
         )
-    install = f"pip install 'gpu-pack[{extra}]'"
+    install = install_line(extra)
     missing = _missing(extra)
     if missing:
         return f"{gpus[0].name} is there, but not {', '.join(missing)}", f"Install what is missing: {install}"
@@ -100,6 +100,16 @@ def _judge(gpus: tuple[Gpu, ...], packages: tuple[tuple[str, str], ...], cuda: t
         remove = "pip uninstall -y " + " ".join(name for name in names if name in {new for new, _ in PACKAGES.values()})
         return f"the installed GPU packages are for CUDA 13, and {limit}", f"Exchange them: {remove} && {install}"
     return ", ".join(sorted({gpu.name for gpu in gpus})), ""
+
+
+def install_line(extra: str) -> str:
+    """The command that installs ``cuda13`` or ``cuda12``: the pinned packages, wherever gpu-pack itself came from."""
+    try:
+        needs = requires("gpu-pack") or []
+    except PackageNotFoundError:  # run from its source tree
+        needs = []
+    pins = [need.partition(";")[0].strip() for need in needs if f'extra == "{extra}"' in need.replace("'", '"')]
+    return "pip install " + " ".join(f"'{pin}'" for pin in pins) if pins else f"pip install '.[{extra}]'"
 
 
 def _extra(gpus: tuple[Gpu, ...], cuda: tuple[int, int]) -> str | None:

@@ -118,20 +118,30 @@ def test_cuda_12_will_do(machine):
     assert machine(FakeCuda(13000, (H200,)), ALL12).usable
 
 
+@pytest.fixture(autouse=True)
+def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the installed distribution says that it needs."""
+    needs = [
+        "numpy>=1",
+        *(f'gpu{number}==1; sys_platform == "linux" and extra == "cuda{number}"' for number in (12, 13)),
+    ]
+    monkeypatch.setattr("gpu_pack.gpu.probe.requires", lambda name: needs)
+
+
 @pytest.mark.parametrize(
     ("library", "packages", "reason", "cure"),
     [
         (None, ALL13, "no NVIDIA driver", "install its driver"),
-        (None, (), "no NVIDIA driver", "pip install 'gpu-pack[cuda13]'"),
+        (None, (), "no NVIDIA driver", "pip install 'gpu13==1'"),
         (FakeCuda(init=100), ALL13, "no CUDA-capable device is detected", "nvidia-smi"),
         (FakeCuda(init=999), ALL13, "error 999", "nvidia-smi"),
         (FakeCuda(gpus=()), ALL13, "shows no GPU", "CUDA_VISIBLE_DEVICES"),
         (FakeCuda(11080, (H200,)), ALL13, "CUDA 11.8", "Update the driver"),
-        (FakeCuda(13000, (H200,)), (), "nvidia-dali-cuda130, nvidia-nvimgcodec-cu13", "pip install 'gpu-pack[cuda13]'"),
-        (FakeCuda(12080, (H200,)), (), "not nvidia-dali-cuda120", "pip install 'gpu-pack[cuda12]'"),
-        (FakeCuda(13000, (V100,)), (), "not nvidia-dali-cuda120", "pip install 'gpu-pack[cuda12]'"),
-        (FakeCuda(13000, (H200,)), ALL13[:2], "not cupy-cuda13x", "pip install 'gpu-pack[cuda13]'"),
-        (FakeCuda(12080, (H200,)), ALL13, "driver supports CUDA 12.8", "pip install 'gpu-pack[cuda12]'"),
+        (FakeCuda(13000, (H200,)), (), "nvidia-dali-cuda130, nvidia-nvimgcodec-cu13", "pip install 'gpu13==1'"),
+        (FakeCuda(12080, (H200,)), (), "not nvidia-dali-cuda120", "pip install 'gpu12==1'"),
+        (FakeCuda(13000, (V100,)), (), "not nvidia-dali-cuda120", "pip install 'gpu12==1'"),
+        (FakeCuda(13000, (H200,)), ALL13[:2], "not cupy-cuda13x", "pip install 'gpu13==1'"),
+        (FakeCuda(12080, (H200,)), ALL13, "driver supports CUDA 12.8", "pip install 'gpu12==1'"),
         (FakeCuda(13000, (V100,)), ALL13, "V100-SXM2-16GB needs CUDA 12", "pip uninstall -y nvidia-dali-cuda130"),
     ],
 )
@@ -186,7 +196,7 @@ def test_doctor_without_one(machine):
     text = doctor.render(diagnosis)
     assert diagnosis.device == "cpu"
     assert "auto takes the CPU: no NVIDIA driver is installed" in text
-    assert "pip install 'gpu-pack[cuda13]'" in text
+    assert "pip install 'gpu13==1'" in text
     assert "nvidia-dali-cuda130" in text
     told = json.loads(diagnosis.to_json())
     assert told["versions"]["numpy"]
