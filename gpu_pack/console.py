@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from gpu_pack.report import Report
     from gpu_pack.shards import OnProgress, Progress
+
+Show = TypeVar("Show")
 
 #: Seconds between two plain lines.
 _PLAIN_EVERY = 10.0
@@ -27,13 +29,22 @@ def say(message: str) -> None:
 @contextmanager
 def progress(quiet: bool) -> Iterator[OnProgress]:
     """What to hand to a run as ``on_progress``."""
+    with watch(quiet, _bar, _plain_lines) as show:
+        yield show
+
+
+@contextmanager
+def watch(
+    quiet: bool, bar: Callable[[], AbstractContextManager[Show]], lines: Callable[[], Show]
+) -> Iterator[Show | Callable[[object], None]]:
+    """A bar on a terminal, a line now and then elsewhere, or nothing."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty():
-        with _bar() as show:
+        with bar() as show:
             yield show
     else:
-        yield _plain_lines()
+        yield lines()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import say
+from gpu_pack.console import say, watch
 
 if TYPE_CHECKING:
     from gpu_pack.readers.extract import Extraction
@@ -60,13 +60,8 @@ def print_verification(result: Verification, quiet: bool) -> None:
 @contextmanager
 def verify_progress(quiet: bool) -> Iterator[OnVerify]:
     """What to hand to verify as ``on_progress``: a bar on a terminal, a line now and then elsewhere."""
-    if quiet:
-        yield lambda _: None
-    elif sys.stderr.isatty():
-        with _bar() as show:
-            yield show
-    else:
-        yield _plain_lines()
+    with watch(quiet, _bar, _plain_lines) as show:
+        yield show
 
 
 @contextmanager
