@@ -83,9 +83,9 @@ def prepare(data: bytes, spec: TransformSpec) -> Job:
     check_complete(data, header)
     width, height = header.upright_size
     intended = plan(width, height, spec)
+    if width * height > spec.max_pixels:  # in pass-through too: somebody will decode it
+        raise _too_large(width, height, spec, "decode")
     if not spec.pass_through:
-        if width * height > spec.max_pixels:
-            raise _too_large(width, height, spec, "decode")
         _check_result(intended, spec)
     reduction = _reduction(header, intended, spec)
     return Job(header, intended, reduction, _FLAGS[spec.color][reduction])
