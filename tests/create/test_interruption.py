@@ -360,3 +360,25 @@ def test_threads_do_not_outlive_a_failed_run(many: Path, tmp_path: Path) -> None
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere RLIMIT_AS bounds nothing, or is not there")
+def test_little_memory_costs_the_large_image_and_no_other(many: Path, tmp_path: Path) -> None:
+    import resource
+
+    write_picture(many / "c0/huge.png", 1, width=12_000, height=12_000)
+    limit = 1_400_000_000
+    done = subprocess.run(
+        command("create", many, tmp_path / "out", "--size", 24, "--device", "cpu", "--workers", 1),
+        env={**ENVIRONMENT, "OPENBLAS_NUM_THREADS": "1"},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    rejects = [json.loads(line) for line in (tmp_path / "out/rejects.jsonl").read_text().splitlines()]
+    huge = [line for line in rejects if line["path"] == "c0/huge.png"]
+    assert len(rejects) == 22 + len(huge), "22 are cut short; the large one may or may not fit"
+    assert all("allocate" in line["reason"] or "memory" in line["reason"] for line in huge)
