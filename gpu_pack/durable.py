@@ -56,6 +56,22 @@ def write_durably(path: Path, data: bytes) -> None:
         raise unwritable(path, error) from error
 
 
+def cut_file(path: Path, size: int) -> None:
+    """Cut a file to ``size`` bytes, and sync it; one that is not there stays so.
+
+    Raises:
+        OutputError: the disk failed.
+    """
+    if not path.exists():
+        return
+    try:
+        with path.open("r+b") as file:
+            file.truncate(size)
+            sync_file(file.fileno())
+    except OSError as error:
+        raise unwritable(path, error) from error
+
+
 def sync_file(descriptor: int) -> None:
     """Bytes and length on the disk; times may lag."""
     getattr(os, "fdatasync", os.fsync)(descriptor)

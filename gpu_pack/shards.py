@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gpu_pack import lst
 from gpu_pack.backends import Backend, Choice, DeviceOptions, open_backend
-from gpu_pack.durable import HashingFile, unwritable
+from gpu_pack.durable import HashingFile, cut_file, unwritable
 from gpu_pack.engine import Engine
 from gpu_pack.errors import FormatError, StrictError
 from gpu_pack.interface import Entry, Outcome, Rejected, TransformSpec
@@ -126,6 +126,9 @@ def resume(work: Work) -> list[Part]:
             kept += refused
         whole = whole and part.decided == len(shard.rows)
         parts.append(part)
+    for part in parts:  # before anything vouches for what comes after
+        cut_file(staging.path(part.shard.name + ".rec"), part.written.size)
+    staging.renew({part.shard.name + ".rec": part.written.size for part in parts})
     missing = [rejected for rejected in listing.unnameable if _unnameable_key(rejected) not in rejects.lines]
     for rejected in missing:
         kept.remove(_unnameable_key(rejected))

@@ -137,6 +137,17 @@ class Staging:
             except (ValueError, TypeError):
                 break
 
+    def renew(self, kept: Mapping[str, int]) -> None:
+        """Note that from here on this start of the system writes, after the ``kept`` bytes that each file is cut to."""
+        points = [
+            [name, point.size, point.sha256]
+            for name, size in kept.items()
+            for point in self.checkpoints(name)
+            if point.size <= size
+        ]
+        self._replace(_JOURNAL, b"".join(json.dumps(point).encode() + b"\n" for point in points))
+        self._replace(_RUN, json.dumps((self.identity() or {}) | {_BOOT: _boot()}, indent=1).encode())
+
     def checkpoints(self, name: str) -> list[Checkpoint]:
         """Those of one file, in the order they were made."""
         return self._journal.get(name, [])
@@ -182,13 +193,17 @@ class Staging:
         """
         names = list(names)
         plan = {"publish": names, "remove": sorted(set(stale) - set(names))}
-        write_durably(self.folder / (_PUBLISH + PARTIAL), json.dumps(plan).encode())
+        self._replace(_PUBLISH, json.dumps(plan).encode())
+        self.finish_publishing()
+
+    def _replace(self, name: str, data: bytes) -> None:
+        """Write a file of the folder in one step: it is there as before, or as now, and synced."""
+        write_durably(self.folder / (name + PARTIAL), data)
         try:
-            (self.folder / (_PUBLISH + PARTIAL)).replace(self.folder / _PUBLISH)
+            (self.folder / (name + PARTIAL)).replace(self.folder / name)
             sync_folder(self.folder)
         except OSError as error:
-            raise unwritable(self.folder / _PUBLISH, error) from error
-        self.finish_publishing()
+            raise unwritable(self.folder / name, error) from error
 
     def finish_publishing(self) -> bool:
         """Carry out, or go on with, a decided publication, and remove the staging folder. False: none was decided."""

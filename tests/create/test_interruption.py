@@ -189,6 +189,20 @@ def test_a_power_cut_that_took_the_end_of_a_file(many: Path, undisturbed: dict[s
     assert published(out) == undisturbed
 
 
+def test_after_a_power_cut_and_a_kill_what_the_second_run_wrote_is_kept(
+    many: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    interrupt_after(many, out, 60)
+    run, journal = out / ".gpu-pack/run.json", out / ".gpu-pack/journal.jsonl"
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"boot": "another one"}))
+    journal.write_bytes(journal.read_bytes() + b'["train-00000-of-00002.rec", 99')
+    interrupt_after(many, out, 80)
+    report = gpu_pack.create(many, out, OPTIONS)
+    assert report.resumed > 80, "of some 120 good ones among 140, less what was in hand twice"
+    assert published(out) == undisturbed
+
+
 def interrupt_after(source: Path, out: Path, count: int, options: gpu_pack.CreateOptions = OPTIONS) -> None:
     """Run until ``count`` images are read, then die."""
     real = reading.read_images
