@@ -124,15 +124,14 @@ def test_a_rescue_that_has_nobody_leaves_the_device_error() -> None:
 
 
 def test_leaving_early_stops_the_threads() -> None:
-    before = threading.active_count()
-    engine = Engine([EchoWorker(str(n), 2, 0.001) for n in range(4)])
+    engine = Engine([EchoWorker(f"left early {n}", 2, 0.001) for n in range(4)])
     outcomes = engine.run(iter(images(10_000)))
     for _ in range(10):
         next(outcomes)
     start = time.monotonic()
     outcomes.close()
     assert time.monotonic() - start < 1
-    assert threading.active_count() == before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("left early")]
 
 
 def test_no_workers_is_an_error() -> None:
