@@ -26,6 +26,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
+#: zlib's level for --encoding png without --quality, from 0 to 9.
+_PNG_LEVEL = 3
 Device = Literal["auto", "gpu", "cpu", "hybrid"]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
@@ -152,27 +154,30 @@ def create(
     """Pack a folder of images, or the images of a .lst file, into OUT/NAME.rec, .idx and .lst for each split."""
     from gpu_pack import console, packing
     from gpu_pack.backends import DeviceOptions
-    from gpu_pack.interface import DEFAULT_MAX_PIXELS, TransformSpec
+    from gpu_pack.interface import TransformSpec
     from gpu_pack.splits import Division, parse_split
 
-    if pass_through and (
-        changed := _given(size=size, resize=resize, quality=quality, encoding=encoding, color=color, interp=interp)
-    ):
-        raise UsageError(f"--pass-through stores the files as they are, and {changed} would change them")
+    given: dict[str, Any] = {
+        "size": size,
+        "resize": resize,
+        "quality": quality,
+        "encoding": encoding,
+        "color": color,
+        "interp": interp,
+    }
+    if pass_through and any(value is not None for value in given.values()):
+        raise UsageError(f"--pass-through stores the files as they are, and {_flags(given)} would change them")
     if size is not None and resize is not None:
         raise UsageError("--size and --resize both set the shorter edge; --resize alone does not crop")
-    edge = resize if resize is not None else size
-    spec = TransformSpec(
-        size=224 if edge is None else edge,
-        crop=crop and resize is None,
-        upscale=upscale,
-        interp=interp or "antialias",
-        color=color or "rgb",
-        encoding=encoding or "jpg",
-        quality=quality if quality is not None else (3 if encoding == "png" else 95),
-        pass_through=pass_through,
-        max_pixels=DEFAULT_MAX_PIXELS if max_pixels is None else max_pixels,
-    )
+    # What was not given is left to the options' own defaults; only a PNG's level is not JPEG's.
+    changes = {name: value for name, value in given.items() if value is not None and name != "resize"}
+    if resize is not None:
+        changes |= {"size": resize}
+    if encoding == "png" and quality is None:
+        changes |= {"quality": _PNG_LEVEL}
+    if max_pixels is not None:
+        changes |= {"max_pixels": max_pixels}
+    spec = TransformSpec(crop=crop and resize is None, upscale=upscale, pass_through=pass_through, **changes)
     splits = tuple(parse_split(text) for text in split) if split else Division().splits
     options = packing.CreateOptions(
         spec=spec,
@@ -224,7 +229,7 @@ def im2rec_(ctx: typer.Context) -> int:
 cli_readers.register(app)
 
 
-def _given(**values: object) -> str:
+def _flags(values: dict[str, Any]) -> str:
     return " and ".join(f"--{name}" for name, value in values.items() if value is not None)
 
 

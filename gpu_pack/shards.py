@@ -33,13 +33,11 @@ _STATS = "stats.bin"
 
 @dataclass
 class Progress:
-    """How far a run is: told to the caller a few times a second."""
+    """How far a run is, in images: told to the caller a few times a second."""
 
     total: int
     done: int = 0
     rejected: int = 0
-    resumed: int = 0
-    message: str = ""
 
 
 OnProgress = Callable[[Progress], None]

@@ -8,7 +8,7 @@ What is different, all of it on purpose:
   others out silently, or dies of them.
 - The records appear when all of them are complete, so earlier ones stay whole until then. While a run is under way, and
   after it was interrupted, ``.gpu-pack-im2rec-PREFIX`` lies beside the lists; the same command again goes on from
-  there, any other one starts anew. Two runs on one prefix at once: the second is refused.
+  there, any other one says so and starts anew. Two runs on one prefix at once: the second is refused.
 - Where images were left out, ``NAME.rejects.jsonl`` beside ``NAME.rec`` says which and why; without any, the folder
   looks as im2rec.py leaves it.
 - A folder that links back to one above it is listed once, not forty times; a file whose name no line of a list can

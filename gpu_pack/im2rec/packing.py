@@ -109,9 +109,13 @@ def _finish_earlier(work: Work) -> dict[str, Any] | None:
 
 
 def _can_resume(work: Work) -> bool:
+    """Whether an interrupted run lies there that is this one; if it is another one, say in what."""
     if work.staging.identity() is None:
         return False
-    return not obstacle(work, _identity(work, list_digests(work.listing, work.shards)))
+    reason = obstacle(work, _identity(work, list_digests(work.listing, work.shards)))
+    if reason:
+        say(f"starting anew instead of going on with the interrupted run: {reason}")
+    return not reason
 
 
 def _pack(work: Work, lists: Lists, choice: Choice) -> dict[str, Any]:

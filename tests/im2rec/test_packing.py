@@ -137,12 +137,16 @@ def test_an_interrupted_run_goes_on(
     assert not (tmp_path / ".gpu-pack-im2rec-data").exists()
 
 
-def test_other_options_start_anew(root: Path, tmp_path: Path, dies_at: Callable[[int], None]) -> None:
+def test_other_options_start_anew_and_say_so(
+    root: Path, tmp_path: Path, dies_at: Callable[[int], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     listed(tmp_path)
     dies_at(5)
     with pytest.raises(KilledError):
         run("--resize", 24, tmp_path / "data", root)
     assert run("--pass-through", tmp_path / "data", root) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("starting anew")]
+    assert len(said) == 1 and "pass_through was False, is True" in said[0] and "size was 24" in said[0]
     assert [data for _, data in records(tmp_path / "data")] == [(root / name).read_bytes() for name in NAMES]
 
 
