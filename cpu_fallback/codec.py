@@ -14,7 +14,7 @@ import numpy as np
 from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded
 from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
 from gpu_pack.geometry import Plan, plan
-from gpu_pack.headers import Header, ImageError, check_complete, png, read_header
+from gpu_pack.headers import Header, ImageError, examine, png
 from gpu_pack.interface import Stage, TransformSpec
 
 #: libjpeg's largest edge.
@@ -41,7 +41,7 @@ _FLAGS = {
 
 
 class Result(NamedTuple):
-    """An encoded picture and its size in pixels (0 x 0 where it was passed through)."""
+    """An encoded picture and its size in pixels."""
 
     data: bytes
     width: int
@@ -79,14 +79,9 @@ def prepare(data: bytes, spec: TransformSpec) -> Job:
     Raises:
         ImageError: it is no image, incomplete, or larger than ``spec`` allows.
     """
-    header = read_header(data)
-    check_complete(data, header)
-    width, height = header.upright_size
-    intended = plan(width, height, spec)
-    if width * height > spec.max_pixels:  # in pass-through too: somebody will decode it
-        raise _too_large(width, height, spec, "decode")
-    if not spec.pass_through:
-        _check_result(intended, spec)
+    header = examine(data, spec.max_pixels)
+    intended = plan(*header.upright_size, spec)
+    _check_result(intended, spec)
     reduction = _reduction(header, intended, spec)
     return Job(header, intended, reduction, _FLAGS[spec.color][reduction])
 
@@ -97,8 +92,6 @@ def execute(data: bytes, job: Job, spec: TransformSpec) -> Result:
     Raises:
         ImageError: whatever goes wrong, with its stage and a reason.
     """
-    if spec.pass_through:
-        return Result(data, 0, 0)
     pixels = _resized(data, job, spec)
     return Result(_encode(pixels, spec), pixels.shape[1], pixels.shape[0])
 
@@ -173,18 +166,15 @@ def _check_result(intended: Plan, spec: TransformSpec) -> None:
     """Refuse results that no encoder takes, or that a lengthy picture would blow up to."""
     width, height = intended.width, intended.height
     if width * height > spec.max_pixels:
-        raise _too_large(width, height, spec, "resize")
+        raise ImageError(
+            f"resized, it would hold {width} x {height} pixels, more than the {spec.max_pixels} allowed", "resize"
+        )
     if (width > _JPEG_MAX_EDGE or height > _JPEG_MAX_EDGE) and spec.encoding == "jpg":
         raise ImageError(
             f"its result of {width} x {height} pixels is larger than a JPEG can be ({_JPEG_MAX_EDGE} an edge): "
             "crop it or encode to png",
             "encode",
         )
-
-
-def _too_large(width: int, height: int, spec: TransformSpec, stage: Stage) -> ImageError:
-    what = "it holds" if stage == "decode" else "resized, it would hold"
-    return ImageError(f"{what} {width} x {height} pixels, more than the {spec.max_pixels} allowed", stage)
 
 
 def _refused(error: Exception, verb: str, stage: Stage) -> ImageError:

@@ -8,6 +8,7 @@ from typing import Any
 import cv2
 
 from cpu_fallback.codec import Job, execute, prepare, transform
+from gpu_pack.errors import BackendError
 from gpu_pack.headers import ImageError
 from gpu_pack.interface import Codec, Encoded, Image, Outcome, Rejected, TransformSpec
 
@@ -20,11 +21,10 @@ def make_codec(spec: TransformSpec) -> Codec:
     Calls `settle_opencv`.
     """
     settle_opencv()
-    backend = "pass-through" if spec.pass_through else "cpu"
 
     def codec(image: Image) -> Outcome:
         try:
-            return Encoded(image.entry, *transform(image.data, spec), backend)
+            return Encoded(image.entry, *transform(image.data, spec), "cpu")
         except ImageError as error:
             return Rejected(image.entry, error.stage, error.reason)
 
@@ -48,14 +48,18 @@ class CpuWorker:
     Attributes:
         name: for messages and reports.
         batch_size: how many images it takes at once; a few keep the queue's cost small and the load even.
+
+    Raises:
+        BackendError: ``spec`` passes files through.
     """
 
     def __init__(self, spec: TransformSpec, name: str = "cpu", batch_size: int = 8) -> None:
+        if spec.pass_through:
+            raise BackendError("--pass-through decodes nothing: gpu_pack.passing does it, without a worker")
         settle_opencv()
         self.name = name
         self.batch_size = batch_size
         self._spec = spec
-        self._backend = "pass-through" if spec.pass_through else "cpu"
 
     def transform(self, images: Sequence[Image]) -> list[Outcome]:
         """The outcomes of ``images``: same length, same order; a bad image is a `Rejected`.
@@ -77,7 +81,7 @@ class CpuWorker:
 
     def _execute(self, image: Image, job: Job) -> Outcome:
         try:
-            return Encoded(image.entry, *execute(image.data, job, self._spec), self._backend)
+            return Encoded(image.entry, *execute(image.data, job, self._spec), "cpu")
         except ImageError as error:
             return Rejected(image.entry, error.stage, error.reason)
 

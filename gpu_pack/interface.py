@@ -50,9 +50,9 @@ class Encoded(NamedTuple):
     """A finished image.
 
     Attributes:
-        data: the encoded JPEG or PNG (or, in pass-through, the file itself).
-        width, height: of the encoded picture in pixels; 0 where it was passed through undecoded.
-        backend: who made it: ``cpu``, ``gpu`` or ``pass-through``.
+        data: the encoded JPEG or PNG.
+        width, height: of the encoded picture in pixels.
+        backend: who made it: ``cpu`` or ``gpu``.
     """
 
     entry: Entry
@@ -73,6 +73,23 @@ class Rejected(NamedTuple):
 Outcome = Encoded | Rejected
 
 
+class Framed(NamedTuple):
+    """A run of files that became records as they are.
+
+    Attributes:
+        pieces: the records' bytes, one after the other, in one buffer or several.
+        keys, lengths: of each record, in order; the length in bytes, with head and padding.
+        rejected: the files among them that became none.
+        release: to be called once, from any thread, when the pieces are needed no more.
+    """
+
+    pieces: Sequence[bytes | memoryview]
+    keys: list[int]
+    lengths: list[int]
+    rejected: list[Rejected]
+    release: Callable[[], None]
+
+
 @dataclass(frozen=True)
 class TransformSpec:
     """What happens to every image.
@@ -85,7 +102,7 @@ class TransformSpec:
         color: ``rgb`` and ``gray`` apply EXIF orientation; ``unchanged`` keeps channels, depth and orientation.
         encoding: ``jpg`` (baseline, 4:2:0) or ``png``.
         quality: JPEG quality 1-100, or PNG compression level 0-9.
-        pass_through: store the file as it is; only its structure is checked.
+        pass_through: store the file as it is; only its structure is checked. Needs no `Worker`, and none does it.
         max_pixels: pictures that would decode to more are rejected.
 
     Raises:

@@ -12,11 +12,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import gpu_pack
 from gpu_pack import sources
 from gpu_pack.backends import Choice, DeviceOptions, choose
 from gpu_pack.durable import hash_file, write_durably
 from gpu_pack.errors import OutputError, OutputExistsError, UsageError
+from gpu_pack.filling import write_shards
 from gpu_pack.interface import TransformSpec
 from gpu_pack.listing import Listing
 from gpu_pack.recovery import BACKENDS
@@ -32,7 +32,7 @@ from gpu_pack.shards import (
     obstacle,
     resume,
     strict_error,
-    write_shards,
+    versions,
 )
 from gpu_pack.splits import Division, Shard, divide
 from gpu_pack.staging import Staging, refuse_existing
@@ -141,11 +141,9 @@ class _Run:
 
     def _identity(self, lists: dict[str, str]) -> dict[str, Any]:
         """What must be the same for a run to be gone on with; it stands in the manifest too."""
-        import cv2
-
         options = self.options
         return {
-            "versions": {"gpu-pack": gpu_pack.__version__, "opencv": cv2.__version__},
+            "versions": versions(options.spec),
             "options": {
                 **asdict(options.spec),
                 "splits": {name: str(fraction) for name, fraction in options.division.splits},
@@ -165,16 +163,16 @@ class _Run:
         work = Work(staging, listing, shards, options.spec, options.device, rejects, self.on_progress, options.strict)
         parts = self._begin(work)
         resumed = sum(len(part.written.keys) for part in parts)
-        engine, backend = write_shards(work, parts, choice)
+        ran = write_shards(work, parts, choice)
         report = Report(
             str(self.out),
             listed=len(listing) + len(listing.unnameable),
             resumed=resumed,
-            device=backend.choice.device,
-            reason=backend.choice.reason,
-            workers=len(backend.workers),
-            encoder=backend.encoder,
-            broken=engine.broken,
+            device=ran.choice.device,
+            reason=ran.choice.reason,
+            workers=ran.workers,
+            encoder=ran.encoder,
+            broken=ran.broken,
         )
         return self._publish(work, parts, report)
 

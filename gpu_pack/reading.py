@@ -41,7 +41,7 @@ def read_images(
     ahead: deque[tuple[Future[list[Image | Rejected]], int]] = deque()
     waiting = 0
     try:
-        for chunk, size in _chunks(entries):
+        for chunk, size in chunks(entries, _CHUNK_FILES, _CHUNK_BYTES):
             ahead.append((pool.submit(_read_chunk, chunk, root), size))
             waiting += size
             while waiting > bytes_ahead or len(ahead) > 4 * threads:
@@ -54,16 +54,23 @@ def read_images(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _chunks(entries: Iterable[Entry]) -> Iterator[tuple[list[Entry], int]]:
-    """Runs of entries with the bytes they stand for: enough in each that handing them over costs nothing."""
+def chunks(entries: Iterable[Entry], files: int, size: int, head: int = 0) -> Iterator[tuple[list[Entry], int]]:
+    """Runs of entries with the bytes they stand for: enough in each that handing them over costs nothing.
+
+    Args:
+        files: at most so many in a chunk.
+        size: at most so many bytes in a chunk, unless one file alone has more.
+        head: bytes that each file counts for besides its own.
+    """
     chunk: list[Entry] = []
     total = 0
     for entry in entries:
-        chunk.append(entry)
-        total += _UNKNOWN_BYTES if entry.size is None else entry.size
-        if len(chunk) == _CHUNK_FILES or total >= _CHUNK_BYTES:
+        own = head + (_UNKNOWN_BYTES if entry.size is None else entry.size)
+        if chunk and (len(chunk) == files or total + own > size):
             yield chunk, total
             chunk, total = [], 0
+        chunk.append(entry)
+        total += own
     if chunk:
         yield chunk, total
 

@@ -1,32 +1,27 @@
-"""The part of a run that create and im2rec share: lists in, record files out, in order and resumable.
+"""Where the runs of create and im2rec begin, or go on: the lists, and what of each shard is decided already.
 
-A listing's shards are written one after the other from a single stream of images, so that workers are started once.
 What is decided is always a prefix of the lists: an image is a record or a reject, or comes after all that are.
 """
 
 from __future__ import annotations
 
 import io
-import time
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+import gpu_pack
 from gpu_pack import lst
-from gpu_pack.backends import Backend, Choice, DeviceOptions, open_backend
+from gpu_pack.backends import DeviceOptions
 from gpu_pack.durable import HashingFile, cut_file, unwritable
-from gpu_pack.engine import Engine
-from gpu_pack.errors import FormatError, StrictError
-from gpu_pack.interface import Entry, Outcome, Rejected, TransformSpec
+from gpu_pack.errors import StrictError
+from gpu_pack.interface import Rejected, TransformSpec
 from gpu_pack.listing import Listing, entries
-from gpu_pack.reading import read_images
 from gpu_pack.recovery import Written, recover
 from gpu_pack.report import RejectKey, RejectLog
 from gpu_pack.splits import Shard
 from gpu_pack.staging import Identity, Staging
-from gpu_pack.writer import RecordWriter, write_index
 
 _STATS = "stats.bin"
 
@@ -71,6 +66,15 @@ class Work:
 
 
 # ---- beginning
+
+
+def versions(spec: TransformSpec) -> dict[str, str]:
+    """Of what decides the bytes of a result: ours, and OpenCV's where pictures are decoded."""
+    if spec.pass_through:
+        return {"gpu-pack": gpu_pack.__version__}
+    import cv2
+
+    return {"gpu-pack": gpu_pack.__version__, "opencv": cv2.__version__}
 
 
 def list_digests(listing: Listing, shards: list[Shard]) -> dict[str, str]:
@@ -189,69 +193,6 @@ def _changed_files(staging: Staging, listing: Listing) -> list[str]:
     return [
         listing.paths[row] for row in range(count) if before[row] != now[row] or before[row + count] != now[row + count]
     ]
-
-
-# ---- working
-
-
-def write_shards(work: Work, parts: list[Part], choice: Choice) -> tuple[Engine, Backend]:
-    """Pack what is not decided yet, shard by shard; gives the engine and the workers for the report."""
-    backend = _open_backend(work, choice)
-    engine = Engine(backend.workers, backend.rescue)
-    total = len(work.listing) + len(work.listing.unnameable)
-    progress = Progress(total, sum(part.decided for part in parts), len(work.rejects.lines))
-    work.on_progress(progress)
-    images = read_images(_remaining(work.listing, parts), work.listing.root, threads=min(16, 2 + len(backend.workers)))
-    with closing(engine.run(images)) as outcomes, closing(work.rejects):
-        for part in parts:
-            _write_shard(work, part, outcomes, progress)
-        work.rejects.finish()
-    return engine, backend
-
-
-def _open_backend(work: Work, choice: Choice) -> Backend:
-    """The workers; a run that goes on keeps the encoder that it began with, since the two write other bytes."""
-    noted = work.staging.note("encoder")
-    backend = open_backend(work.spec, replace(work.device, encoder=noted) if noted else work.device, choice)
-    if backend.encoder is not None and noted is None:
-        work.staging.set_note("encoder", backend.encoder)
-    return backend
-
-
-def _remaining(listing: Listing, parts: list[Part]) -> Iterator[Entry]:
-    for part in parts:
-        yield from entries(listing, part.shard.rows, part.decided)
-
-
-def _write_shard(work: Work, part: Part, outcomes: Iterator[Outcome], progress: Progress) -> None:
-    name = part.shard.name + ".rec"
-    writer = RecordWriter(work.staging.path(name), part.written, lambda point: work.staging.add_checkpoint(name, point))
-    tell_at = time.monotonic() + 0.1
-    with closing(writer):
-        for _ in range(part.decided, len(part.shard.rows)):
-            outcome = next(outcomes)
-            if not isinstance(outcome, Rejected):
-                try:
-                    writer.append(outcome)
-                except FormatError as error:  # larger than a record can be
-                    outcome = Rejected(outcome.entry, "encode", str(error))
-            if isinstance(outcome, Rejected):
-                _reject(work, outcome, part.shard.split)
-                progress.rejected += 1
-            progress.done += 1
-            if (now := time.monotonic()) >= tell_at:
-                work.on_progress(progress)
-                tell_at = now + 0.1
-        writer.finish()
-    write_index(work.staging.path(part.shard.name + ".idx"), part.written)
-    work.on_progress(progress)
-
-
-def _reject(work: Work, rejected: Rejected, split: str) -> None:
-    if work.strict:
-        work.staging.clear()
-        raise strict_error(rejected)
-    work.rejects.add(rejected, split)
 
 
 def strict_error(rejected: Rejected) -> StrictError:

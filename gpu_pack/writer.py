@@ -9,21 +9,26 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpu_pack.durable import sync_file, unwritable, write_durably
-from gpu_pack.interface import Encoded
+from gpu_pack.interface import Encoded, Framed
 from gpu_pack.recordio import framing
 from gpu_pack.recovery import BACKENDS, MADE_BY, Checkpoint, Written
 
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
 _BACKEND_CODES = {name: code for code, name in enumerate(BACKENDS)}
+_PASSED = bytes([_BACKEND_CODES["pass-through"]])
 _FLUSH_BYTES = 1 << 20
 _SYNC_BYTES = 16 << 20
-#: Batches that may wait to be hashed: 16 MiB, a hundredth of a second.
-_HASH_AHEAD = 16
+#: Bytes that may wait to be hashed: a fortieth of a second.
+_HASH_AHEAD = 32 << 20
 
 
 class RecordWriter:
@@ -78,17 +83,40 @@ class RecordWriter:
         batch, lengths = framing.join_images(self._images)
         keys, backends = self._keys, self._backends
         self._images, self._keys, self._backends, self._pending = [], array("Q"), bytearray(), 0
+        self._extend((batch,), keys, lengths, backends)
+
+    def append_framed(self, framed: Framed) -> None:
+        """Add files that are records already, and hand everything to the system.
+
+        Raises:
+            OutputError: the disk is full, or failed.
+        """
+        self.flush()
+        if framed.keys:
+            self._extend(framed.pieces, framed.keys, framed.lengths, _PASSED * len(framed.keys), framed.release)
+        else:
+            framed.release()
+
+    def _extend(
+        self,
+        pieces: Sequence[bytes | memoryview],
+        keys: Iterable[int],
+        lengths: Sequence[int],
+        backends: bytes | bytearray,
+        release: Callable[[], None] | None = None,
+    ) -> None:
         try:
             self._made_by.write(backends)
-            self._write(batch)
+            for piece in pieces:
+                self._write(piece)
         except OSError as error:
             raise unwritable(self.path, error) from error
         written = self.written
-        written.keys += keys
+        written.keys.extend(keys)
         written.offsets.extend(accumulate(lengths[:-1], initial=written.size))
         written.backends += backends
-        written.size += len(batch)
-        self._behind.follow(batch)
+        written.size += sum(lengths)
+        self._behind.follow(pieces, release)
 
     def finish(self) -> None:
         """Flush, sync and close.
@@ -120,8 +148,8 @@ class RecordWriter:
             raise unwritable(self.path, error) from error
         self._checkpoint(point)
 
-    def _write(self, batch: bytes) -> None:
-        rest = memoryview(batch)
+    def _write(self, piece: bytes | memoryview) -> None:
+        rest = memoryview(piece)
         while rest:
             done = self._file.write(rest)
             rest = rest[done:]
@@ -139,15 +167,20 @@ class _Behind:
         self._synced = writer.written.size
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
-        self._hashing: deque[Future[None]] = deque()
+        self._hashing: deque[tuple[Future[None], int]] = deque()
+        self._unhashed = 0
         self._syncing: Future[None] | None = None
 
-    def follow(self, batch: bytes) -> None:
+    def follow(self, pieces: Sequence[bytes | memoryview], release: Callable[[], None] | None) -> None:
         """Take over a batch that is in the file now. Raises what an earlier sync raised."""
         written = self._writer.written
-        self._hashing.append(self._hasher.submit(written.sha256.update, batch))
-        if len(self._hashing) > _HASH_AHEAD:
-            self._hashing.popleft().result()
+        size = sum(map(len, pieces))
+        self._hashing.append((self._hasher.submit(_hash, written.sha256, pieces, release), size))
+        self._unhashed += size
+        while self._unhashed > _HASH_AHEAD:
+            hashed, size = self._hashing.popleft()
+            hashed.result()
+            self._unhashed -= size
         if written.size - self._synced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
             self._wait()
             self._synced = written.size
@@ -176,6 +209,13 @@ class _Behind:
 
     def _sync(self, here: Future[Checkpoint]) -> None:
         self._writer.sync(here.result())
+
+
+def _hash(sha256: Hash, pieces: Sequence[bytes | memoryview], release: Callable[[], None] | None) -> None:
+    for piece in pieces:
+        sha256.update(piece)
+    if release is not None:
+        release()
 
 
 def write_index(path: Path, written: Written) -> None:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gpu_pack.errors import BackendError
 from gpu_pack.geometry import plan
 from gpu_pack.headers import read_header
 from gpu_pack.interface import Encoded, Entry, Image, Outcome, Rejected, TransformSpec, Worker
@@ -259,12 +260,10 @@ class BackendContract:
             assert 0.8 < len(outcome.data) / own < 1.25  # the same tables; the Huffman codes may differ
         assert sizes[30] < sizes[75] < sizes[95]
 
-    def test_pass_through_keeps_the_file(self) -> None:
-        files = [jpeg(photo(50, 40)), pictures.png(photo(50, 40))]
-        outcomes = self.run(TransformSpec(pass_through=True), *files, files[0][:-40])
-        assert [outcome.data for outcome in outcomes if isinstance(outcome, Encoded)] == files
-        assert [outcome.backend for outcome in outcomes[:2]] == ["pass-through"] * 2
-        assert isinstance(outcomes[2], Rejected)
+    def test_pass_through_is_not_a_workers(self) -> None:
+        """Nothing is decoded, so there is nothing for a worker to do."""
+        with pytest.raises(BackendError, match="--pass-through decodes nothing"):
+            self.make_worker(TransformSpec(pass_through=True))
 
     # Agreement
 

@@ -13,7 +13,7 @@ from gpu_pack.headers import bmp, jpeg, png, tiff, webp
 from gpu_pack.headers.model import Header, ImageError
 from gpu_pack.headers.signature import describe, sniff
 
-__all__ = ["Header", "ImageError", "check_complete", "read_header", "sniff"]
+__all__ = ["Header", "ImageError", "check_complete", "examine", "read_header", "sniff"]
 
 _READERS = {"jpeg": jpeg.read, "png": png.read, "webp": webp.read, "bmp": bmp.read, "tiff": tiff.read}
 _CHECKS = {"jpeg": jpeg.check, "png": png.check, "webp": webp.check, "bmp": bmp.check, "tiff": tiff.check}
@@ -48,6 +48,23 @@ def check_complete(data: bytes, header: Header) -> None:
         ImageError: what is missing or damaged.
     """
     _CHECKS[header.format](data, header)
+
+
+def examine(data: bytes, max_pixels: int) -> Header:
+    """The header of an encoded image that is whole and no larger than allowed: all that is asked before decoding.
+
+    Args:
+        max_pixels: what the picture may decode to.
+
+    Raises:
+        ImageError: see `read_header` and `check_complete`; or more pixels than that.
+    """
+    header = read_header(data)
+    check_complete(data, header)
+    width, height = header.upright_size
+    if width * height > max_pixels:
+        raise ImageError(f"it holds {width} x {height} pixels, more than the {max_pixels} allowed")
+    return header
 
 
 def _why_not(data: bytes, name: str | None) -> str:

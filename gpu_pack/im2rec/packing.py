@@ -12,16 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import gpu_pack
 from gpu_pack.backends import Choice, DeviceOptions, choose
 from gpu_pack.console import progress, say
 from gpu_pack.durable import write_durably
 from gpu_pack.errors import SourceError
+from gpu_pack.filling import write_shards
 from gpu_pack.im2rec.options import Options
 from gpu_pack.im2rec.reading import Lists, find_lists, read_lists
 from gpu_pack.interface import HARD_MAX_PIXELS, TransformSpec
 from gpu_pack.report import RejectLog
-from gpu_pack.shards import Part, Work, begin, list_digests, obstacle, resume, write_shards
+from gpu_pack.shards import Part, Work, begin, list_digests, obstacle, resume, versions
 from gpu_pack.splits import Shard
 from gpu_pack.staging import Identity, Staging
 
@@ -84,11 +84,9 @@ def device_options(options: Options) -> DeviceOptions:
 
 def _identity(work: Work, digests: dict[str, str]) -> Identity:
     """What must be the same for an interrupted run to be gone on with."""
-    import cv2
-
     return {
         "command": "im2rec",
-        "versions": {"gpu-pack": gpu_pack.__version__, "opencv": cv2.__version__},
+        "versions": versions(work.spec),
         "options": {**asdict(work.spec), "device": work.device.device},
         "root": work.listing.root,
         "lists": digests,
@@ -122,8 +120,8 @@ def _pack(work: Work, lists: Lists, choice: Choice) -> dict[str, Any]:
     clock = time.monotonic()
     parts = resume(work) if _can_resume(work) else begin(work, lambda digests: _identity(work, digests))
     resumed = sum(len(part.written.keys) for part in parts)
-    engine, _ = write_shards(work, parts, choice)
-    for sentence in engine.broken:
+    ran = write_shards(work, parts, choice)
+    for sentence in ran.broken:
         say(f"given up on the way: {sentence}")
     packed = sum(len(part.written.keys) for part in parts)
     rejects = {shard.name: _rejects(work, lists, shard) for shard in lists.shards}

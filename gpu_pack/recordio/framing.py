@@ -26,9 +26,9 @@ HEADER_SIZE = 24
 #: A record's payload is smaller than this.
 MAX_RECORD = 1 << 29
 
+#: An image record: everything before the image, the image, padding.
+Pieces = tuple[bytes, bytes, bytes]
 #: A part's head: the magic number, then cflag and length.
-#: An image record: head with image header, further labels, image, padding.
-Pieces = tuple[bytes, bytes, bytes, bytes]
 PART = struct.Struct("<II")
 #: flag, label, id, id2.
 IMAGE_HEADER = struct.Struct("<IfQQ")
@@ -64,9 +64,18 @@ def frame_image(key: int, labels: Sequence[float], data: bytes) -> bytes:
     Raises:
         FormatError: see `image_pieces`.
     """
+    return b"".join(frame_pieces(key, labels, data))
+
+
+def frame_pieces(key: int, labels: Sequence[float], data: bytes) -> Sequence[bytes]:
+    """A whole framed image record in pieces to be joined; the image's bytes are one, uncopied, unless it is split.
+
+    Raises:
+        FormatError: see `image_pieces`.
+    """
     pieces = image_pieces(key, labels, data)
     # Header and labels fill whole words: what is aligned in the image's bytes is aligned in the payload.
-    return b"".join(pieces) if not _aligned_magics(data) else _split(pieces)
+    return pieces if not _aligned_magics(data) else (_split(pieces),)
 
 
 def image_pieces(key: int, labels: Sequence[float], data: bytes) -> Pieces:
@@ -81,16 +90,14 @@ def image_pieces(key: int, labels: Sequence[float], data: bytes) -> Pieces:
     _check_size(size)
     if count == 1:
         head = _pack(_IMAGE, key, MAGIC, size, 0, labels[0], key, 0)
-        further = b""
     else:
-        head = _pack(_IMAGE, key, MAGIC, size, count, 0.0, key, 0)
-        further = _pack_labels(key, labels)
-    if (head.find(MAGIC_BYTES, 4) >= 0 and _aligned_magics(head[8:])) or (further and _aligned_magics(further)):
+        head = _pack(_IMAGE, key, MAGIC, size, count, 0.0, key, 0) + _pack_labels(key, labels)
+    if head.find(MAGIC_BYTES, 4) >= 0 and _aligned_magics(head[8:]):
         raise FormatError(
             f"key {key}, label {labels[0]}: the record's header would hold the magic number 0xced7230a, which readers "
             "take for a damaged record; use another key or label"
         )
-    return head, further, data, _PADDING[size & 3]
+    return head, data, _PADDING[size & 3]
 
 
 def join_images(images: Sequence[Pieces]) -> tuple[bytes, list[int]]:
@@ -106,8 +113,8 @@ def join_images(images: Sequence[Pieces]) -> tuple[bytes, list[int]]:
 
 
 def _split(pieces: Pieces) -> bytes:
-    head, further, data, _ = pieces
-    return frame(head[8:] + further + data)
+    head, data, _ = pieces
+    return frame(head[PART.size :] + data)
 
 
 def header_carries_magic(key: int, labels: Sequence[float] = (0.0,)) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import gpu_pack
-from gpu_pack import durable, packing, reading, shards, staging, writer
+from gpu_pack import durable, filling, packing, passing, reading, staging, writer
 from gpu_pack.errors import BackendError, OutputError, OutputExistsError
 from gpu_pack.interface import Outcome
 from tests.create.conftest import ENVIRONMENT, Run, command, write_picture
@@ -103,6 +103,25 @@ def test_dying_at_each_step(
     assert published(out) == undisturbed
 
 
+@pytest.mark.parametrize("step", range(0, 40, 5))
+def test_dying_at_each_step_of_pass_through(
+    many: Path, tmp_path: Path, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    options = gpu_pack.CreateOptions(gpu_pack.TransformSpec(pass_through=True), OPTIONS.division, OPTIONS.device)
+    gpu_pack.create(many, tmp_path / "whole", options)
+    with monkeypatch.context() as patch:
+        patch.setattr(passing, "SLAB_BYTES", 9000)
+        patch.setattr(writer, "_SYNC_BYTES", 9000)
+        touches = Touches(patch, die_at=step)
+        with pytest.raises(Killed):
+            gpu_pack.create(many, out, options)
+    assert touches.count > step
+    report = gpu_pack.create(many, out, options)
+    assert (report.packed, report.rejected, report.packed_by) == (178, 22, {"pass-through": 178})
+    assert published(out) == published(tmp_path / "whole")
+
+
 @pytest.mark.usefixtures("small_flushes")
 @pytest.mark.parametrize("step", range(12))
 def test_dying_while_publishing(
@@ -139,7 +158,7 @@ class Touches:
             (writer.RecordWriter, "_write"), (writer, "sync_file"), (durable, "sync_file"), (writer, "write_durably"),
             (Path, "replace"),
             (staging, "write_durably"), (packing, "write_durably"), (Path, "unlink"), (staging.shutil, "rmtree"),
-            (staging.Staging, "add_checkpoint"), (shards, "write_index"),
+            (staging.Staging, "add_checkpoint"), (filling, "write_index"),
         ):  # fmt: skip
             patch.setattr(owner, name, self._counting(getattr(owner, name)))
 
@@ -214,7 +233,7 @@ def interrupt_after(source: Path, out: Path, count: int, options: gpu_pack.Creat
             yield item
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "read_images", dying)
+        patch.setattr(filling, "read_images", dying)
         patch.setattr(writer, "_FLUSH_BYTES", 3000)
         patch.setattr(writer, "_SYNC_BYTES", 9000)
         with pytest.raises(Killed):
@@ -262,7 +281,7 @@ def test_a_file_that_changes_or_goes_between_listing_and_reading(many: Path, tmp
         return real(*args, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shards, "read_images", meanwhile)
+        patch.setattr(filling, "read_images", meanwhile)
         report = gpu_pack.create(many, tmp_path / "out", OPTIONS)
     assert report.rejected == 24
     reasons = (tmp_path / "out/rejects.jsonl").read_text()

@@ -31,11 +31,6 @@ class GpuContract(BackendContract):
         with pytest.raises(BackendError, match="--encoding png"):
             self.make_worker(TransformSpec(encoding="png", quality=3))
 
-    def test_pass_through_keeps_the_file(self) -> None:
-        """Nothing is decoded, so there is nothing for a GPU to do."""
-        with pytest.raises(BackendError, match="--pass-through"):
-            self.make_worker(TransformSpec(pass_through=True))
-
 
 class TestCpuEncoder(GpuContract):
     encoder = "cpu"

@@ -8,14 +8,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from gpu_pack import passing
 from gpu_pack.errors import OutputLockedError, SourceError
-from gpu_pack.shards import write_shards
+from gpu_pack.filling import write_shards
 from gpu_pack.staging import Staging
+from gpu_pack.writer import RecordWriter
 
 from .conftest import IMAGES, make_root, outputs, records, run, write_list
 
@@ -92,21 +94,21 @@ class KilledError(Exception):
 
 @pytest.fixture
 def dies_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Makes the next run die after so many records."""
-    from gpu_pack import shards
-
-    append = shards.RecordWriter.append
+    """Makes the next run die after so many records, or in pass-through so many batches of four."""
+    monkeypatch.setattr(passing, "_SLAB_FILES", 4)
 
     def arrange(count: int) -> None:
-        left = iter(range(count))
+        for name in ("append", "append_framed"):
+            monkeypatch.setattr(RecordWriter, name, dying(name, getattr(RecordWriter, name), iter(range(count))))
 
-        def dying(self: shards.RecordWriter, image: object) -> None:
+    def dying(name: str, real: Callable[..., None], left: Iterator[int]) -> Callable[..., None]:
+        def die_or_append(self: RecordWriter, what: object) -> None:
             if next(left, None) is None:
-                monkeypatch.setattr(shards.RecordWriter, "append", append)
+                monkeypatch.setattr(RecordWriter, name, real)
                 raise KilledError
-            append(self, image)  # type: ignore[arg-type]
+            real(self, what)
 
-        monkeypatch.setattr(shards.RecordWriter, "append", dying)
+        return die_or_append
 
     return arrange
 
@@ -152,7 +154,7 @@ def test_other_options_start_anew_and_say_so(
 
 def test_an_image_that_changed_starts_anew(root: Path, tmp_path: Path, dies_at: Callable[[int], None]) -> None:
     listed(tmp_path)
-    dies_at(5)
+    dies_at(2)
     with pytest.raises(KilledError):
         run("--pass-through", tmp_path / "data", root)
     shutil.copyfile(IMAGES / "root.jpg", root / "01.jpg")
