@@ -27,7 +27,11 @@ import cv2
 import numpy as np
 
 HERE = Path(__file__).parent
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+# Byte code is cached, as an installation has it.
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
+    "PYTHONPATH": str(HERE.parent),
+}
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,8 @@ QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; err
 def main() -> NoReturn:
     """The `gpu-pack` command."""
     _utf8_streams()
+    # We use none of it, and a thread for each core would spin for a while each time that NumPy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
