@@ -25,6 +25,9 @@ DEFAULT_BYTES_IN_FLIGHT = 256 << 20
 DEFAULT_STALL_SECONDS = 600.0
 #: How long closing waits for threads that are inside a transform; after that they die with the process.
 _CLOSE_SECONDS = 0.8
+#: So many outcomes are worth waking the caller's thread for; and so long, in seconds, it waits for that many.
+_RIPE = 64
+_PATIENCE = 0.1
 
 
 class Engine:
@@ -60,11 +63,16 @@ class Engine:
         self._threads: list[threading.Thread] = []
         self._source: Iterator[Item] = iter(())
         self._taking = threading.Lock()  # one thread pulls at a time, so that numbers follow the stream
-        self._state = threading.Condition()  # guards everything below
+        self._state = threading.Lock()  # guards everything below
+        self._answers = threading.Condition(self._state)  # what the caller's thread waits for
+        self._room = threading.Condition(self._state)  # what the workers' threads wait for
+        self._turn = 0  # the image that the caller's thread is to yield next
+        self._yielded = 0  # encoded bytes of the images that it yielded last
         self._taken = 0  # images pulled so far: the next one's number
         self._sizes: dict[int, int] = {}  # first image's number -> encoded bytes; every batch not yet yielded
         self._in_flight = 0  # their sum
         self._done: dict[int, list[Outcome]] = {}  # those of them that have outcomes
+        self._answered = 0  # how many outcomes these are
         self._returned: list[tuple[int, list[Item]]] = []  # a broken worker's batches, lowest number first
         self._living = 0
         self._exhausted = False
@@ -81,10 +89,8 @@ class Engine:
         self._source = iter(images)
         try:
             self._start(self._workers)
-            turn = 0
-            while (batch := self._await(turn)) is not None:
-                turn += len(batch)
-                yield from batch
+            while outcomes := self._await():
+                yield from outcomes
         finally:
             self.close()
 
@@ -92,7 +98,7 @@ class Engine:
         """Stop taking images, wait briefly for the threads, free the workers. May be called again."""
         with self._state:
             self._stopped = True
-            self._state.notify_all()
+            self._room.notify_all()
         deadline = time.monotonic() + _CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -103,26 +109,45 @@ class Engine:
 
     # ---- in the caller's thread
 
-    def _await(self, turn: int) -> list[Outcome] | None:
-        """The outcomes that begin with image number ``turn``, once they are there; None at the end of the stream."""
+    def _await(self) -> list[Outcome]:
+        """The outcomes whose turn it is, once there are enough of them; none at the end of the stream."""
         with self._state:
-            answered, last_answer = len(self._done), time.monotonic()
-            while turn not in self._done:
+            self._in_flight -= self._yielded
+            self._room.notify_all()
+            answered, last_answer, patient = self._answered, time.monotonic(), True
+            while not (self._ripe() if patient else self._turn in self._done):
                 if self._error is not None:
                     raise self._error
-                if self._exhausted and turn == self._taken:
-                    return None
+                if self._exhausted and self._turn == self._taken:
+                    return []
                 if not self._living:
                     raise BackendError("every worker ended before the images did")
                 # Not without a limit: on Windows such a wait does not notice Ctrl-C.
-                self._state.wait(0.5)
-                if len(self._done) != answered:
-                    answered, last_answer = len(self._done), time.monotonic()
+                patient = self._answers.wait(_PATIENCE)
+                if self._answered != answered:
+                    answered, last_answer = self._answered, time.monotonic()
                 elif time.monotonic() - last_answer > self._stall:
-                    raise BackendError(_stalled(turn, self._stall))
-            self._in_flight -= self._sizes.pop(turn)
-            self._state.notify_all()
-            return self._done.pop(turn)
+                    raise BackendError(_stalled(self._turn, self._stall))
+            return self._collect()
+
+    def _ripe(self) -> bool:
+        """Whether the caller's thread should be woken.
+
+        Not for each batch: the interpreter has to be fetched into the processor's caches every time, and the decoders
+        need these too.
+        """
+        return self._turn in self._done and (self._answered >= _RIPE or not self._may_pull())
+
+    def _collect(self) -> list[Outcome]:
+        """Every outcome whose turn it is. Their bytes count as in flight until the next ones are asked for."""
+        outcomes: list[Outcome] = []
+        self._yielded = 0
+        while (batch := self._done.pop(self._turn, None)) is not None:
+            self._yielded += self._sizes.pop(self._turn)
+            self._turn += len(batch)
+            outcomes += batch
+        self._answered -= len(outcomes)
+        return outcomes
 
     def _start(self, workers: Sequence[Worker]) -> None:
         threads = [threading.Thread(target=self._serve, args=(one,), name=one.name, daemon=True) for one in workers]
@@ -145,14 +170,23 @@ class Engine:
                     return
                 with self._state:
                     self._done[first] = outcomes
-                    self._state.notify_all()
+                    self._answered += len(outcomes)
+                    self._tell()
         except BaseException as error:
             with self._state:
                 self._error = self._error or error
         finally:
             with self._state:
                 self._living -= 1
-                self._state.notify_all()
+                self._answers.notify()
+                self._room.notify_all()
+
+    def _tell(self) -> None:
+        """Wake whom it may concern that images were taken or answered."""
+        if self._ripe():
+            self._answers.notify()
+        if self._exhausted:
+            self._room.notify_all()
 
     def _take(self, count: int) -> tuple[int, list[Item]] | None:
         """Up to ``count`` images and the number of the first; None when no more can come or the run is stopped."""
@@ -160,7 +194,7 @@ class Engine:
             while True:
                 with self._state:
                     while not (self._stopped or self._returned or self._may_pull() or self._settled()):
-                        self._state.wait()
+                        self._room.wait()
                     if self._stopped:
                         return None
                     if self._returned:
@@ -196,7 +230,7 @@ class Engine:
                 self._taken += len(items)
                 self._sizes[first] = size
                 self._in_flight += size
-            self._state.notify_all()
+            self._tell()
         return (first, items) if items else None
 
     def _take_returned(self, count: int) -> tuple[int, list[Item]]:

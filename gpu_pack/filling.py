@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -11,15 +11,13 @@ from itertools import chain
 from gpu_pack.backends import Backend, Choice, cores, open_backend
 from gpu_pack.engine import Engine
 from gpu_pack.errors import FormatError
-from gpu_pack.interface import Framed, Outcome, Rejected
+from gpu_pack.interface import Entry, Framed, Outcome, Rejected
+from gpu_pack.io_threads import MOST_READERS
 from gpu_pack.listing import entries
 from gpu_pack.passing import frame_files
 from gpu_pack.reading import read_images
 from gpu_pack.shards import Part, Progress, Work, strict_error
 from gpu_pack.writer import RecordWriter, write_index
-
-#: Files read at once at most, where nobody asked for more.
-_MOST_READERS = 16
 
 
 @dataclass
@@ -42,15 +40,23 @@ def write_shards(work: Work, parts: list[Part], choice: Choice) -> Ran:
     """Pack what is not decided yet, shard by shard, in the lists' order."""
     lists = (entries(work.listing, part.shard.rows, part.decided) for part in parts)
     if work.spec.pass_through:
-        ran = Ran(choice, work.device.workers or min(_MOST_READERS, cores()))
-        _write(work, parts, frame_files(lists, work.listing.root, work.spec.max_pixels, threads=ran.workers))
-        return ran
+        return _pass_through(work, parts, lists, choice)
     backend = _open_backend(work, choice)
     engine = Engine(backend.workers, backend.rescue)
-    readers = min(_MOST_READERS, 2 + len(backend.workers))
+    readers = min(MOST_READERS, len(backend.workers))
     images = read_images(chain.from_iterable(lists), work.listing.root, threads=readers)
     _write(work, parts, engine.run(images))
     return Ran(backend.choice, len(backend.workers), backend.encoder, engine.broken)
+
+
+def _pass_through(work: Work, parts: list[Part], lists: Iterable[Iterable[Entry]], choice: Choice) -> Ran:
+    asked = work.device.workers
+    # Writing and hashing take a core each, and one thread keeps up with them where files are not small.
+    threads = asked or max(1, min(4, cores() // 2))
+    root, max_pixels = work.listing.root, work.spec.max_pixels
+    framed = frame_files(lists, root, max_pixels, threads=threads, most_threads=asked or MOST_READERS)
+    _write(work, parts, framed)
+    return Ran(choice, threads)
 
 
 def _open_backend(work: Work, choice: Choice) -> Backend:

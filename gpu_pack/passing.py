@@ -7,21 +7,18 @@ writer takes whole and that is used over and over, because fresh memory costs mo
 
 from __future__ import annotations
 
-import contextlib
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future
 from functools import partial
 from itertools import chain
-from queue import Empty, LifoQueue
-from typing import NamedTuple
 
 import numpy as np
 
-from gpu_pack.errors import FormatError, SourceError
+from gpu_pack.errors import FormatError
 from gpu_pack.headers import ImageError, examine
 from gpu_pack.interface import Entry, Framed, Rejected
+from gpu_pack.io_threads import MOST_READERS, IoThreads
 from gpu_pack.reading import DEFAULT_BYTES_AHEAD, chunks, read_image
 from gpu_pack.recordio.framing import frame_pieces
 
@@ -31,25 +28,6 @@ SLAB_BYTES = 4 << 20
 _SLAB_FILES = 256
 #: What a record has besides the file: head and padding, with room for some labels.
 _HEAD_BYTES = 64
-#: Storage that says nothing for so long is taken for lost.
-DEFAULT_STALL_SECONDS = 600.0
-
-
-#: Buffers that nobody uses; None stands for one that has not been needed yet.
-Slabs = LifoQueue[memoryview | None]
-
-
-class _Task(NamedTuple):
-    """A chunk of files that a thread has been given.
-
-    Attributes:
-        first: its first file, for a message.
-        size: what it counts for in bytes.
-    """
-
-    future: Future[Framed]
-    first: Entry
-    size: int
 
 
 def frame_files(
@@ -58,58 +36,38 @@ def frame_files(
     max_pixels: int,
     *,
     threads: int = 2,
-    stall_seconds: float = DEFAULT_STALL_SECONDS,
+    most_threads: int = MOST_READERS,
 ) -> Generator[Framed, None, None]:
     """The files of each list as records, in order; no `Framed` holds files of two lists.
 
-    A few slabs are under way, and 96 MiB or one file where files are larger than slabs. Whoever takes a `Framed` must
-    release it for that to go on.
+    Two slabs a thread are under way, at most 96 MiB of files or one file; and those that nobody has released yet.
 
     Args:
         lists: what to read; the paths are relative to ``root`` unless absolute.
         max_pixels: pictures that would decode to more are rejected: somebody will decode them.
-        threads: how many files are being read at once.
+        threads, most_threads: how many files are being read at once, to begin with and at most: see `IoThreads`.
 
     Raises:
-        SourceError: the storage has not answered for ``stall_seconds``.
+        SourceError: the storage does not answer.
     """
-    slabs: Slabs = LifoQueue()  # the one used last is likeliest to be in the caches still
-    for _ in range(2 * threads + 3):
-        slabs.put(None)
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="pass")
-    ahead: deque[_Task] = deque()
+    slabs: list[memoryview] = []  # those that nobody uses; the last one is likeliest to be in the caches still
+    pool: IoThreads[Framed] = IoThreads(threads, most_threads)
+    ahead: deque[tuple[Future[Framed], str, int]] = deque()
     waiting = 0
     try:
         for chunk, size in chain.from_iterable(chunks(each, _SLAB_FILES, SLAB_BYTES, _HEAD_BYTES) for each in lists):
-            while ahead and (slabs.empty() or waiting + size > DEFAULT_BYTES_AHEAD):
-                waiting -= ahead[0].size
-                yield _result(ahead.popleft(), stall_seconds)
-            future = pool.submit(_frame_chunk, chunk, root, max_pixels, _take(slabs), slabs.put)
-            ahead.append(_Task(future, chunk[0], size))
+            while ahead and (len(ahead) > 2 * pool.threads or waiting + size > DEFAULT_BYTES_AHEAD):
+                future, path, freed = ahead.popleft()
+                waiting -= freed
+                yield pool.result(future, path)
+            slab = slabs.pop() if slabs else np.empty(SLAB_BYTES, np.uint8).data
+            future = pool.submit(partial(_frame_chunk, chunk, root, max_pixels, slab, slabs.append))
+            ahead.append((future, chunk[0].path, size))
             waiting += size
         while ahead:
-            yield _result(ahead.popleft(), stall_seconds)
+            yield pool.result(*ahead.popleft()[:2])
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _take(slabs: Slabs) -> memoryview:
-    """A slab, when the writer has released one. Not in one long wait: on Windows that does not notice Ctrl-C."""
-    while True:
-        with contextlib.suppress(Empty):
-            return slabs.get(timeout=0.5) or np.empty(SLAB_BYTES, np.uint8).data
-
-
-def _result(task: _Task, stall_seconds: float) -> Framed:
-    deadline = time.monotonic() + stall_seconds
-    while not task.future.done():
-        if time.monotonic() > deadline:
-            raise SourceError(
-                f"nothing could be read for {stall_seconds:.0f} s, and {task.first.path} is the first file waited for: "
-                "see whether its storage answers, then run the same command again to go on"
-            )
-        wait([task.future], timeout=0.5)
-    return task.future.result()
+        pool.close()
 
 
 # ---- in a thread of the pool

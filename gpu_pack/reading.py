@@ -11,15 +11,17 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 
 from gpu_pack.interface import Entry, Image, Rejected
+from gpu_pack.io_threads import IoThreads
 
 #: Bytes that may be read and not yet taken; one chunk may exceed it.
 DEFAULT_BYTES_AHEAD = 96 << 20
 #: The largest file that is read at all: a RecordIO record ends below 2**29 bytes, and the header needs a few.
 MAX_FILE_BYTES = (1 << 29) - (1 << 16)
-_CHUNK_FILES = 16
+_CHUNK_FILES = 32
 _CHUNK_BYTES = 8 << 20
 #: What a file counts for whose size nobody looked up.
 _UNKNOWN_BYTES = 256 << 10
@@ -28,30 +30,33 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0
 
 
 def read_images(
-    entries: Iterable[Entry], root: str, *, threads: int = 4, bytes_ahead: int = DEFAULT_BYTES_AHEAD
+    entries: Iterable[Entry], root: str, *, threads: int = 2, bytes_ahead: int = DEFAULT_BYTES_AHEAD
 ) -> Iterator[Image | Rejected]:
     """Images in the order of the entries; a file that cannot be read is a `Rejected` in its place.
 
     Args:
         entries: what to read; ``path`` is relative to ``root`` unless absolute.
-        threads: how many files are being read at once; more pays where each open is a round trip (network storage).
+        threads: how many files are being read at once, to begin with: see `IoThreads`.
         bytes_ahead: bound on what is read and not yet taken.
+
+    Raises:
+        SourceError: the storage does not answer.
     """
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="read")
-    ahead: deque[tuple[Future[list[Image | Rejected]], int]] = deque()
+    pool: IoThreads[list[Image | Rejected]] = IoThreads(threads)
+    ahead: deque[tuple[Future[list[Image | Rejected]], str, int]] = deque()
     waiting = 0
     try:
         for chunk, size in chunks(entries, _CHUNK_FILES, _CHUNK_BYTES):
-            ahead.append((pool.submit(_read_chunk, chunk, root), size))
+            ahead.append((pool.submit(partial(_read_chunk, chunk, root)), chunk[0].path, size))
             waiting += size
-            while waiting > bytes_ahead or len(ahead) > 4 * threads:
-                future, size = ahead.popleft()
+            while waiting > bytes_ahead or len(ahead) > 2 * pool.threads:
+                future, path, size = ahead.popleft()
                 waiting -= size
-                yield from future.result()
+                yield from pool.result(future, path)
         while ahead:
-            yield from ahead.popleft()[0].result()
+            yield from pool.result(*ahead.popleft()[:2])
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.close()
 
 
 def chunks(entries: Iterable[Entry], files: int, size: int, head: int = 0) -> Iterator[tuple[list[Entry], int]]:

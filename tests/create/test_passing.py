@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from gpu_pack import passing, recordio
-from gpu_pack.errors import SourceError
 from gpu_pack.interface import Entry, Framed, Rejected
 from gpu_pack.passing import frame_files
 from tests.create.conftest import write_picture
@@ -119,20 +117,3 @@ def test_magic_numbers_split_a_record(tmp_path: Path, monkeypatch: pytest.Monkey
     records, rejected = _taken(frame_files([entries], str(tmp_path), _PIXELS))
     assert rejected == []
     assert records == _expected(tmp_path, entries)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_storage_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = _folder(tmp_path, 4)
-    os.mkfifo(tmp_path / "mute")
-
-    def hang(entry: Entry, root: str) -> Rejected:
-        with open(tmp_path / "mute", "rb") as pipe:
-            pipe.read()
-        return Rejected(entry, "read", "late")
-
-    monkeypatch.setattr(passing, "read_image", hang)
-    with pytest.raises(SourceError, match=r"nothing could be read for 1 s, and 0.jpg is the first"):
-        list(frame_files([entries], str(tmp_path), _PIXELS, stall_seconds=1))
-    with open(tmp_path / "mute", "wb"):  # let the thread go
-        pass

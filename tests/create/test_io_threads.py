@@ -1,0 +1,98 @@
+"""Threads that read: more of them where storage makes them wait, and one sentence where it does not answer."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gpu_pack import passing, reading
+from gpu_pack.errors import SourceError
+from gpu_pack.interface import Entry, Image, Rejected
+from gpu_pack.io_threads import IoThreads
+from gpu_pack.passing import frame_files
+from gpu_pack.reading import read_images
+from tests.create.conftest import write_picture
+
+
+def _wait() -> int:
+    time.sleep(0.01)
+    return threading.get_ident()
+
+
+def _compute() -> int:
+    begun = time.thread_time()
+    while time.thread_time() - begun < 0.01:
+        pass
+    return threading.get_ident()
+
+
+def test_waiting_tasks_get_more_threads_up_to_the_most() -> None:
+    crew: IoThreads[int] = IoThreads(1, most=6)
+    seen = []
+    for _ in range(12):
+        tasks = [crew.submit(_wait) for _ in range(8)]
+        crew.result(tasks[0], "first")
+        seen.append((crew.threads, len({crew.result(task, "first") for task in tasks[1:]})))
+    crew.close()
+    assert seen[0][0] == 1 and seen[-1] == (6, 6)
+
+
+def test_computing_tasks_get_no_more_threads() -> None:
+    crew: IoThreads[int] = IoThreads(1)
+    for _ in range(20):
+        crew.result(crew.submit(_compute), "first")
+    assert crew.threads == 1
+    crew.close()
+
+
+def test_tasks_in_hand_when_the_threads_become_more_are_done() -> None:
+    crew: IoThreads[int] = IoThreads(1)
+    tasks = [crew.submit(_wait) for _ in range(30)]
+    for task in tasks:
+        crew.result(task, "first")
+    assert crew.threads == 16
+    crew.close()
+
+
+def test_errors_reach_who_asks() -> None:
+    crew: IoThreads[float] = IoThreads(1)
+    with pytest.raises(ZeroDivisionError):
+        crew.result(crew.submit(lambda: 1 / 0), "first")
+    crew.close()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_slow_storage_is_read_by_many(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool) -> None:
+    """Every file takes 5 ms: two seconds for one thread."""
+    write_picture(tmp_path / "a.jpg", 0)
+    size = (tmp_path / "a.jpg").stat().st_size
+    entries = [Entry(key, (0.0,), "a.jpg", size) for key in range(400)]
+    real = reading.read_image
+
+    def slow(entry: Entry, root: str) -> Image | Rejected:
+        time.sleep(0.005)
+        return real(entry, root)
+
+    monkeypatch.setattr(reading, "_CHUNK_FILES", 4)
+    monkeypatch.setattr(passing, "_SLAB_FILES", 4)
+    monkeypatch.setattr(reading, "read_image", slow)
+    monkeypatch.setattr(passing, "read_image", slow)
+    begun = time.monotonic()
+    if packed:
+        keys = [key for each in frame_files([entries], str(tmp_path), 1 << 20, threads=1) for key in each.keys]
+    else:
+        keys = [item.entry.key for item in read_images(entries, str(tmp_path), threads=1)]
+    assert keys == list(range(400))
+    assert time.monotonic() - begun < 1.2
+
+
+def test_storage_that_does_not_answer_is_named() -> None:
+    answers = threading.Event()
+    crew: IoThreads[bool] = IoThreads(1)
+    with pytest.raises(SourceError, match=r"nothing could be read for 1 s, and c/0\.jpg is the first file waited for"):
+        crew.result(crew.submit(lambda: answers.wait(20)), "c/0.jpg", stall_seconds=1)
+    answers.set()
+    crew.close()
