@@ -115,7 +115,8 @@ class Engine:
             self._in_flight -= self._yielded
             self._room.notify_all()
             answered, last_answer, patient = self._answered, time.monotonic(), True
-            while not (self._ripe() if patient else self._turn in self._done):
+            # After an error too, what is done is yielded first: it need not be done again.
+            while not (self._ripe() if patient and self._error is None else self._turn in self._done):
                 if self._error is not None:
                     raise self._error
                 if self._exhausted and self._turn == self._taken:
