@@ -14,7 +14,7 @@ import numpy as np
 from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded
 from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
 from gpu_pack.geometry import Plan, plan
-from gpu_pack.headers import Header, ImageError, examine, png
+from gpu_pack.headers import Header, ImageError, examine, png, too_large
 from gpu_pack.interface import Stage, TransformSpec
 
 #: libjpeg's largest edge.
@@ -38,6 +38,10 @@ _FLAGS = {
     },
     "unchanged": {1: cv2.IMREAD_UNCHANGED},
 }
+
+
+#: Of a picture whose size only its decoder knows.
+_UNKNOWN = Plan(0, 0, 0, 0, 0, 0)
 
 
 class Result(NamedTuple):
@@ -79,7 +83,9 @@ def prepare(data: bytes, spec: TransformSpec) -> Job:
     Raises:
         ImageError: it is no image, incomplete, or larger than ``spec`` allows.
     """
-    header = examine(data, spec.max_pixels)
+    header = examine(data, spec.max_pixels, spec.other_formats)
+    if not header.width:
+        return Job(header, _UNKNOWN, 1, _FLAGS[spec.color][1])
     intended = plan(*header.upright_size, spec)
     _check_result(intended, spec)
     reduction = _reduction(header, intended, spec)
@@ -102,7 +108,9 @@ def _resized(data: bytes, job: Job, spec: TransformSpec) -> Pixels:
     pixels = _decode(data, header, flags)
     height, width = pixels.shape[:2]
     if reduction == 1 and (width, height) != header.upright_size:
-        # OpenCV did not turn it: unchanged, or a WebP before OpenCV 5.
+        # OpenCV did not turn it (unchanged, or a WebP before OpenCV 5), or nobody knew how large it would be.
+        if width * height > spec.max_pixels:
+            raise too_large(width, height, spec.max_pixels)
         intended = plan(width, height, spec)
         _check_result(intended, spec)
     try:

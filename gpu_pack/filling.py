@@ -53,8 +53,8 @@ def _pass_through(work: Work, parts: list[Part], lists: Iterable[Iterable[Entry]
     asked = work.device.workers
     # Writing and hashing take a core each, and one thread keeps up with them where files are not small.
     threads = asked or max(1, min(4, cores() // 2))
-    root, max_pixels = work.listing.root, work.spec.max_pixels
-    framed = frame_files(lists, root, max_pixels, threads=threads, most_threads=asked or MOST_READERS)
+    most = asked or MOST_READERS
+    framed = frame_files(lists, work.listing.root, work.spec, threads=threads, most_threads=most)
     _write(work, parts, framed)
     return Ran(choice, threads)
 

@@ -104,6 +104,8 @@ class TransformSpec:
         quality: JPEG quality 1-100, or PNG compression level 0-9.
         pass_through: store the file as it is; only its structure is checked. Needs no `Worker`, and none does it.
         max_pixels: pictures that would decode to more are rejected.
+        other_formats: leave formats that gpu-pack knows by name only to OpenCV, or pass them through, as im2rec.py
+            does; otherwise they are rejected.
 
     Raises:
         UsageError: a value out of range.
@@ -118,6 +120,7 @@ class TransformSpec:
     quality: int = 95
     pass_through: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
+    other_formats: bool = False
 
     def __post_init__(self) -> None:
         low, high = (1, 100) if self.encoding == "jpg" else (0, 9)

@@ -17,7 +17,7 @@ import numpy as np
 
 from gpu_pack.errors import FormatError
 from gpu_pack.headers import ImageError, examine
-from gpu_pack.interface import Entry, Framed, Rejected
+from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
 from gpu_pack.io_threads import MOST_READERS, IoThreads
 from gpu_pack.reading import DEFAULT_BYTES_AHEAD, chunks, read_image
 from gpu_pack.recordio.framing import frame_pieces
@@ -33,7 +33,7 @@ _HEAD_BYTES = 64
 def frame_files(
     lists: Iterable[Iterable[Entry]],
     root: str,
-    max_pixels: int,
+    spec: TransformSpec,
     *,
     threads: int = 2,
     most_threads: int = MOST_READERS,
@@ -44,7 +44,7 @@ def frame_files(
 
     Args:
         lists: what to read; the paths are relative to ``root`` unless absolute.
-        max_pixels: pictures that would decode to more are rejected: somebody will decode them.
+        spec: what is let pass: pictures of too many pixels are not, since somebody will decode them.
         threads, most_threads: how many files are being read at once, to begin with and at most: see `IoThreads`.
 
     Raises:
@@ -61,7 +61,7 @@ def frame_files(
                 waiting -= freed
                 yield pool.result(future, path)
             slab = slabs.pop() if slabs else np.empty(SLAB_BYTES, np.uint8).data
-            future = pool.submit(partial(_frame_chunk, chunk, root, max_pixels, slab, slabs.append))
+            future = pool.submit(partial(_frame_chunk, chunk, root, spec, slab, slabs.append))
             ahead.append((future, chunk[0].path, size))
             waiting += size
         while ahead:
@@ -74,7 +74,7 @@ def frame_files(
 
 
 def _frame_chunk(
-    chunk: list[Entry], root: str, max_pixels: int, room: memoryview, give_back: Callable[[memoryview], None]
+    chunk: list[Entry], root: str, spec: TransformSpec, room: memoryview, give_back: Callable[[memoryview], None]
 ) -> Framed:
     """Read, examine and frame some files: into the slab what fits there, the rest beside it."""
     pieces: list[bytes | memoryview] = []
@@ -83,7 +83,7 @@ def _frame_chunk(
     rejected: list[Rejected] = []
     start = end = 0  # of the records in the slab that are in no piece yet
     for entry in chunk:
-        record = _record(entry, root, max_pixels)
+        record = _record(entry, root, spec)
         if isinstance(record, Rejected):
             rejected.append(record)
             continue
@@ -99,13 +99,13 @@ def _frame_chunk(
     return Framed(pieces, keys, lengths, rejected, partial(give_back, room))
 
 
-def _record(entry: Entry, root: str, max_pixels: int) -> Sequence[bytes] | Rejected:
+def _record(entry: Entry, root: str, spec: TransformSpec) -> Sequence[bytes] | Rejected:
     """The pieces of a file's record, or why there is none."""
     image = read_image(entry, root)
     if isinstance(image, Rejected):
         return image
     try:
-        examine(image.data, max_pixels)
+        examine(image.data, spec.max_pixels, spec.other_formats)
         return frame_pieces(entry.key, entry.labels, image.data)
     except ImageError as error:
         return Rejected(entry, error.stage, error.reason)

@@ -13,7 +13,7 @@ from gpu_pack.headers import bmp, jpeg, png, tiff, webp
 from gpu_pack.headers.model import Header, ImageError
 from gpu_pack.headers.signature import describe, sniff
 
-__all__ = ["Header", "ImageError", "check_complete", "examine", "read_header", "sniff"]
+__all__ = ["Header", "ImageError", "check_complete", "examine", "read_header", "sniff", "too_large"]
 
 _READERS = {"jpeg": jpeg.read, "png": png.read, "webp": webp.read, "bmp": bmp.read, "tiff": tiff.read}
 _CHECKS = {"jpeg": jpeg.check, "png": png.check, "webp": webp.check, "bmp": bmp.check, "tiff": tiff.check}
@@ -50,21 +50,29 @@ def check_complete(data: bytes, header: Header) -> None:
     _CHECKS[header.format](data, header)
 
 
-def examine(data: bytes, max_pixels: int) -> Header:
+def examine(data: bytes, max_pixels: int, others: bool = False) -> Header:
     """The header of an encoded image that is whole and no larger than allowed: all that is asked before decoding.
 
     Args:
         max_pixels: what the picture may decode to.
+        others: let formats pass unexamined that are known by name only; their header says 0 x 0 pixels.
 
     Raises:
         ImageError: see `read_header` and `check_complete`; or more pixels than that.
     """
+    if others and (name := sniff(data)) is not None and name not in _READERS:
+        return Header(name, 0, 0)
     header = read_header(data)
     check_complete(data, header)
     width, height = header.upright_size
     if width * height > max_pixels:
-        raise ImageError(f"it holds {width} x {height} pixels, more than the {max_pixels} allowed")
+        raise too_large(width, height, max_pixels)
     return header
+
+
+def too_large(width: int, height: int, max_pixels: int) -> ImageError:
+    """The one sentence about a picture of too many pixels."""
+    return ImageError(f"it holds {width} x {height} pixels, more than the {max_pixels} allowed")
 
 
 def _why_not(data: bytes, name: str | None) -> str:

@@ -56,8 +56,10 @@ def sniff(data: bytes) -> str | None:
         return _ISO_BRANDS.get(head[8:12])
     if head[:2] == b"BM" and len(head) >= 18 and head[15:18] == b"\0\0\0":  # the header's size is small
         return "bmp"
-    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3] in (b" ", b"\n", b"\r", b"\t"):
+    if head[:1] == b"P" and head[1:2] in b"1234567" and head[2:3] in (b" ", b"\n", b"\r", b"\t"):
         return "pnm"
+    if head[:3] in (b"PF\n", b"Pf\n"):
+        return "pfm"
     return None
 
 

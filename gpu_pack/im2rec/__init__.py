@@ -3,9 +3,10 @@
 What is different, all of it on purpose:
 
 - Damaged images (truncated ones too, and in pass-through as far as their structure shows it) are left out and named.
-  So are missing files, what is neither JPEG, PNG, WebP, BMP nor TIFF, keys that no record can hold (outside 0 to
-  2^64-1) and keys or labels with the bits of RecordIO's magic number. im2rec.py packs the truncated ones, leaves
-  others out silently, or dies of them.
+  So are missing files, what is no image, keys that no record can hold (outside 0 to 2^64-1) and keys or labels with
+  the bits of RecordIO's magic number. im2rec.py packs the truncated ones, leaves others out silently, or dies of
+  them. JPEG, PNG, WebP, BMP and TIFF are examined; what else OpenCV reads (JPEG 2000, PNM, GIF from 4.11 on, ...) is
+  packed as OpenCV reads it, and in pass-through stored as it is.
 - The records appear when all of them are complete, so earlier ones stay whole until then. While a run is under way, and
   after it was interrupted, ``.gpu-pack-im2rec-PREFIX`` lies beside the lists; the same command again goes on from
   there, any other one says so and starts anew. Two runs on one prefix at once: the second is refused.

@@ -70,6 +70,7 @@ def make_spec(options: Options) -> TransformSpec:
         quality=min(max(options.quality, 0), 9) if png else min(max(options.quality, 1), 100),
         pass_through=options.pass_through,
         max_pixels=HARD_MAX_PIXELS,
+        other_formats=True,
     )
 
 

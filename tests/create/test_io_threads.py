@@ -10,7 +10,7 @@ import pytest
 
 from gpu_pack import passing, reading
 from gpu_pack.errors import SourceError
-from gpu_pack.interface import Entry, Image, Rejected
+from gpu_pack.interface import Entry, Image, Rejected, TransformSpec
 from gpu_pack.io_threads import IoThreads
 from gpu_pack.passing import frame_files
 from gpu_pack.reading import read_images
@@ -83,7 +83,7 @@ def test_slow_storage_is_read_by_many(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(passing, "read_image", slow)
     begun = time.monotonic()
     if packed:
-        keys = [key for each in frame_files([entries], str(tmp_path), 1 << 20, threads=1) for key in each.keys]
+        keys = [key for each in frame_files([entries], str(tmp_path), TransformSpec(), threads=1) for key in each.keys]
     else:
         keys = [item.entry.key for item in read_images(entries, str(tmp_path), threads=1)]
     assert keys == list(range(400))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from gpu_pack import passing, recordio
-from gpu_pack.interface import Entry, Framed, Rejected
+from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
 from gpu_pack.passing import frame_files
 from tests.create.conftest import write_picture
 
-_PIXELS = 1 << 20
+_SPEC = TransformSpec(pass_through=True)
 _MAGIC = recordio.MAGIC.to_bytes(4, "little")
 
 
@@ -57,14 +57,14 @@ def test_records_are_the_files_in_order(
 ) -> None:
     monkeypatch.setattr(passing, "SLAB_BYTES", size)
     entries = _folder(tmp_path, 60)
-    records, rejected = _taken(frame_files([entries], str(tmp_path), _PIXELS, threads=threads))
+    records, rejected = _taken(frame_files([entries], str(tmp_path), _SPEC, threads=threads))
     assert records == _expected(tmp_path, entries)
     assert rejected == []
 
 
 def test_lists_do_not_mix(tmp_path: Path) -> None:
     entries = _folder(tmp_path, 9)
-    framed = list(frame_files([entries[:4], [], entries[4:]], str(tmp_path), _PIXELS))
+    framed = list(frame_files([entries[:4], [], entries[4:]], str(tmp_path), _SPEC))
     assert [each.keys for each in framed] == [[0, 1, 2, 3], [4, 5, 6, 7, 8]]
 
 
@@ -76,7 +76,7 @@ def test_bad_files_cost_only_themselves(tmp_path: Path) -> None:
     (tmp_path / "11.png").write_bytes(b"<html>")
     large = [Entry(12, (0.0,), "10.jpg", None), Entry(13, (float("nan"),), "9.png", None)]
     entries = [entry._replace(size=None) for entry in entries] + large
-    records, rejected = _taken(frame_files([entries], str(tmp_path), 80 * 30))
+    records, rejected = _taken(frame_files([entries], str(tmp_path), TransformSpec(max_pixels=80 * 30)))
     assert {each.entry.key: each.reason for each in rejected} == {
         0: "no such file",
         3: rejected[1].reason,
@@ -96,7 +96,7 @@ def test_a_file_that_grew_is_not_taken(tmp_path: Path) -> None:
     entries = _folder(tmp_path, 3)
     with (tmp_path / "1.png").open("ab") as file:
         file.write(b"more")
-    records, rejected = _taken(frame_files([entries], str(tmp_path), _PIXELS))
+    records, rejected = _taken(frame_files([entries], str(tmp_path), _SPEC))
     assert [key for key, _ in records] == [0, 2]
     assert [(each.stage, "bytes when listed" in each.reason) for each in rejected] == [("read", True)]
 
@@ -114,6 +114,6 @@ def test_magic_numbers_split_a_record(tmp_path: Path, monkeypatch: pytest.Monkey
             )
         (tmp_path / f"{number}.jpg").write_bytes(data)
         entries.append(Entry(number, (0.0,), f"{number}.jpg", len(data)))
-    records, rejected = _taken(frame_files([entries], str(tmp_path), _PIXELS))
+    records, rejected = _taken(frame_files([entries], str(tmp_path), _SPEC))
     assert rejected == []
     assert records == _expected(tmp_path, entries)

@@ -29,6 +29,9 @@ HERE = Path(__file__).parent
 IMAGES = HERE / "images"
 IM2REC = Path(str(find_spec("mxnet").origin)).parent / "tools" / "im2rec.py"
 
+#: Two by one pixels, black and white; OpenCV 4.10 reads no GIF, and writes none.
+GIF = bytes.fromhex("47494638396102000100f00000000000ffffff2c00000000020001000002020c0a003b")
+
 LIST_CASES = (
     "",
     "--no-shuffle",
@@ -100,6 +103,12 @@ def write_images() -> None:
         "other/photo.webp": encode(".webp", picture(40, 30, 18), cv2.IMWRITE_WEBP_QUALITY, 90),
         "other/photo.bmp": encode(".bmp", picture(20, 15, 19)),
         "other/photo.tif": encode(".tif", picture(20, 15, 20)),
+        "others/photo.ppm": encode(".ppm", picture(22, 31, 30)),
+        "others/gray.pgm": encode(".pgm", picture(31, 22, 31, 1)),
+        "others/sixteen.pgm": encode(".pgm", picture(12, 17, 32, 1, np.uint16)),
+        "others/photo.pam": encode(".pam", picture(25, 20, 33)),
+        "others/photo.ras": encode(".ras", picture(20, 26, 34)),
+        "others/still.gif": GIF,
         **{f"turned/exif{n}.jpg": with_orientation(jpg(40, 28, 20 + n), n) for n in (2, 3, 5, 6, 8)},
     }
     for name, data in files.items():
@@ -140,7 +149,7 @@ def palette_png(width: int, height: int) -> bytes:
 def plain_list() -> list[list[str]]:
     """``[key, labels..., path]`` of every image, with one label or three in turn."""
     paths = sorted(str(path.relative_to(IMAGES)).replace(os.sep, "/") for path in IMAGES.rglob("*.*") if path.is_file())
-    images = [path for path in paths if not path.endswith(".txt")]
+    images = [path for path in paths if not path.endswith(".txt") and not path.startswith("others/")]
     return [
         [str(number), str(number % 4), *((["0.25", "-1e3"]) if number % 3 else []), path]
         for number, path in enumerate(images)
@@ -180,6 +189,12 @@ def pack_cases() -> Iterator[tuple[str, dict[str, str], list[str], str]]:
     yield "bad lines", {"data.lst": bad_lines()}, ["--resize", "16"], "data"
     yield "missing files", {"data.lst": missing_files()}, ["--resize", "16", "--num-thread", "2"], "data"
     yield "missing, pass-through", {"data.lst": missing_files()}, ["--pass-through", "--num-thread", "2"], "data"
+    names = ("photo.ppm", "gray.pgm", "sixteen.pgm", "photo.pam", "photo.ras")
+    others = text([[str(key), "1", f"others/{name}"] for key, name in enumerate(names)])
+    for flags in ("", "--resize 16 --center-crop", "--color 0", "--color -1 --encoding .png --quality 3"):
+        yield f"other formats {flags}".strip(), {"data.lst": others}, flags.split(), "data"
+    stored = others + text([["9", "2", "others/still.gif"]])
+    yield "other formats, pass-through", {"data.lst": stored}, ["--pass-through"], "data"
     several = {name: text(some[begin:4:2]) for begin, name in enumerate(("data.lst", "data_2.lst"))}
     several |= {"dat.lst": text(some), "x.lst": text(some[5:6]), "data.lst.old": "", "data_empty.lst": ""}
     yield "prefix", several, ["--resize", "16"], "data"
