@@ -107,12 +107,8 @@ def _resized(data: bytes, job: Job, spec: TransformSpec) -> Pixels:
     header, intended, reduction, flags = job
     pixels = _decode(data, header, flags)
     height, width = pixels.shape[:2]
-    if reduction == 1 and (width, height) != header.upright_size:
-        # OpenCV did not turn it (unchanged, or a WebP before OpenCV 5), or nobody knew how large it would be.
-        if width * height > spec.max_pixels:
-            raise too_large(width, height, spec.max_pixels)
-        intended = plan(width, height, spec)
-        _check_result(intended, spec)
+    if (width, height) != tuple(-(-edge // reduction) for edge in header.upright_size):
+        header, intended = _corrected(header, width, height, reduction, spec)
     try:
         if reduction > 1:
             return antialias_window(pixels, _window(header, intended, reduction), intended.width, intended.height)
@@ -121,6 +117,22 @@ def _resized(data: bytes, job: Job, spec: TransformSpec) -> Pixels:
         return (linear if spec.interp == "linear" else antialias)(part, out_width, out_height)
     except (cv2.error, MemoryError) as error:
         raise _refused(error, f"resize {pixels.dtype} pixels", "resize") from None
+
+
+def _corrected(header: Header, width: int, height: int, reduction: int, spec: TransformSpec) -> tuple[Header, Plan]:
+    """Header and plan for a decoded picture of another size than the header said.
+
+    OpenCV did not turn it (unchanged, or a WebP before OpenCV 5) or turned it by other rules (EXIF oddities in JPEGs
+    before OpenCV 5), or nobody knew how large it would be.
+    """
+    if reduction > 1:
+        header = header._replace(orientation=1 if header.orientation > 4 else 6)
+        width, height = header.upright_size
+    elif width * height > spec.max_pixels:
+        raise too_large(width, height, spec.max_pixels)
+    intended = plan(width, height, spec)
+    _check_result(intended, spec)
+    return header, intended
 
 
 def _reduction(header: Header, intended: Plan, spec: TransformSpec) -> int:

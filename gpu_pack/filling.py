@@ -43,7 +43,7 @@ def write_shards(work: Work, parts: list[Part], choice: Choice) -> Ran:
         return _pass_through(work, parts, lists, choice)
     backend = _open_backend(work, choice)
     engine = Engine(backend.workers, backend.rescue)
-    readers = min(MOST_READERS, len(backend.workers))
+    readers = max(2, len(backend.workers) // 4)
     images = read_images(chain.from_iterable(lists), work.listing.root, threads=readers)
     _write(work, parts, engine.run(images))
     return Ran(backend.choice, len(backend.workers), backend.encoder, engine.broken)

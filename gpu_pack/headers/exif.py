@@ -1,4 +1,4 @@
-"""The orientation in EXIF data, read as OpenCV reads it (modules/imgcodecs/src/exif.cpp), so that both agree."""
+"""The orientation in EXIF data, read as OpenCV 5 reads it (modules/imgcodecs/src/exif.cpp), so that both agree."""
 
 from __future__ import annotations
 
@@ -18,16 +18,21 @@ _FETCHED = {
 
 
 def orientation(tiff: bytes) -> int:
-    """EXIF's orientation, 1 to 8, from a block that starts with its TIFF header; 1 where it has none.
+    """EXIF's orientation, 1 to 8, from a block that starts with its TIFF header; 1 where it has none."""
+    return find_orientation(tiff) or 1
 
-    Like OpenCV: the first directory only, any field type, values outside 1 to 8 ignored.
+
+def find_orientation(tiff: bytes) -> int | None:
+    """The same, but None where no tag says anything before the block ends or breaks; 1 where a tag says nonsense.
+
+    Like OpenCV: the first directory only, any field type, and whatever is not ``II`` counts as big-endian.
     """
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None or len(tiff) < 10:
-        return 1
+    order = "<" if tiff[:2] == b"II" else ">"
+    if len(tiff) < 10:
+        return None
     mark, start = struct.unpack_from(order + "HI", tiff, 2)
     if mark != 42 or start + 2 > len(tiff):
-        return 1
+        return None
     (count,) = struct.unpack_from(order + "H", tiff, start)
     entry = struct.Struct(order + "HHIH")
     for position in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 9), 12):
@@ -37,5 +42,5 @@ def orientation(tiff: bytes) -> int:
         if tag in _FETCHED and (_FETCHED[tag] or length > 4):
             where = int.from_bytes(tiff[position + 8 : position + 12], "little" if order == "<" else "big")
             if where + (_FETCHED[tag] or length) > len(tiff):
-                return 1
-    return 1
+                return None
+    return None

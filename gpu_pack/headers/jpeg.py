@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from gpu_pack.headers.exif import orientation as exif_orientation
+from gpu_pack.headers.exif import find_orientation
 from gpu_pack.headers.model import Header, ImageError
 
 #: More segments than any camera writes: a file of nothing but tiny segments must not keep us busy for minutes.
@@ -55,8 +55,8 @@ def read(data: bytes) -> Header:
             if frame is not None:
                 raise ImageError("a damaged JPEG: it states its size twice")
             frame = position
-        elif code == _APP1 and orientation is None and data.startswith(b"Exif\0", position + 4):
-            orientation = exif_orientation(data[position + 10 : end])
+        elif code == _APP1 and orientation is None and data.startswith(b"Exif\0\0", position + 4):
+            orientation = find_orientation(data[position + 10 : end])
         elif code == _DRI:
             restarts = data[end - 2 : end] != b"\0\0"
         position = end

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpu_fallback.codec import transform
+from cpu_fallback.codec import execute, prepare, transform
 from cpu_fallback.worker import CpuWorker, make_codec
+from gpu_pack.geometry import plan
 from gpu_pack.headers import ImageError
 from gpu_pack.interface import Color, Encoded, Encoding, Entry, Image, Rejected, TransformSpec
 from tests import pictures
@@ -223,6 +224,18 @@ def test_changed_bytes_give_an_outcome(kind: str, changes: list[tuple[int, int]]
     assert outcome.entry is image.entry
     if isinstance(outcome, Rejected):
         assert outcome.reason and "\n" not in outcome.reason
+
+
+@pytest.mark.parametrize("wrong, right", [(6, 1), (1, 6)])
+def test_a_picture_that_opencv_turned_by_other_rules_is_cut_right(wrong: int, right: int) -> None:
+    """OpenCV 4 reads some EXIF data otherwise; the picture is decoded at reduced scale before that shows."""
+    spec = TransformSpec(size=64)
+    data = jpeg(photo(700, 500), 95, right)
+    job = prepare(data, spec)
+    assert job.reduction == 4
+    header = job.header._replace(orientation=wrong)
+    mistaken = job._replace(header=header, plan=plan(*header.upright_size, spec))
+    assert execute(data, mistaken, spec) == execute(data, job, spec)
 
 
 def test_workers_say_who_packed_what() -> None:

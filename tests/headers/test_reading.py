@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 
@@ -58,6 +59,41 @@ def test_exif_that_points_outside_is_ignored() -> None:
     block = bytearray(pictures.exif(6))
     block[4:8] = (1 << 20).to_bytes(4, "little")
     assert read_header(pictures.with_exif(jpeg(photo(30, 20)), bytes(block))).orientation == 1
+
+
+def _exif(value: int, order: bytes = b"II", tag: int = 0x0112, mark: int = 42, start: int = 8) -> bytes:
+    """An EXIF segment with one tag."""
+    end = "<" if order == b"II" else ">"
+    tiff = order + struct.pack(end + "HIHHHIHHI", mark, start, 1, tag, 3, 1, value, 0, 0)
+    return _segment(b"Exif\0\0" + tiff)
+
+
+def _segment(payload: bytes) -> bytes:
+    return b"\xff\xe1" + struct.pack(">H", len(payload) + 2) + payload
+
+
+@pytest.mark.skipif(cv2.__version__ < "5", reason="OpenCV 4 reads the first APP1 segment, whatever it is")
+@pytest.mark.parametrize(
+    "segments",
+    [
+        _segment(b"Exif\0x" + _exif(6)[10:]),
+        _segment(b"http://ns.adobe.com/xap/1.0/\0<x/>") + _exif(6),
+        _segment(b"Exif\0\0") + _exif(6),
+        _exif(6) + _exif(1),
+        _exif(1) + _exif(6),
+        _exif(0) + _exif(6),
+        _exif(1, mark=43) + _exif(6),
+        _exif(1, start=9999) + _exif(6),
+        _exif(1, tag=0x0113) + _exif(6),
+        _exif(6, b"MM"),
+        _exif(6, b"IM"),
+        _exif(6, b"\0\0"),
+    ],
+)  # fmt: skip
+def test_odd_exif_is_read_as_opencv_reads_it(segments: bytes) -> None:
+    plain = jpeg(photo(30, 20))
+    data = plain[:2] + segments + plain[2:]
+    assert read_header(data).upright_size == decoded(data).shape[1::-1]
 
 
 def test_jpeg_details() -> None:
