@@ -17,7 +17,7 @@ from gpu_pack.geometry import plan
 from gpu_pack.headers import ImageError
 from gpu_pack.interface import Color, Encoded, Encoding, Entry, Image, Rejected, TransformSpec
 from tests import pictures
-from tests.contract import assert_close, decoded, psnr, reference, triangular
+from tests.contract import decoded, psnr, reference, triangular
 from tests.pictures import jpeg, photo
 
 FLAGS: dict[Color, int] = {"rgb": 1, "gray": 0, "unchanged": -1}
@@ -114,7 +114,7 @@ def test_reduced_decodes_stay_in_place(
     if color == "gray":
         wanted = cv2.cvtColor(cv2.cvtColor(wanted, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     assert ours.shape == wanted.shape
-    assert_close([(ours, wanted)])
+    assert psnr(ours, wanted) > 38.5  # of 400 such pictures the worst has 39.8, and a shift by one pixel leaves 37.9
 
 
 def test_a_large_jpeg_is_decoded_at_reduced_scale(monkeypatch: pytest.MonkeyPatch) -> None:
