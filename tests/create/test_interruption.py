@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import gpu_pack
-from gpu_pack import durable, filling, packing, passing, reading, staging, writer
+from gpu_pack import durable, engine, filling, packing, passing, reading, staging, writer
 from gpu_pack.errors import BackendError, OutputError, OutputExistsError
 from gpu_pack.interface import Outcome
 from tests.create.conftest import ENVIRONMENT, Run, command, write_picture
@@ -57,8 +57,13 @@ class Killed(BaseException):
 @pytest.fixture
 def small_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records reach the file in small batches, and are synced often, as in a run of hours."""
-    monkeypatch.setattr(writer, "_FLUSH_BYTES", 3000)
-    monkeypatch.setattr(writer, "_SYNC_BYTES", 9000)
+    make_flushes_small(monkeypatch)
+
+
+def make_flushes_small(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "_RIPE", 2)
+    patch.setattr(writer, "_FLUSH_BYTES", 3000)
+    patch.setattr(writer, "_SYNC_BYTES", 9000)
 
 
 def test_killed_at_random_moments(many: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
@@ -234,8 +239,7 @@ def interrupt_after(source: Path, out: Path, count: int, options: gpu_pack.Creat
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(filling, "read_images", dying)
-        patch.setattr(writer, "_FLUSH_BYTES", 3000)
-        patch.setattr(writer, "_SYNC_BYTES", 9000)
+        make_flushes_small(patch)
         with pytest.raises(Killed):
             gpu_pack.create(source, out, options)
 
