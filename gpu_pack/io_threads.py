@@ -8,21 +8,42 @@ answers in milliseconds whoever asks, and sixteen threads get eight times as muc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gpu_pack.errors import SourceError
 
 T = TypeVar("T")
 
+#: Bytes that may be read and not yet taken.
+DEFAULT_BYTES_AHEAD = 96 << 20
 #: More are not started for the sake of slow storage.
 MOST_READERS = 16
 #: A task that computes for less than this share of its time has been waiting: 0.5 to 0.9 with files in the cache, about
 #: 0.2 with a local disk, under 0.02 with network storage.
 _COMPUTING = 0.3
+#: So many tasks in a row must have waited: a busy machine makes a single one wait too.
+_PATIENCE = 3
 #: Storage that says nothing for so long is taken for lost.
 DEFAULT_STALL_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Task(Generic[T]):
+    """Some files to be read.
+
+    Attributes:
+        run: reads them.
+        path: the first of them, for a message.
+        size: how much there is of them, in bytes.
+    """
+
+    run: Callable[[], T]
+    path: str
+    size: int
 
 
 class IoThreads(Generic[T]):
@@ -36,8 +57,33 @@ class IoThreads(Generic[T]):
     def __init__(self, threads: int, most: int = MOST_READERS) -> None:
         self.threads = threads
         self._most = most
-        self._waiting = False  # whether the task that ended last mostly waited
+        self._waited = 0  # tasks that mostly waited, since the last one that did not
         self._pools = [ThreadPoolExecutor(threads, thread_name_prefix="read")]
+
+    def in_order(self, tasks: Iterable[Task[T]], bytes_ahead: int = DEFAULT_BYTES_AHEAD) -> Generator[T, None, None]:
+        """What the tasks give, in their order; two for each thread are under way. Closes the pool in the end.
+
+        Args:
+            bytes_ahead: bound on what they stand for, unless one alone stands for more.
+
+        Raises:
+            SourceError: the storage does not answer.
+        """
+        ahead: deque[tuple[Future[T], Task[T]]] = deque()
+        waiting = 0
+        try:
+            for task in tasks:
+                while ahead and (len(ahead) > 2 * self.threads or waiting + task.size > bytes_ahead):
+                    future, first = ahead.popleft()
+                    waiting -= first.size
+                    yield self.result(future, first.path)
+                ahead.append((self.submit(task.run), task))
+                waiting += task.size
+            while ahead:
+                future, first = ahead.popleft()
+                yield self.result(future, first.path)
+        finally:
+            self.close()
 
     def submit(self, task: Callable[[], T]) -> Future[T]:
         """Have a task done, after those that were submitted before it have been begun."""
@@ -52,7 +98,7 @@ class IoThreads(Generic[T]):
         Raises:
             SourceError: it has not ended in so many seconds.
         """
-        if not future.done() and self._waiting:
+        if not future.done() and self._waited >= _PATIENCE:
             self._grow()
         deadline = time.monotonic() + stall_seconds
         while not future.done():
@@ -72,12 +118,13 @@ class IoThreads(Generic[T]):
     def _run(self, task: Callable[[], T]) -> T:
         begun, computed = time.perf_counter(), time.thread_time()
         result = task()
-        self._waiting = time.thread_time() - computed < _COMPUTING * (time.perf_counter() - begun)
+        waited = time.thread_time() - computed < _COMPUTING * (time.perf_counter() - begun)
+        self._waited = self._waited + 1 if waited else 0
         return result
 
     def _grow(self) -> None:
         threads = min(2 * self.threads, self._most)
         if threads > self.threads:
-            self.threads, self._waiting = threads, False
+            self.threads, self._waited = threads, 0
             self._pools[-1].shutdown(wait=False)  # it does what it has been given
             self._pools.append(ThreadPoolExecutor(threads, thread_name_prefix="read"))

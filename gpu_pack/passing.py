@@ -7,19 +7,16 @@ writer takes whole and that is used over and over, because fresh memory costs mo
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import chain
 
 import numpy as np
 
 from gpu_pack.errors import FormatError
 from gpu_pack.headers import ImageError, examine
 from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
-from gpu_pack.io_threads import MOST_READERS, IoThreads
-from gpu_pack.reading import DEFAULT_BYTES_AHEAD, chunks, read_image
+from gpu_pack.io_threads import MOST_READERS, IoThreads, Task
+from gpu_pack.reading import chunks, read_image
 from gpu_pack.recordio.framing import frame_pieces
 
 #: Bytes of records in a slab: with less the threads hand over too often, with more the caches do not hold them.
@@ -40,7 +37,7 @@ def frame_files(
 ) -> Generator[Framed, None, None]:
     """The files of each list as records, in order; no `Framed` holds files of two lists.
 
-    Two slabs a thread are under way, at most 96 MiB of files or one file; and those that nobody has released yet.
+    In memory are two slabs for each thread, at most 96 MiB of files or one file, and what nobody has released yet.
 
     Args:
         lists: what to read; the paths are relative to ``root`` unless absolute.
@@ -51,23 +48,14 @@ def frame_files(
         SourceError: the storage does not answer.
     """
     slabs: list[memoryview] = []  # those that nobody uses; the last one is likeliest to be in the caches still
-    pool: IoThreads[Framed] = IoThreads(threads, most_threads)
-    ahead: deque[tuple[Future[Framed], str, int]] = deque()
-    waiting = 0
-    try:
-        for chunk, size in chain.from_iterable(chunks(each, _SLAB_FILES, SLAB_BYTES, _HEAD_BYTES) for each in lists):
-            while ahead and (len(ahead) > 2 * pool.threads or waiting + size > DEFAULT_BYTES_AHEAD):
-                future, path, freed = ahead.popleft()
-                waiting -= freed
-                yield pool.result(future, path)
-            slab = slabs.pop() if slabs else np.empty(SLAB_BYTES, np.uint8).data
-            future = pool.submit(partial(_frame_chunk, chunk, root, spec, slab, slabs.append))
-            ahead.append((future, chunk[0].path, size))
-            waiting += size
-        while ahead:
-            yield pool.result(*ahead.popleft()[:2])
-    finally:
-        pool.close()
+
+    def tasks() -> Iterator[Task[Framed]]:
+        for each in lists:
+            for chunk, size in chunks(each, _SLAB_FILES, SLAB_BYTES, _HEAD_BYTES):
+                slab = slabs.pop() if slabs else np.empty(SLAB_BYTES, np.uint8).data
+                yield Task(partial(_frame_chunk, chunk, root, spec, slab, slabs.append), chunk[0].path, size)
+
+    return IoThreads[Framed](threads, most_threads).in_order(tasks())
 
 
 # ---- in a thread of the pool

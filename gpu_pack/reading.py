@@ -9,16 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from contextlib import closing
 from functools import partial
 
 from gpu_pack.interface import Entry, Image, Rejected
-from gpu_pack.io_threads import IoThreads
+from gpu_pack.io_threads import DEFAULT_BYTES_AHEAD, IoThreads, Task
 
-#: Bytes that may be read and not yet taken; one chunk may exceed it.
-DEFAULT_BYTES_AHEAD = 96 << 20
 #: The largest file that is read at all: a RecordIO record ends below 2**29 bytes, and the header needs a few.
 MAX_FILE_BYTES = (1 << 29) - (1 << 16)
 _CHUNK_FILES = 32
@@ -42,21 +39,13 @@ def read_images(
     Raises:
         SourceError: the storage does not answer.
     """
-    pool: IoThreads[list[Image | Rejected]] = IoThreads(threads)
-    ahead: deque[tuple[Future[list[Image | Rejected]], str, int]] = deque()
-    waiting = 0
-    try:
-        for chunk, size in chunks(entries, _CHUNK_FILES, _CHUNK_BYTES):
-            ahead.append((pool.submit(partial(_read_chunk, chunk, root)), chunk[0].path, size))
-            waiting += size
-            while waiting > bytes_ahead or len(ahead) > 2 * pool.threads:
-                future, path, size = ahead.popleft()
-                waiting -= size
-                yield from pool.result(future, path)
-        while ahead:
-            yield from pool.result(*ahead.popleft()[:2])
-    finally:
-        pool.close()
+    tasks = (
+        Task(partial(_read_chunk, chunk, root), chunk[0].path, size)
+        for chunk, size in chunks(entries, _CHUNK_FILES, _CHUNK_BYTES)
+    )
+    with closing(IoThreads[list[Image | Rejected]](threads).in_order(tasks, bytes_ahead)) as read:
+        for images in read:
+            yield from images
 
 
 def chunks(entries: Iterable[Entry], files: int, size: int, head: int = 0) -> Iterator[tuple[list[Entry], int]]:
