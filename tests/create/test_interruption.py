@@ -223,7 +223,7 @@ def test_after_a_power_cut_and_a_kill_what_the_second_run_wrote_is_kept(
     journal.write_bytes(journal.read_bytes() + b'["train-00000-of-00002.rec", 99')
     interrupt_after(many, out, 80)
     report = gpu_pack.create(many, out, OPTIONS)
-    assert report.resumed > 80, "of some 120 good ones among 140, less what was in hand twice"
+    assert report.resumed > 60, "more than the first run had: 53 good ones among 60, of which few were synced"
     assert published(out) == undisturbed
 
 
