@@ -91,6 +91,10 @@ class Engine:
             self._start(self._workers)
             while outcomes := self._await():
                 yield from outcomes
+            if self._error is not None:
+                self.close()  # what the workers have in hand gets a moment to be done, and need not be done again
+                yield from self._collect()
+                raise self._error
         finally:
             self.close()
 
@@ -110,16 +114,13 @@ class Engine:
     # ---- in the caller's thread
 
     def _await(self) -> list[Outcome]:
-        """The outcomes whose turn it is, once there are enough of them; none at the end of the stream."""
+        """The outcomes whose turn it is, once there are enough of them; none at its end, or after an error."""
         with self._state:
             self._in_flight -= self._yielded
             self._room.notify_all()
             answered, last_answer, patient = self._answered, time.monotonic(), True
-            # After an error too, what is done is yielded first: it need not be done again.
-            while not (self._ripe() if patient and self._error is None else self._turn in self._done):
-                if self._error is not None:
-                    raise self._error
-                if self._exhausted and self._turn == self._taken:
+            while not (self._ripe() if patient else self._turn in self._done):
+                if self._error is not None or (self._exhausted and self._turn == self._taken):
                     return []
                 if not self._living:
                     raise BackendError("every worker ended before the images did")

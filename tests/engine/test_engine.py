@@ -91,6 +91,20 @@ def test_errors_of_the_stream_come_through() -> None:
         keys(Engine([EchoWorker(), EchoWorker()]), stream())
 
 
+def test_what_is_in_hand_when_the_stream_fails_is_yielded_first() -> None:
+    """Eleven images, then the network goes, while the slow worker has four of them."""
+
+    def stream() -> Iterator[Image]:
+        yield from images(11)
+        raise OSError("the network is gone")
+
+    seen = []
+    with pytest.raises(OSError, match="the network is gone"):
+        for outcome in Engine([EchoWorker("slow", pause=0.3), EchoWorker("fast")]).run(stream()):
+            seen.append(outcome.entry.key)
+    assert seen == list(range(8)), "the last three were being gathered for a batch"
+
+
 def test_others_take_the_images_of_a_broken_worker() -> None:
     broken = BreakingWorker(3, batch_size=50)
     engine = Engine([broken, EchoWorker("small", 3, 0.001)], rescue=lambda _: [])
