@@ -107,7 +107,9 @@ def _resized(data: bytes, job: Job, spec: TransformSpec) -> Pixels:
     header, intended, reduction, flags = job
     pixels = _decode(data, header, flags)
     height, width = pixels.shape[:2]
-    if (width, height) != tuple(-(-edge // reduction) for edge in header.upright_size):
+    upright = header.upright_size
+    expected = upright if reduction == 1 else (-(-upright[0] // reduction), -(-upright[1] // reduction))
+    if (width, height) != expected:
         header, intended = _corrected(header, width, height, reduction, spec)
     try:
         if reduction > 1:

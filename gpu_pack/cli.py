@@ -159,7 +159,7 @@ def create(
     from gpu_pack.interface import TransformSpec
     from gpu_pack.splits import Division, parse_split
 
-    given: dict[str, Any] = {
+    given = {
         "size": size,
         "resize": resize,
         "quality": quality,
@@ -167,22 +167,11 @@ def create(
         "color": color,
         "interp": interp,
     }
-    if pass_through and any(value is not None for value in given.values()):
-        raise UsageError(f"--pass-through stores the files as they are, and {_flags(given)} would change them")
-    if size is not None and resize is not None:
-        raise UsageError("--size and --resize both set the shorter edge; --resize alone does not crop")
-    # What was not given is left to the options' own defaults; only a PNG's level is not JPEG's.
-    changes = {name: value for name, value in given.items() if value is not None and name != "resize"}
-    if resize is not None:
-        changes |= {"size": resize}
-    if encoding == "png" and quality is None:
-        changes |= {"quality": _PNG_LEVEL}
-    if max_pixels is not None:
-        changes |= {"max_pixels": max_pixels}
-    spec = TransformSpec(crop=crop and resize is None, upscale=upscale, pass_through=pass_through, **changes)
+    limits = {} if max_pixels is None else {"max_pixels": max_pixels}
+    changes = _changes(given, pass_through) | limits
     splits = tuple(parse_split(text) for text in split) if split else Division().splits
     options = packing.CreateOptions(
-        spec=spec,
+        spec=TransformSpec(crop=crop and resize is None, upscale=upscale, pass_through=pass_through, **changes),
         division=Division(splits, seed, shuffle, stratify, shards),
         device=DeviceOptions(device, _gpu_numbers(gpus), workers, batch_size, encoder),
         root=root,
@@ -231,8 +220,19 @@ def im2rec_(ctx: typer.Context) -> int:
 cli_readers.register(app)
 
 
-def _flags(values: dict[str, Any]) -> str:
-    return " and ".join(f"--{name}" for name, value in values.items() if value is not None)
+def _changes(flags: dict[str, Any], pass_through: bool) -> dict[str, Any]:
+    """What the flags change of a `TransformSpec`. What was not given is left to its own defaults, but a PNG's level."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if pass_through and given:
+        names = " and ".join(f"--{name}" for name in given)
+        raise UsageError(f"--pass-through stores the files as they are, and {names} would change them")
+    if "resize" in given:
+        if "size" in given:
+            raise UsageError("--size and --resize both set the shorter edge; --resize alone does not crop")
+        given["size"] = given.pop("resize")
+    if given.get("encoding") == "png":
+        given.setdefault("quality", _PNG_LEVEL)
+    return given
 
 
 def _gpu_numbers(text: str | None) -> tuple[int, ...] | None:

@@ -93,7 +93,9 @@ class Engine:
                 yield from outcomes
             if self._error is not None:
                 self.close()  # what the workers have in hand gets a moment to be done, and need not be done again
-                yield from self._collect()
+                with self._state:  # a worker that hangs may answer yet
+                    outcomes = self._collect()
+                yield from outcomes
                 raise self._error
         finally:
             self.close()
@@ -114,7 +116,7 @@ class Engine:
     # ---- in the caller's thread
 
     def _await(self) -> list[Outcome]:
-        """The outcomes whose turn it is, once there are enough of them; none at its end, or after an error."""
+        """The outcomes whose turn it is, once they are enough; none at the stream's end, or after an error."""
         with self._state:
             self._in_flight -= self._yielded
             self._room.notify_all()
