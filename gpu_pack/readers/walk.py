@@ -11,11 +11,8 @@ from typing import NamedTuple
 
 from gpu_pack.errors import FormatError
 from gpu_pack.readers.recfile import RecFile
-from gpu_pack.recordio.framing import MAGIC, MAX_RECORD
 from gpu_pack.recordio.scanning import HeaderInfo, read_header, read_record
 
-#: Labels a record; each becomes a Python number where headers are read.
-MAX_LABELS = 1 << 20
 #: Reads that may go into places where no record begins after all.
 _MAX_WASTED = 1_000_000
 
@@ -93,7 +90,6 @@ def _record(file: RecFile, offset: int, payload: bool, any_record: bool) -> Foun
     file.begin_record()
     try:
         # Heads first: a false start that claims 400 MB must not be read to be refused.
-        _check_label_count(file, offset)
         info = read_header(file.read_at, offset, file.size)
     except FormatError:
         if not any_record:
@@ -102,14 +98,6 @@ def _record(file: RecFile, offset: int, payload: bool, any_record: bool) -> Foun
         return Found(offset, record.length, None, record.payload if payload else None)
     data = read_record(file.read_at, offset, file.size).payload if payload else None
     return Found(offset, info.length, info, data)
-
-
-def _check_label_count(file: RecFile, offset: int) -> None:
-    """Before millions of labels are read: the count is the payload's first word (a damaged one is left to others)."""
-    head = file.read_at(offset, 12)
-    magic, word, count = (int.from_bytes(head[at : at + 4], "little") for at in (0, 4, 8))
-    if magic == MAGIC and MAX_LABELS < count <= (word & MAX_RECORD - 1) // 4:
-        raise FormatError(f"no image record: it claims {count} labels, and over {MAX_LABELS} are refused")
 
 
 def _reason(error: FormatError, offset: int) -> str:

@@ -20,7 +20,7 @@ from gpu_pack.errors import SourceError
 from gpu_pack.readers import walk
 from gpu_pack.readers.verification import Verification, VerifyOptions
 from gpu_pack.readers.verify import verify
-from gpu_pack.recordio import frame, frame_image, read_index, scan_headers
+from gpu_pack.recordio import frame, frame_image, read_index, scan_headers, scanning
 from gpu_pack.seal import seal_fault, sealed
 
 _FILES = ["manifest.json", "classes.txt", "rejects.jsonl"] + [
@@ -310,7 +310,7 @@ def test_names_in_a_manifest_cannot_lead_out_of_the_folder(dataset: Path) -> Non
     [
         b"junk",
         frame(struct.pack("<IfQQ", 0xFFFFFFFF, 0, 1, 0) + b"x" * 40),
-        frame(struct.pack("<IfQQ", walk.MAX_LABELS + 1, 0, 1, 0) + bytes(4 * walk.MAX_LABELS + 8)),
+        frame(struct.pack("<IfQQ", scanning.MAX_LABELS + 1, 0, 1, 0) + bytes(4 * scanning.MAX_LABELS + 8)),
         frame(b"short"),
         struct.pack("<II", 0xCED7230A, (1 << 29) - 1),
         struct.pack("<II", 0xCED7230A, 1 << 29) + struct.pack("<II", 0xCED7230A, 2 << 29) * 1000,
