@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 
+from cpu_fallback.allocator import keep_freed_memory
 from cpu_fallback.codec import Job, execute, prepare, transform
 from gpu_pack.errors import BackendError
 from gpu_pack.headers import ImageError
@@ -18,9 +19,9 @@ _SILENT = 0
 def make_codec(spec: TransformSpec) -> Codec:
     """The function from an `Image` to its `Outcome` that ``spec`` asks for; safe to call from many threads.
 
-    Calls `settle_opencv`.
+    Calls `settle_process`.
     """
-    settle_opencv()
+    settle_process()
 
     def codec(image: Image) -> Outcome:
         try:
@@ -31,8 +32,8 @@ def make_codec(spec: TransformSpec) -> Codec:
     return codec
 
 
-def settle_opencv() -> None:
-    """Turn off OpenCV's own threads and its log, for the whole process.
+def settle_process() -> None:
+    """Turn off OpenCV's own threads and its log and keep the pictures' memory, for the whole process.
 
     One image at a time in each of our threads is faster; what the log would say of a bad image is its reason already.
     libjpeg, libpng and libtiff write some warnings to standard error past OpenCV; these stay.
@@ -40,6 +41,7 @@ def settle_opencv() -> None:
     cv2.setNumThreads(1)
     log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.10 has setLogLevel at the top
     log.setLogLevel(_SILENT)
+    keep_freed_memory()
 
 
 class CpuWorker:
@@ -56,7 +58,7 @@ class CpuWorker:
     def __init__(self, spec: TransformSpec, name: str = "cpu", batch_size: int = 8) -> None:
         if spec.pass_through:
             raise BackendError("--pass-through decodes nothing: gpu_pack.passing does it, without a worker")
-        settle_opencv()
+        settle_process()
         self.name = name
         self.batch_size = batch_size
         self._spec = spec
