@@ -31,7 +31,6 @@ class Probe:
         reason: why, or why not; half a sentence without a full stop.
         cure: what to do where it cannot, as full sentences; empty where it can.
         gpus: the devices that the driver shows, also where they cannot be used.
-        packages: installed GPU packages and their versions, by distribution.
         cuda: the newest CUDA version that the driver supports; None without a driver.
     """
 
@@ -39,15 +38,13 @@ class Probe:
     reason: str
     cure: str = ""
     gpus: tuple[Gpu, ...] = ()
-    packages: tuple[tuple[str, str], ...] = ()
     cuda: tuple[int, int] | None = None
 
 
 def probe() -> Probe:
     """Look for driver, devices and packages. Never raises; imports no GPU package."""
-    packages = installed()
     try:
-        return _probe(packages)
+        return _probe()
     except Exception as error:  # whatever a broken installation makes of our questions
         return Probe(False, f"the GPU could not be looked at: {error}", "`gpu-pack doctor` tells more. " + _USE_CPU)
 
@@ -64,25 +61,25 @@ def installed() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _probe(packages: tuple[tuple[str, str], ...]) -> Probe:
+def _probe() -> Probe:
     if sys.platform != "linux":
         system = {"darwin": "macOS", "win32": "Windows"}.get(sys.platform, sys.platform)
         cure = "On Windows, WSL 2 is Linux. " if sys.platform == "win32" else ""
-        return Probe(False, f"NVIDIA DALI runs on Linux only, and this is {system}", cure + _USE_CPU, (), packages)
+        return Probe(False, f"NVIDIA DALI runs on Linux only, and this is {system}", cure + _USE_CPU)
     try:
         driver = Driver()
         gpus = driver.gpus()
     except DriverError as error:
         then = "" if not _missing("cuda13") else f" Then: {install_line('cuda13')}."
-        return Probe(False, str(error), f"{error.cure}{then} {_USE_CPU}", (), packages)
+        return Probe(False, str(error), f"{error.cure}{then} {_USE_CPU}")
     if not gpus:
         cure = "Is CUDA_VISIBLE_DEVICES set, or the container started without --gpus? " + _USE_CPU
-        return Probe(False, "the NVIDIA driver shows no GPU", cure, (), packages, driver.cuda)
-    reason, cure = _judge(gpus, packages, driver.cuda)
-    return Probe(not cure, reason, cure, gpus, packages, driver.cuda)
+        return Probe(False, "the NVIDIA driver shows no GPU", cure, (), driver.cuda)
+    reason, cure = _judge(gpus, driver.cuda)
+    return Probe(not cure, reason, cure, gpus, driver.cuda)
 
 
-def _judge(gpus: tuple[Gpu, ...], packages: tuple[tuple[str, str], ...], cuda: tuple[int, int]) -> tuple[str, str]:
+def _judge(gpus: tuple[Gpu, ...], cuda: tuple[int, int]) -> tuple[str, str]:
     """(reason, cure) for a machine with GPUs; the cure is empty where nothing is missing."""
     extra = _extra(gpus, cuda)
     if extra is None:
@@ -94,7 +91,7 @@ def _judge(gpus: tuple[Gpu, ...], packages: tuple[tuple[str, str], ...], cuda: t
     missing = _missing(extra)
     if missing:
         return f"{gpus[0].name} is there, but not {', '.join(missing)}", f"Install what is missing: {install}"
-    names = [name for name, _ in packages]
+    names = [name for name, _ in installed()]
     if extra == "cuda12" and any(newer in names for newer, _ in PACKAGES.values()):
         limit = f"the driver supports CUDA {cuda[0]}.{cuda[1]}" if cuda < (13, 0) else f"{gpus[0].name} needs CUDA 12"
         remove = "pip uninstall -y " + " ".join(name for name in names if name in {new for new, _ in PACKAGES.values()})
