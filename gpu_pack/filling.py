@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from functools import partial
+from itertools import chain, islice
 
 from gpu_pack.backends import Backend, Choice, cores, open_backend
 from gpu_pack.engine import Engine
@@ -14,7 +15,7 @@ from gpu_pack.errors import FormatError
 from gpu_pack.interface import Entry, Framed, Outcome, Rejected
 from gpu_pack.io_threads import MOST_READERS
 from gpu_pack.listing import entries
-from gpu_pack.passing import frame_files
+from gpu_pack.passing import FilePasser
 from gpu_pack.reading import read_images
 from gpu_pack.shards import Part, Progress, Work, strict_error
 from gpu_pack.writer import RecordWriter, write_index
@@ -36,26 +37,29 @@ class Ran:
     broken: list[str] = field(default_factory=list)
 
 
+#: Writes one shard's images, and yields (done, of them rejected) as it goes.
+Fill = Callable[[Part, RecordWriter], Generator[tuple[int, int], None, None]]
+
+
 def write_shards(work: Work, parts: list[Part], choice: Choice) -> Ran:
     """Pack what is not decided yet, shard by shard, in the lists' order."""
-    lists = (entries(work.listing, part.shard.rows, part.decided) for part in parts)
     if work.spec.pass_through:
-        return _pass_through(work, parts, lists, choice)
+        return _pass_through(work, parts, choice)
     backend = _open_backend(work, choice)
     engine = Engine(backend.workers, backend.rescue)
     readers = max(2, len(backend.workers) // 4)
-    images = read_images(chain.from_iterable(lists), work.listing.root, threads=readers)
-    _write(work, parts, engine.run(images))
+    listed = chain.from_iterable(_undecided(work, part) for part in parts)
+    with closing(engine.run(read_images(listed, work.listing.root, threads=readers))) as outcomes:
+        _write(work, parts, partial(_append_outcomes, work, outcomes))
     return Ran(backend.choice, len(backend.workers), backend.encoder, engine.broken)
 
 
-def _pass_through(work: Work, parts: list[Part], lists: Iterable[Iterable[Entry]], choice: Choice) -> Ran:
+def _pass_through(work: Work, parts: list[Part], choice: Choice) -> Ran:
     asked = work.device.workers
-    # Writing and hashing take a core each, and one thread keeps up with them where files are not small.
-    threads = asked or max(1, min(4, cores() // 2))
-    most = asked or MOST_READERS
-    framed = frame_files(lists, work.listing.root, work.spec, threads=threads, most_threads=most)
-    _write(work, parts, framed)
+    # Hashing goes one file after the other and takes half of the time: more than three cores find nothing to do.
+    threads = asked or min(3, cores())
+    with closing(FilePasser(work.listing.root, work.spec, threads, asked or MOST_READERS)) as passer:
+        _write(work, parts, partial(_append_files, work, passer))
     return Ran(choice, threads)
 
 
@@ -68,56 +72,79 @@ def _open_backend(work: Work, choice: Choice) -> Backend:
     return backend
 
 
-def _write(work: Work, parts: list[Part], results: Generator[Outcome | Framed, None, None]) -> None:
+def _undecided(work: Work, part: Part) -> Iterator[Entry]:
+    return entries(work.listing, part.shard.rows, part.decided)
+
+
+# ---- shard by shard
+
+
+def _write(work: Work, parts: list[Part], fill: Fill) -> None:
     total = len(work.listing) + len(work.listing.unnameable)
     progress = Progress(total, sum(part.decided for part in parts), len(work.rejects.lines))
     work.on_progress(progress)
-    with closing(results), closing(work.rejects):
+    with closing(work.rejects):
         for part in parts:
-            _write_shard(work, part, results, progress)
+            _write_shard(work, part, fill, progress)
         work.rejects.finish()
 
 
-def _write_shard(work: Work, part: Part, results: Iterator[Outcome | Framed], progress: Progress) -> None:
+def _write_shard(work: Work, part: Part, fill: Fill, progress: Progress) -> None:
     name = part.shard.name + ".rec"
     writer = RecordWriter(work.staging.path(name), part.written, lambda point: work.staging.add_checkpoint(name, point))
     tell_at = time.monotonic() + 0.1
-    left = len(part.shard.rows) - part.decided
     with closing(writer):
-        while left:
-            result = next(results)
-            if isinstance(result, Framed):
-                done, rejected = len(result.keys) + len(result.rejected), result.rejected
-                _reject(work, part, rejected)  # before the records that follow them: see shards._decided
-                writer.append_framed(result)
-            else:
-                done, rejected = 1, _append(writer, result)
-                _reject(work, part, rejected)
-            left -= done
-            progress.done += done
-            progress.rejected += len(rejected)
-            if (now := time.monotonic()) >= tell_at:
-                work.on_progress(progress)
-                tell_at = now + 0.1
+        with closing(fill(part, writer)) as steps:
+            for done, rejected in steps:
+                progress.done += done
+                progress.rejected += rejected
+                if (now := time.monotonic()) >= tell_at:
+                    work.on_progress(progress)
+                    tell_at = now + 0.1
         writer.finish()
     write_index(work.staging.path(part.shard.name + ".idx"), part.written)
     work.on_progress(progress)
 
 
-def _append(writer: RecordWriter, outcome: Outcome) -> list[Rejected]:
+# ---- what fills a shard
+
+
+def _append_outcomes(
+    work: Work, outcomes: Iterator[Outcome], part: Part, writer: RecordWriter
+) -> Generator[tuple[int, int], None, None]:
+    for outcome in islice(outcomes, len(part.shard.rows) - part.decided):
+        rejected = _append(writer, outcome)
+        if rejected is not None:
+            _reject(work, part, rejected)
+        yield 1, rejected is not None
+
+
+def _append(writer: RecordWriter, outcome: Outcome) -> Rejected | None:
     """Write an image; what cannot be written comes back."""
     if isinstance(outcome, Rejected):
-        return [outcome]
+        return outcome
     try:
         writer.append(outcome)
     except FormatError as error:  # larger than a record can be
-        return [Rejected(outcome.entry, "encode", str(error))]
-    return []
+        return Rejected(outcome.entry, "encode", str(error))
+    return None
 
 
-def _reject(work: Work, part: Part, rejected: list[Rejected]) -> None:
-    for each in rejected:
-        if work.strict:
-            work.staging.clear()
-            raise strict_error(each)
-        work.rejects.add(each, part.shard.split)
+def _append_files(
+    work: Work, passer: FilePasser, part: Part, writer: RecordWriter
+) -> Generator[tuple[int, int], None, None]:
+    def append(framed: Framed) -> None:
+        for rejected in framed.rejected:  # before the records that follow them: see shards._decided
+            _reject(work, part, rejected)
+        writer.append_framed(framed)
+
+    with closing(passer.run(_undecided(work, part), append, writer.hash_framed)) as passed:
+        for framed in passed:
+            yield len(framed.keys) + len(framed.rejected), len(framed.rejected)
+
+
+def _reject(work: Work, part: Part, rejected: Rejected) -> None:
+    if work.strict:
+        work.staging.clear()
+        raise strict_error(rejected)
+    work.rejects.add(rejected, part.shard.split)

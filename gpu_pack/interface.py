@@ -80,14 +80,12 @@ class Framed(NamedTuple):
         pieces: the records' bytes, one after the other, in one buffer or several.
         keys, lengths: of each record, in order; the length in bytes, with head and padding.
         rejected: the files among them that became none.
-        release: to be called once, from any thread, when the pieces are needed no more.
     """
 
     pieces: Sequence[bytes | memoryview]
     keys: list[int]
     lengths: list[int]
     rejected: list[Rejected]
-    release: Callable[[], None]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ takes milliseconds to answer, and while one thread waits, others can.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -36,35 +37,42 @@ class Task(Generic[T]):
     """Some files to be read.
 
     Attributes:
-        run: reads them.
+        read: reads them.
         path: the first of them, for a message.
         size: how much there is of them, in bytes.
+        then: what to do with them in the same thread; what it waits for does not count as waiting for storage.
     """
 
-    run: Callable[[], T]
+    read: Callable[[], T]
     path: str
     size: int
+    then: Callable[[T], T] | None = None
 
 
 class IoThreads(Generic[T]):
     """A pool of threads that doubles when somebody has to wait for a task, and the tasks spend their time waiting too.
 
+    Tasks are begun in the order in which they were submitted.
+
     Args:
         threads: to begin with.
         most: never more than these.
+        readers: how many of them read at a time, until they become more; None for all.
 
     Attributes:
         threads: how many there are by now.
     """
 
-    def __init__(self, threads: int, most: int = MOST_READERS) -> None:
+    def __init__(self, threads: int, most: int = MOST_READERS, readers: int | None = None) -> None:
         self.threads = threads
         self._most = most
+        self._readers = readers or threads
+        self._reading = threading.Semaphore(self._readers)
         self._waited = 0  # tasks that mostly waited, since the last one that did not
         self._pools = [ThreadPoolExecutor(threads, thread_name_prefix="read")]
 
     def in_order(self, tasks: Iterable[Task[T]], bytes_ahead: int = DEFAULT_BYTES_AHEAD) -> Generator[T, None, None]:
-        """What the tasks give, in their order; two for each thread are under way. Closes the pool in the end.
+        """What the tasks give, in their order; two for each thread are under way.
 
         Args:
             bytes_ahead: bound on what they stand for, unless one alone stands for more.
@@ -74,23 +82,20 @@ class IoThreads(Generic[T]):
         """
         ahead: deque[tuple[Future[T], Task[T]]] = deque()
         waiting = 0
-        try:
-            for task in tasks:
-                while ahead and (len(ahead) > 2 * self.threads or waiting + task.size > bytes_ahead):
-                    future, first = ahead.popleft()
-                    waiting -= first.size
-                    yield self.result(future, first.path)
-                ahead.append((self.submit(task.run), task))
-                waiting += task.size
-            while ahead:
+        for task in tasks:
+            while ahead and (len(ahead) > 2 * self.threads or waiting + task.size > bytes_ahead):
                 future, first = ahead.popleft()
+                waiting -= first.size
                 yield self.result(future, first.path)
-        finally:
-            self.close()
+            ahead.append((self.submit(task.read, task.then), task))
+            waiting += task.size
+        while ahead:
+            future, first = ahead.popleft()
+            yield self.result(future, first.path)
 
-    def submit(self, task: Callable[[], T]) -> Future[T]:
-        """Have a task done, after those that were submitted before it have been begun."""
-        return self._pools[-1].submit(self._run, task)
+    def submit(self, read: Callable[[], T], then: Callable[[T], T] | None = None) -> Future[T]:
+        """Have a task done: see `Task`."""
+        return self._pools[-1].submit(self._run, read, then)
 
     def result(self, future: Future[T], path: str, stall_seconds: float = DEFAULT_STALL_SECONDS) -> T:
         """What a task gave, or raised.
@@ -118,16 +123,19 @@ class IoThreads(Generic[T]):
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, task: Callable[[], T]) -> T:
-        begun, computed = time.perf_counter(), time.thread_time()
-        result = task()
-        waited = time.thread_time() - computed < _COMPUTING * (time.perf_counter() - begun)
-        self._waited = self._waited + 1 if waited else 0
-        return result
+    def _run(self, read: Callable[[], T], then: Callable[[T], T] | None) -> T:
+        with self._reading:
+            begun, computed = time.perf_counter(), time.thread_time()
+            result = read()
+            waited = time.thread_time() - computed < _COMPUTING * (time.perf_counter() - begun)
+            self._waited = self._waited + 1 if waited else 0
+        return result if then is None else then(result)
 
     def _grow(self) -> None:
         threads = min(2 * self.threads, self._most)
         if threads > self.threads:
-            self.threads, self._waited = threads, 0
+            more = threads - self._readers
+            self.threads, self._readers, self._waited = threads, threads, 0
+            self._reading.release(more)
             self._pools[-1].shutdown(wait=False)  # it does what it has been given
             self._pools.append(ThreadPoolExecutor(threads, thread_name_prefix="read"))

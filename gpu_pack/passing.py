@@ -1,12 +1,14 @@
-"""Files into records as they are (``--pass-through``): read, examined and framed by a few threads, in order.
+"""Files into records as they are (``--pass-through``): read, examined, framed, written and hashed by a few threads.
 
 There is no picture to compute, so there are no workers and no engine: what costs is moving bytes. One thread does
-everything to a file while it lies in the processor's caches, and puts its record into a slab: a buffer that the
-writer takes whole and that is used over and over, because fresh memory costs more than the copy.
+everything to a run of files while they lie in its core's caches, in a buffer that it uses over and over. At each of
+the three steps, reading, writing and hashing, there is one thread at a time. So while one hashes, which takes half of
+the time and no interpreter, another reads, which is full of Python: two that read would only take it from each other.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -18,6 +20,7 @@ from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
 from gpu_pack.io_threads import MOST_READERS, IoThreads, Task
 from gpu_pack.reading import chunks, read_image
 from gpu_pack.recordio.framing import frame_pieces
+from gpu_pack.turns import Turns
 
 #: Bytes of records in a slab: with less the threads hand over too often, with more the caches do not hold them.
 SLAB_BYTES = 4 << 20
@@ -25,80 +28,105 @@ SLAB_BYTES = 4 << 20
 _SLAB_FILES = 256
 #: What a record has besides the file: head and padding, with room for some labels.
 _HEAD_BYTES = 64
+Step = Callable[[Framed], None]
 
 
-def frame_files(
-    lists: Iterable[Iterable[Entry]],
-    root: str,
-    spec: TransformSpec,
-    *,
-    threads: int = 2,
-    most_threads: int = MOST_READERS,
-) -> Generator[Framed, None, None]:
-    """The files of each list as records, in order; no `Framed` holds files of two lists.
+class FilePasser:
+    """Makes records of files, list after list.
 
-    In memory are two slabs for each thread, at most 96 MiB of files or one file, and what nobody has released yet.
+    In memory are a slab for each thread, and at most 96 MiB of files or one file.
 
     Args:
-        lists: what to read; the paths are relative to ``root`` unless absolute.
+        root: what the entries' paths are relative to, unless they are absolute.
         spec: what is let pass: pictures of too many pixels are not, since somebody will decode them.
-        threads, most_threads: how many files are being read at once, to begin with and at most: see `IoThreads`.
-
-    Raises:
-        SourceError: the storage does not answer.
+        threads, most_threads: how many there are, to begin with and at most: see `IoThreads`.
     """
-    slabs: list[memoryview] = []  # those that nobody uses; the last one is likeliest to be in the caches still
 
-    def tasks() -> Iterator[Task[Framed]]:
-        for each in lists:
-            for chunk, size in chunks(each, _SLAB_FILES, SLAB_BYTES, _HEAD_BYTES):
-                slab = slabs.pop() if slabs else np.empty(SLAB_BYTES, np.uint8).data
-                yield Task(partial(_frame_chunk, chunk, root, spec, slab, slabs.append), chunk[0].path, size)
+    def __init__(self, root: str, spec: TransformSpec, threads: int = 2, most_threads: int = MOST_READERS) -> None:
+        self._root = root
+        self._spec = spec
+        self._threads = IoThreads[Framed](threads, most_threads, readers=1)
+        self._own = threading.local()  # each thread's slab
 
-    return IoThreads[Framed](threads, most_threads).in_order(tasks())
+    def run(self, entries: Iterable[Entry], append: Step, follow: Step) -> Generator[Framed, None, None]:
+        """What became of the files, in order, without the bytes: these are where they belong by then.
 
+        Args:
+            append: takes the records of some files, in the order of the entries; called from the pool's threads, but
+                only once at a time.
+            follow: called after it with the same, and again only once at a time; the bytes are gone when it returns.
 
-# ---- in a thread of the pool
+        Raises:
+            SourceError: the storage does not answer.
+            Exception: whatever ``append`` or ``follow`` raised.
+        """
+        appending, following = Turns(), Turns()
 
+        def steps(number: int, framed: Framed) -> Framed:
+            with appending.turn(number):
+                append(framed)
+            with following.turn(number):
+                follow(framed)
+            return framed._replace(pieces=())
 
-def _frame_chunk(
-    chunk: list[Entry], root: str, spec: TransformSpec, room: memoryview, give_back: Callable[[memoryview], None]
-) -> Framed:
-    """Read, examine and frame some files: into the slab what fits there, the rest beside it."""
-    pieces: list[bytes | memoryview] = []
-    keys: list[int] = []
-    lengths: list[int] = []
-    rejected: list[Rejected] = []
-    start = end = 0  # of the records in the slab that are in no piece yet
-    for entry in chunk:
-        record = _record(entry, root, spec)
-        if isinstance(record, Rejected):
-            rejected.append(record)
-            continue
-        length = sum(map(len, record))
-        if end + length > len(room):
-            pieces += (room[start:end], *record)
-            start = end
-        else:
-            end = _put(room, end, record)
-        keys.append(entry.key)
-        lengths.append(length)
-    pieces.append(room[start:end])
-    return Framed(pieces, keys, lengths, rejected, partial(give_back, room))
+        def tasks() -> Iterator[Task[Framed]]:
+            for number, (chunk, size) in enumerate(chunks(entries, _SLAB_FILES, SLAB_BYTES, _HEAD_BYTES)):
+                yield Task(partial(self._frame, chunk), chunk[0].path, size, partial(steps, number))
 
+        try:
+            yield from self._threads.in_order(tasks())
+        finally:
+            appending.end()
+            following.end()
 
-def _record(entry: Entry, root: str, spec: TransformSpec) -> Sequence[bytes] | Rejected:
-    """The pieces of a file's record, or why there is none."""
-    image = read_image(entry, root)
-    if isinstance(image, Rejected):
-        return image
-    try:
-        examine(image.data, spec.max_pixels, spec.other_formats)
-        return frame_pieces(entry.key, entry.labels, image.data)
-    except ImageError as error:
-        return Rejected(entry, error.stage, error.reason)
-    except FormatError as error:  # larger than a record can be
-        return Rejected(entry, "encode", str(error))
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._threads.close()
+
+    # ---- in a thread of the pool
+
+    def _frame(self, chunk: list[Entry]) -> Framed:
+        """Read, examine and frame some files: into the slab what fits there, the rest beside it."""
+        room = self._slab()
+        pieces: list[bytes | memoryview] = []
+        keys: list[int] = []
+        lengths: list[int] = []
+        rejected: list[Rejected] = []
+        start = end = 0  # of the records in the slab that are in no piece yet
+        for entry in chunk:
+            record = self._record(entry)
+            if isinstance(record, Rejected):
+                rejected.append(record)
+                continue
+            length = sum(map(len, record))
+            if end + length > len(room):
+                pieces += (room[start:end], *record)
+                start = end
+            else:
+                end = _put(room, end, record)
+            keys.append(entry.key)
+            lengths.append(length)
+        pieces.append(room[start:end])
+        return Framed(pieces, keys, lengths, rejected)
+
+    def _slab(self) -> memoryview:
+        slab: memoryview | None = getattr(self._own, "slab", None)
+        if slab is None:
+            slab = self._own.slab = np.empty(SLAB_BYTES, np.uint8).data
+        return slab
+
+    def _record(self, entry: Entry) -> Sequence[bytes] | Rejected:
+        """The pieces of a file's record, or why there is none."""
+        image = read_image(entry, self._root)
+        if isinstance(image, Rejected):
+            return image
+        try:
+            examine(image.data, self._spec.max_pixels, self._spec.other_formats)
+            return frame_pieces(entry.key, entry.labels, image.data)
+        except ImageError as error:
+            return Rejected(entry, error.stage, error.reason)
+        except FormatError as error:  # larger than a record can be
+            return Rejected(entry, "encode", str(error))
 
 
 def _put(room: memoryview, at: int, record: Sequence[bytes]) -> int:

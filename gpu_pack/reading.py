@@ -43,8 +43,8 @@ def read_images(
         Task(partial(_read_chunk, chunk, root), chunk[0].path, size)
         for chunk, size in chunks(entries, _CHUNK_FILES, _CHUNK_BYTES)
     )
-    with closing(IoThreads[list[Image | Rejected]](threads).in_order(tasks, bytes_ahead)) as read:
-        for images in read:
+    with closing(IoThreads[list[Image | Rejected]](threads)) as crew:
+        for images in crew.in_order(tasks, bytes_ahead):
             yield from images
 
 

@@ -13,20 +13,16 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gpu_pack.durable import sync_file, unwritable, write_durably
 from gpu_pack.interface import Encoded, Framed
 from gpu_pack.recordio import framing
 from gpu_pack.recovery import BACKENDS, MADE_BY, Checkpoint, Written
 
-if TYPE_CHECKING:
-    from hashlib import _Hash as Hash
-
 _BACKEND_CODES = {name: code for code, name in enumerate(BACKENDS)}
 _PASSED = bytes([_BACKEND_CODES["pass-through"]])
 _FLUSH_BYTES = 1 << 20
-_SYNC_BYTES = 16 << 20
+_SYNC_BYTES = 64 << 20
 #: Bytes that may wait to be hashed: a fortieth of a second.
 _HASH_AHEAD = 32 << 20
 
@@ -84,18 +80,23 @@ class RecordWriter:
         keys, backends = self._keys, self._backends
         self._images, self._keys, self._backends, self._pending = [], array("Q"), bytearray(), 0
         self._extend((batch,), keys, lengths, backends)
+        self._behind.follow((batch,))
 
     def append_framed(self, framed: Framed) -> None:
-        """Add files that are records already, and hand everything to the system.
+        """Add files that are records already, and hand everything to the system. `hash_framed` must follow.
 
         Raises:
             OutputError: the disk is full, or failed.
         """
-        self.flush()
-        if framed.keys:
-            self._extend(framed.pieces, framed.keys, framed.lengths, _PASSED * len(framed.keys), framed.release)
-        else:
-            framed.release()
+        self._extend(framed.pieces, framed.keys, framed.lengths, _PASSED * len(framed.keys))
+
+    def hash_framed(self, framed: Framed) -> None:
+        """Hash what `append_framed` has written, in the same order; another thread may append the next meanwhile.
+
+        Raises:
+            OutputError: an earlier sync failed.
+        """
+        self._behind.hash(framed.pieces)
 
     def _extend(
         self,
@@ -103,8 +104,8 @@ class RecordWriter:
         keys: Iterable[int],
         lengths: Sequence[int],
         backends: bytes | bytearray,
-        release: Callable[[], None] | None = None,
     ) -> None:
+        self._behind.check()
         try:
             self._made_by.write(backends)
             for piece in pieces:
@@ -116,7 +117,6 @@ class RecordWriter:
         written.offsets.extend(accumulate(lengths[:-1], initial=written.size))
         written.backends += backends
         written.size += sum(lengths)
-        self._behind.follow(pieces, release)
 
     def finish(self) -> None:
         """Flush, sync and close.
@@ -156,7 +156,7 @@ class RecordWriter:
 
 
 class _Behind:
-    """Hashes and syncs what a writer wrote, on two threads of its own, while the writer goes on.
+    """Hashes and syncs what a writer wrote, on threads of their own, while the writer goes on.
 
     Hashing takes a third of the writer's time, and a slow disk may take seconds to sync. At most one sync is under
     way; what is written meanwhile is the next one's.
@@ -164,58 +164,58 @@ class _Behind:
 
     def __init__(self, writer: RecordWriter) -> None:
         self._writer = writer
-        self._synced = writer.written.size
+        self._hashed = self._synced = writer.written.size
         self._hasher = ThreadPoolExecutor(1, thread_name_prefix="hash")
         self._syncer = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._hashing: deque[tuple[Future[None], int]] = deque()
-        self._unhashed = 0
+        self._waiting = 0  # bytes to be hashed
         self._syncing: Future[None] | None = None
 
-    def follow(self, pieces: Sequence[bytes | memoryview], release: Callable[[], None] | None) -> None:
-        """Take over a batch that is in the file now. Raises what an earlier sync raised."""
-        written = self._writer.written
+    def check(self) -> None:
+        """Raise what a sync has raised."""
+        syncing = self._syncing
+        if syncing is not None and syncing.done():
+            syncing.result()
+
+    def follow(self, pieces: Sequence[bytes]) -> None:
+        """Have a batch hashed that is in the file now."""
         size = sum(map(len, pieces))
-        self._hashing.append((self._hasher.submit(_hash, written.sha256, pieces, release), size))
-        self._unhashed += size
-        while self._unhashed > _HASH_AHEAD:
-            hashed, size = self._hashing.popleft()
-            hashed.result()
-            self._unhashed -= size
-        if written.size - self._synced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
-            self._wait()
-            self._synced = written.size
-            self._syncing = self._syncer.submit(self._sync, self._here())
+        self._hashing.append((self._hasher.submit(self.hash, pieces), size))
+        self._waiting += size
+        while self._waiting > _HASH_AHEAD:
+            self._wait_for_hash()
+
+    def hash(self, pieces: Sequence[bytes | memoryview]) -> None:
+        """Hash a batch that is in the file, and have the file synced where it is time. Raises what a sync raised."""
+        sha256 = self._writer.written.sha256
+        for piece in pieces:
+            sha256.update(piece)
+            self._hashed += len(piece)
+        self.check()
+        if self._hashed - self._synced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+            self._synced = self._hashed
+            self._syncing = self._syncer.submit(self._writer.sync, self._here())
 
     def catch_up(self) -> None:
         """Hash and sync all there is."""
-        self._wait()
-        self._sync(self._here())
+        while self._hashing:
+            self._wait_for_hash()
+        if self._syncing is not None:
+            self._syncing.result()
+        self._writer.sync(self._here())
 
     def close(self) -> None:
         """Finish hashing; leave a sync that is under way to itself, it may take long."""
         self._hasher.shutdown()
         self._syncer.shutdown(wait=False, cancel_futures=True)
 
-    def _here(self) -> Future[Checkpoint]:
-        """A checkpoint of what is written up to now, once it is hashed."""
-        written = self._writer.written
-        size = written.size
-        return self._hasher.submit(lambda: Checkpoint(size, written.sha256.hexdigest()))
+    def _wait_for_hash(self) -> None:
+        hashing, size = self._hashing.popleft()
+        hashing.result()
+        self._waiting -= size
 
-    def _wait(self) -> None:
-        if self._syncing is not None:
-            syncing, self._syncing = self._syncing, None
-            syncing.result()
-
-    def _sync(self, here: Future[Checkpoint]) -> None:
-        self._writer.sync(here.result())
-
-
-def _hash(sha256: Hash, pieces: Sequence[bytes | memoryview], release: Callable[[], None] | None) -> None:
-    for piece in pieces:
-        sha256.update(piece)
-    if release is not None:
-        release()
+    def _here(self) -> Checkpoint:
+        return Checkpoint(self._hashed, self._writer.written.sha256.hexdigest())
 
 
 def write_index(path: Path, written: Written) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from gpu_pack import passing, reading
 from gpu_pack.errors import SourceError
 from gpu_pack.interface import Entry, Image, Rejected, TransformSpec
 from gpu_pack.io_threads import IoThreads
-from gpu_pack.passing import frame_files
+from gpu_pack.passing import FilePasser
 from gpu_pack.reading import read_images
 from tests.create.conftest import write_picture
 
@@ -58,6 +59,34 @@ def test_tasks_in_hand_when_the_threads_become_more_are_done() -> None:
     crew.close()
 
 
+def test_what_a_task_does_with_the_files_then_is_no_waiting_for_them() -> None:
+    crew: IoThreads[int] = IoThreads(1)
+    for number in range(20):
+        assert crew.result(crew.submit(_compute, lambda _, number=number: _wait() and number), "first") == number
+    assert crew.threads == 1
+    crew.close()
+
+
+def test_readers_take_turns_until_storage_is_slow() -> None:
+    crew: IoThreads[int] = IoThreads(4, most=8, readers=1)
+    reading: list[int] = []
+    most = [0, 0]
+
+    def read() -> int:
+        reading.append(1)
+        grown = crew.threads > 4
+        most[grown] = max(most[grown], len(reading))
+        time.sleep(0.01)
+        reading.pop()
+        return 0
+
+    for _ in range(8):
+        for task in [crew.submit(read) for _ in range(8)]:
+            crew.result(task, "first")
+    crew.close()
+    assert most[0] == 1 and most[1] > 3
+
+
 def test_errors_reach_who_asks() -> None:
     crew: IoThreads[float] = IoThreads(1)
     with pytest.raises(ZeroDivisionError):
@@ -83,7 +112,9 @@ def test_slow_storage_is_read_by_many(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(passing, "read_image", slow)
     begun = time.monotonic()
     if packed:
-        keys = [key for each in frame_files([entries], str(tmp_path), TransformSpec(), threads=1) for key in each.keys]
+        with closing(FilePasser(str(tmp_path), TransformSpec(), threads=1)) as passer:
+            passed = passer.run(entries, lambda framed: None, lambda framed: None)
+            keys = [key for framed in passed for key in framed.keys]
     else:
         keys = [item.entry.key for item in read_images(entries, str(tmp_path), threads=1)]
     assert keys == list(range(400))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from gpu_pack import passing, recordio
+from gpu_pack.errors import OutputError
 from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
-from gpu_pack.passing import frame_files
+from gpu_pack.passing import FilePasser
 from tests.create.conftest import write_picture
 
 _SPEC = TransformSpec(pass_through=True)
@@ -26,20 +30,34 @@ def _folder(root: Path, count: int) -> list[Entry]:
     return entries
 
 
-def _taken(framed: Iterable[Framed]) -> tuple[list[tuple[int, bytes]], list[Rejected]]:
-    """Every record as ``(key, bytes)`` and every reject; each buffer is spoilt before it is given back."""
-    records, rejected = [], []
-    for each in framed:
-        joined = b"".join(each.pieces)
-        assert len(joined) == sum(each.lengths)
-        for key, length in zip(each.keys, each.lengths, strict=True):
+def _taken(
+    root: Path, entries: Iterable[Entry], spec: TransformSpec = _SPEC, threads: int = 2
+) -> tuple[list[tuple[int, bytes]], list[Rejected]]:
+    """Every record as ``(key, bytes)`` and every reject; each buffer is spoilt once it has been followed."""
+    records: list[tuple[int, bytes]] = []
+    rejected: list[Rejected] = []
+    followed: list[int] = []
+
+    def append(framed: Framed) -> None:
+        joined = b"".join(framed.pieces)
+        assert len(joined) == sum(framed.lengths)
+        for key, length in zip(framed.keys, framed.lengths, strict=True):
             records.append((key, joined[:length]))
             joined = joined[length:]
-        rejected += each.rejected
-        for piece in each.pieces:
+        rejected.extend(framed.rejected)
+
+    def follow(framed: Framed) -> None:
+        joined = b"".join(framed.pieces)
+        assert joined == b"".join(data for key, data in records if key in framed.keys)
+        followed.extend(framed.keys)
+        for piece in framed.pieces:
             if isinstance(piece, memoryview):
                 piece[:] = b"\xff" * len(piece)
-        each.release()
+
+    with closing(FilePasser(str(root), spec, threads)) as passer:
+        passed = list(passer.run(entries, append, follow))
+    assert [key for key, _ in records] == followed == [key for framed in passed for key in framed.keys]
+    assert not any(framed.pieces for framed in passed)
     return records, rejected
 
 
@@ -57,15 +75,52 @@ def test_records_are_the_files_in_order(
 ) -> None:
     monkeypatch.setattr(passing, "SLAB_BYTES", size)
     entries = _folder(tmp_path, 60)
-    records, rejected = _taken(frame_files([entries], str(tmp_path), _SPEC, threads=threads))
+    records, rejected = _taken(tmp_path, entries, threads=threads)
     assert records == _expected(tmp_path, entries)
     assert rejected == []
 
 
-def test_lists_do_not_mix(tmp_path: Path) -> None:
+def test_list_after_list(tmp_path: Path) -> None:
     entries = _folder(tmp_path, 9)
-    framed = list(frame_files([entries[:4], [], entries[4:]], str(tmp_path), _SPEC))
-    assert [each.keys for each in framed] == [[0, 1, 2, 3], [4, 5, 6, 7, 8]]
+    keys: list[int] = []
+    with closing(FilePasser(str(tmp_path), _SPEC)) as passer:
+        for part in (entries[:4], [], entries[4:]):
+            for framed in passer.run(part, lambda framed: keys.extend(framed.keys), lambda framed: None):
+                assert framed.keys == [entry.key for entry in part]
+    assert keys == list(range(9))
+
+
+@pytest.mark.parametrize("step", ["append", "follow"])
+def test_an_error_ends_every_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """The first one is raised, nothing comes after it, and no thread is left waiting for its turn."""
+    monkeypatch.setattr(passing, "_SLAB_FILES", 2)
+    entries = _folder(tmp_path, 40)
+    keys: dict[str, list[int]] = {"append": [], "follow": []}
+
+    def note(name: str, framed: Framed) -> None:
+        if name == step and 10 in framed.keys:
+            raise OutputError(f"no {name}")
+        keys[name] += framed.keys
+
+    with closing(FilePasser(str(tmp_path), _SPEC, threads=3)) as passer:
+        with pytest.raises(OutputError, match=f"no {step}"):
+            list(passer.run(entries, partial(note, "append"), partial(note, "follow")))
+        # New turns on the same threads: they are free again.
+        again = [key for framed in passer.run(entries, lambda framed: None, lambda framed: None) for key in framed.keys]
+    assert keys[step] == list(range(10))
+    assert again == list(range(40))
+
+
+def test_who_stops_early_is_called_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passing, "_SLAB_FILES", 1)
+    entries = _folder(tmp_path, 40)
+    calls: list[int] = []
+    with closing(FilePasser(str(tmp_path), _SPEC)) as passer:
+        with closing(passer.run(entries, lambda framed: calls.extend(framed.keys), lambda framed: None)) as passed:
+            next(passed)
+        stopped = len(calls)
+        time.sleep(0.1)
+    assert 1 <= stopped == len(calls) < 40
 
 
 def test_bad_files_cost_only_themselves(tmp_path: Path) -> None:
@@ -76,7 +131,7 @@ def test_bad_files_cost_only_themselves(tmp_path: Path) -> None:
     (tmp_path / "11.png").write_bytes(b"<html>")
     large = [Entry(12, (0.0,), "10.jpg", None), Entry(13, (float("nan"),), "9.png", None)]
     entries = [entry._replace(size=None) for entry in entries] + large
-    records, rejected = _taken(frame_files([entries], str(tmp_path), TransformSpec(max_pixels=80 * 30)))
+    records, rejected = _taken(tmp_path, entries, TransformSpec(pass_through=True, max_pixels=80 * 30))
     assert {each.entry.key: each.reason for each in rejected} == {
         0: "no such file",
         3: rejected[1].reason,
@@ -96,7 +151,7 @@ def test_a_file_that_grew_is_not_taken(tmp_path: Path) -> None:
     entries = _folder(tmp_path, 3)
     with (tmp_path / "1.png").open("ab") as file:
         file.write(b"more")
-    records, rejected = _taken(frame_files([entries], str(tmp_path), _SPEC))
+    records, rejected = _taken(tmp_path, entries)
     assert [key for key, _ in records] == [0, 2]
     assert [(each.stage, "bytes when listed" in each.reason) for each in rejected] == [("read", True)]
 
@@ -114,6 +169,6 @@ def test_magic_numbers_split_a_record(tmp_path: Path, monkeypatch: pytest.Monkey
             )
         (tmp_path / f"{number}.jpg").write_bytes(data)
         entries.append(Entry(number, (0.0,), f"{number}.jpg", len(data)))
-    records, rejected = _taken(frame_files([entries], str(tmp_path), _SPEC))
+    records, rejected = _taken(tmp_path, entries)
     assert rejected == []
     assert records == _expected(tmp_path, entries)
