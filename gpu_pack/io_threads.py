@@ -57,7 +57,7 @@ class IoThreads(Generic[T]):
     Args:
         threads: to begin with.
         most: never more than these.
-        readers: how many of them read at a time, until they become more; None for all.
+        readers: how many of them read at a time, as long as reading is no waiting; None for all.
 
     Attributes:
         threads: how many there are by now.
@@ -133,9 +133,11 @@ class IoThreads(Generic[T]):
 
     def _grow(self) -> None:
         threads = min(2 * self.threads, self._most)
-        if threads > self.threads:
-            more = threads - self._readers
-            self.threads, self._readers, self._waited = threads, threads, 0
+        grown, self.threads = threads > self.threads, threads
+        more, self._readers = threads - self._readers, threads
+        self._waited = 0
+        if more:
             self._reading.release(more)
+        if grown:
             self._pools[-1].shutdown(wait=False)  # it does what it has been given
             self._pools.append(ThreadPoolExecutor(threads, thread_name_prefix="read"))

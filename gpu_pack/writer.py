@@ -88,7 +88,8 @@ class RecordWriter:
         Raises:
             OutputError: the disk is full, or failed.
         """
-        self._extend(framed.pieces, framed.keys, framed.lengths, _PASSED * len(framed.keys))
+        if framed.keys:
+            self._extend(framed.pieces, framed.keys, framed.lengths, _PASSED * len(framed.keys))
 
     def hash_framed(self, framed: Framed) -> None:
         """Hash what `append_framed` has written, in the same order; another thread may append the next meanwhile.

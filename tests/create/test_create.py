@@ -204,6 +204,18 @@ def test_sizes(
     assert {image.shape[:2] for _, _, image in records(tmp_path / "out/train.rec")} == {size}
 
 
+def test_pass_through_leaves_hundreds_of_bad_files_out(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:
+    """More than are read in one go: a whole run of them that becomes no record."""
+    for number in range(600):
+        (photos / "ant" / f"bad-{number:03d}.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    done = gpu_pack_command("create", photos, "out", "--pass-through", "--no-shuffle")
+    assert "30 packed, 600 rejected" in done.stderr
+    assert len((tmp_path / "out" / "rejects.jsonl").read_text().splitlines()) == 600
+    with recordio.MXIndexedRecordIO(str(tmp_path / "out/train.idx"), str(tmp_path / "out/train.rec"), "r") as file:
+        keys = [recordio.unpack(file.read_idx(key))[0].id for key in file.keys]
+    assert keys == list(file.keys) and len(keys) == 30
+
+
 def test_pass_through_stores_the_files(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:
     gpu_pack_command("create", photos, "out", "--pass-through", "--no-shuffle")
     file = recordio.MXRecordIO(str(tmp_path / "out/train.rec"), "r")
