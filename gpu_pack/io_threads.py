@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from gpu_pack.errors import SourceError
+from gpu_pack.pace import Pace
 
 T = TypeVar("T")
 
@@ -52,6 +53,7 @@ class Task(Generic[T]):
 class IoThreads(Generic[T]):
     """A pool of threads that doubles when somebody has to wait for a task, and the tasks spend their time waiting too.
 
+    Where that brings nothing it is undone: among busy threads, tasks wait for the interpreter and not for storage.
     Tasks are begun in the order in which they were submitted.
 
     Args:
@@ -67,8 +69,11 @@ class IoThreads(Generic[T]):
         self.threads = threads
         self._most = most
         self._readers = readers or threads
-        self._reading = threading.Semaphore(self._readers)
+        self._gate = threading.Condition()
+        self._come = self._gone = 0  # tasks that came to the gate, and those that have read
         self._waited = 0  # tasks that mostly waited, since the last one that did not
+        self._pace = Pace()
+        self._before: list[tuple[int, int]] = []  # threads and readers, before each time that they became more
         self._pools = [ThreadPoolExecutor(threads, thread_name_prefix="read")]
 
     def in_order(self, tasks: Iterable[Task[T]], bytes_ahead: int = DEFAULT_BYTES_AHEAD) -> Generator[T, None, None]:
@@ -106,16 +111,15 @@ class IoThreads(Generic[T]):
         Raises:
             SourceError: it has not ended in so many seconds.
         """
-        if not future.done() and self._waited >= _PATIENCE:
-            self._grow()
-        deadline = time.monotonic() + stall_seconds
+        begun = time.monotonic()
         while not future.done():
-            if time.monotonic() > deadline:
+            if time.monotonic() - begun > stall_seconds:
                 raise SourceError(
                     f"nothing could be read for {stall_seconds:.0f} s, and {path} is the first file waited for: see "
                     "whether its storage answers, then run the same command again to go on"
                 )
             wait([future], timeout=0.5)  # not for longer: on Windows that does not notice Ctrl-C
+        self._adapt(time.monotonic() - begun)
         return future.result()
 
     def close(self) -> None:
@@ -124,20 +128,35 @@ class IoThreads(Generic[T]):
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, read: Callable[[], T], then: Callable[[T], T] | None) -> T:
-        with self._reading:
+        with self._gate:
+            number, self._come = self._come, self._come + 1
+            self._gate.wait_for(lambda: number < self._gone + self._readers)  # first come, first served
+        try:
             begun, computed = time.perf_counter(), time.thread_time()
             result = read()
             waited = time.thread_time() - computed < _COMPUTING * (time.perf_counter() - begun)
             self._waited = self._waited + 1 if waited else 0
+        finally:
+            with self._gate:
+                self._gone += 1
+                self._gate.notify_all()
         return result if then is None else then(result)
 
-    def _grow(self) -> None:
-        threads = min(2 * self.threads, self._most)
-        grown, self.threads = threads > self.threads, threads
-        more, self._readers = threads - self._readers, threads
-        self._waited = 0
-        if more:
-            self._reading.release(more)
-        if grown:
+    def _adapt(self, waited: float) -> None:
+        more = min(2 * self.threads, self._most)
+        waiting = self._waited >= _PATIENCE and more > self._readers
+        step = self._pace.note(waited, waiting, self.threads)
+        if step > 0:
+            self._before.append((self.threads, self._readers))
+            self._resize(more, more)
+        elif step < 0:
+            self._resize(*self._before.pop())
+
+    def _resize(self, threads: int, readers: int) -> None:
+        with self._gate:
+            self._readers = readers
+            self._gate.notify_all()
+        if threads != self.threads:
+            self.threads = threads
             self._pools[-1].shutdown(wait=False)  # it does what it has been given
             self._pools.append(ThreadPoolExecutor(threads, thread_name_prefix="read"))
