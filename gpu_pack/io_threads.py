@@ -111,15 +111,15 @@ class IoThreads(Generic[T]):
         Raises:
             SourceError: it has not ended in so many seconds.
         """
-        begun = time.monotonic()
+        begun = time.perf_counter()
         while not future.done():
-            if time.monotonic() - begun > stall_seconds:
+            if time.perf_counter() - begun > stall_seconds:
                 raise SourceError(
                     f"nothing could be read for {stall_seconds:.0f} s, and {path} is the first file waited for: see "
                     "whether its storage answers, then run the same command again to go on"
                 )
             wait([future], timeout=0.5)  # not for longer: on Windows that does not notice Ctrl-C
-        self._adapt(time.monotonic() - begun)
+        self._adapt(time.perf_counter() - begun)
         return future.result()
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ class Pace:
     """Judges by results whether more threads are worth a try, and whether they were worth it."""
 
     def __init__(self) -> None:
-        self._since = time.monotonic()
+        self._since = time.perf_counter()
         self._results = 0
         self._waited = 0.0  # seconds that were spent on waiting for these
         self._settling = False  # what comes now was begun before the threads became more
@@ -39,7 +39,7 @@ class Pace:
         self._waited += waited
         if self._results < max(_WINDOW, _WINDOW_EACH * threads):
             return 0
-        now = time.monotonic()
+        now = time.perf_counter()
         seconds = max(now - self._since, 1e-9)
         step = self._judge(self._results / seconds, self._waited > seconds / 2, waiting)
         self._since, self._results, self._waited = now, 0, 0.0
