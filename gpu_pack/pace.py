@@ -10,10 +10,12 @@ import time
 
 #: Results by which the pace is judged, at least, and for each thread: two of each are under way at any time.
 _WINDOW, _WINDOW_EACH = 8, 2
+#: And seconds, at least: a machine that falters for a moment must not decide.
+_SECONDS = 0.1
 #: What twice the threads must bring at least, or they are taken back.
 _GAIN = 1.25
 #: Windows before it is tried again, at first; twice as many each time.
-_PAUSE = 64
+_PAUSE = 32
 
 
 class Pace:
@@ -40,15 +42,15 @@ class Pace:
         if self._results < max(_WINDOW, _WINDOW_EACH * threads):
             return 0
         now = time.perf_counter()
-        seconds = max(now - self._since, 1e-9)
-        step = self._judge(self._results / seconds, self._waited > seconds / 2, waiting)
+        seconds = now - self._since
+        if seconds < _SECONDS and not self._settling:
+            return 0
+        step = 0 if self._settling else self._judge(self._results / seconds, self._waited > seconds / 2, waiting)
+        self._settling = step > 0
         self._since, self._results, self._waited = now, 0, 0.0
         return step
 
     def _judge(self, rate: float, hungry: bool, waiting: bool) -> int:
-        if self._settling:
-            self._settling = False
-            return 0
         before, self._trial = self._trial, None
         if before is not None and hungry and rate < _GAIN * before:
             self._pause, self._next_pause = self._next_pause, 2 * self._next_pause
@@ -57,6 +59,6 @@ class Pace:
             self._pause -= 1
             return 0
         if hungry and waiting:
-            self._trial, self._settling = rate, True
+            self._trial = rate
             return 1
         return 0

