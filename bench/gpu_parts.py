@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from gpu_host import host_rate, python_microseconds
 from gpu_measure import Session, codec, open_gpu, psnr, rate, side_by_side
 
 from gpu_pack import doctor
@@ -225,47 +226,11 @@ def stages(session: Session) -> None:
     if not session.cpu:
         for load in (0.0, 1.0):
             session.say(f"graph load={load} x{several[-1]} images/s", each(decoding(hw_decoder_load=load), several[-1]))
-    session.say("python us/image", _python_microseconds(datas, spec))
+    session.say("python us/image", python_microseconds(datas, spec))
+    session.say(
+        f"host x{settings.workers} images/s", host_rate(session, spec, settings.workers, min(3.0, slice_seconds))
+    )
     session.say("cores", available_cores())
-
-
-def _python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
-    """What the interpreter does for each image: a worker whose graph and encoder do nothing."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from gpu_pack.gpu.isolation import GpuWorker
-    from gpu_pack.gpu.memory import HostMemory
-    from gpu_pack.gpu.pipeline import Graph
-    from gpu_pack.gpu.seam import Crops
-    from gpu_pack.gpu.settings import GpuSettings
-
-    class Nothing:
-        name = "nothing"
-        accepts = Graph.accepts
-
-        def run(self, batch: Any) -> Crops:
-            for request in batch:
-                np.frombuffer(request.data, np.uint8)
-            return Crops(None, [(request.plan.width, request.plan.height) for request in batch], 3, [])
-
-        def encode(self, crops: Crops) -> list[bytes | None]:
-            return [b""] * len(crops.sizes)
-
-        def reset(self) -> None: ...
-        def rebuild(self) -> None: ...
-        def close(self) -> None: ...
-
-    nothing = Nothing()
-    settings = GpuSettings(device="cpu", batch_size=len(datas))
-    worker = GpuWorker("gpu:0", spec, settings, codec(spec), HostMemory(), nothing, nothing, ThreadPoolExecutor(1))
-    images = [Image(Entry(key, (0.0,), ""), data) for key, data in enumerate(datas)]
-    spent = []
-    for _ in range(20):
-        begin = time.thread_time()
-        worker.transform(images)
-        spent.append(time.thread_time() - begin)
-    worker.close()
-    return round(1e6 * min(spent) / len(images), 2)
 
 
 def _parts(images: list[Image], size: int) -> list[list[Image]]:

@@ -42,6 +42,7 @@ def test_every_part_but_the_tests_themselves(photos, tmp_path):
     assert all(kind["others_exact"] for kind in faults)
     assert parts["sweep"]["best_images/s"] > 0
     assert parts["stages"]["graph x1 images/s"] > 0
+    assert parts["stages"]["host x1 images/s"] > parts["stages"]["graph x1 images/s"]
     assert parts["compare"]["images/s"]["cpu"] > 0
     assert parts["memory"]["run"]["packed"] == 60
     assert "agreement" in (tmp_path / "out" / "prove_gpu.txt").read_text(encoding="utf-8")
