@@ -1,7 +1,7 @@
 """The memory of one picture serves for the next.
 
 A decoded picture is about half a megabyte. glibc gives blocks of that size back to the system as soon as they are
-free, and the system clears every page of the next one: 2 to 5 % of the time that an image takes.
+free, and the system clears every page of the next one: 1 to 5 % of the time that an image takes.
 """
 
 from __future__ import annotations

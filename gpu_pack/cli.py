@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 from typer.core import TyperCommand
@@ -14,6 +14,9 @@ from typer.core import TyperCommand
 from gpu_pack import __version__, cli_readers
 from gpu_pack.errors import GpuPackError, UsageError
 from gpu_pack.library_noise import without_library_noise
+
+if TYPE_CHECKING:
+    from gpu_pack.packing import CreateOptions
 
 app = typer.Typer(
     name="gpu-pack",
@@ -154,23 +157,17 @@ def create(
     quiet: QuietFlag = False,
 ) -> int:
     """Pack a folder of images, or the images of a .lst file, into OUT/NAME.rec, .idx and .lst for each split."""
-    from gpu_pack import console, packing
     from gpu_pack.backends import DeviceOptions
     from gpu_pack.interface import TransformSpec
+    from gpu_pack.packing import CreateOptions
     from gpu_pack.splits import Division, parse_split
 
-    given = {
-        "size": size,
-        "resize": resize,
-        "quality": quality,
-        "encoding": encoding,
-        "color": color,
-        "interp": interp,
-    }
-    limits = {} if max_pixels is None else {"max_pixels": max_pixels}
-    changes = _changes(given, pass_through) | limits
+    pixels = {"size": size, "resize": resize, "quality": quality, "encoding": encoding, "color": color}
+    changes = _changes(pixels | {"interp": interp}, pass_through)
+    if max_pixels is not None:  # which --pass-through heeds too
+        changes["max_pixels"] = max_pixels
     splits = tuple(parse_split(text) for text in split) if split else Division().splits
-    options = packing.CreateOptions(
+    options = CreateOptions(
         spec=TransformSpec(crop=crop and resize is None, upscale=upscale, pass_through=pass_through, **changes),
         division=Division(splits, seed, shuffle, stratify, shards),
         device=DeviceOptions(device, _gpu_numbers(gpus), workers, batch_size, encoder),
@@ -181,12 +178,7 @@ def create(
         dry_run=dry_run,
         allow_outside=allow_outside,
     )
-    with without_library_noise(), console.progress(quiet) as on_progress:
-        report = packing.create(source, out, options, on_progress)
-    if json_:
-        print(json.dumps(report.to_json(), indent=1))
-    elif not quiet:
-        console.print_report(report)
+    _pack(source, out, options, json_, quiet)
     return 0
 
 
@@ -233,6 +225,18 @@ def _changes(flags: dict[str, Any], pass_through: bool) -> dict[str, Any]:
     if given.get("encoding") == "png":
         given.setdefault("quality", _PNG_LEVEL)
     return given
+
+
+def _pack(source: Path, out: Path, options: CreateOptions, as_json: bool, quiet: bool) -> None:
+    """Run, and tell how it went."""
+    from gpu_pack import console, packing
+
+    with without_library_noise(), console.progress(quiet) as on_progress:
+        report = packing.create(source, out, options, on_progress)
+    if as_json:
+        print(json.dumps(report.to_json(), indent=1))
+    elif not quiet:
+        console.print_report(report)
 
 
 def _gpu_numbers(text: str | None) -> tuple[int, ...] | None:

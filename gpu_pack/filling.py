@@ -11,7 +11,7 @@ from itertools import chain, islice
 
 from gpu_pack.backends import Backend, Choice, cores, open_backend
 from gpu_pack.engine import Engine
-from gpu_pack.errors import FormatError
+from gpu_pack.errors import FormatError, StrictError
 from gpu_pack.interface import Entry, Framed, Outcome, Rejected
 from gpu_pack.io_threads import MOST_READERS
 from gpu_pack.listing import entries
@@ -26,7 +26,7 @@ class Ran:
     """What did the work, for the report.
 
     Attributes:
-        workers: how many; in pass-through, the threads that read.
+        workers: how many; in pass-through, the threads that it began with.
         encoder: which JPEG encoder ran on the GPU path; None without it.
         broken: one sentence for each worker that was given up.
     """
@@ -83,10 +83,14 @@ def _write(work: Work, parts: list[Part], fill: Fill) -> None:
     total = len(work.listing) + len(work.listing.unnameable)
     progress = Progress(total, sum(part.decided for part in parts), len(work.rejects.lines))
     work.on_progress(progress)
-    with closing(work.rejects):
-        for part in parts:
-            _write_shard(work, part, fill, progress)
-        work.rejects.finish()
+    try:
+        with closing(work.rejects):
+            for part in parts:
+                _write_shard(work, part, fill, progress)
+            work.rejects.finish()
+    except StrictError:  # nothing is left of the run; only now, since Windows removes no file that is open
+        work.staging.clear()
+        raise
 
 
 def _write_shard(work: Work, part: Part, fill: Fill, progress: Progress) -> None:
@@ -145,6 +149,5 @@ def _append_files(
 
 def _reject(work: Work, part: Part, rejected: Rejected) -> None:
     if work.strict:
-        work.staging.clear()
         raise strict_error(rejected)
     work.rejects.add(rejected, part.shard.split)

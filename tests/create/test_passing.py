@@ -115,11 +115,16 @@ def test_who_stops_early_is_called_no_more(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(passing, "_SLAB_FILES", 1)
     entries = _folder(tmp_path, 40)
     calls: list[int] = []
+
+    def append(framed: Framed) -> None:
+        time.sleep(0.02)  # so that some are still to come
+        calls.extend(framed.keys)
+
     with closing(FilePasser(str(tmp_path), _SPEC)) as passer:
-        with closing(passer.run(entries, lambda framed: calls.extend(framed.keys), lambda framed: None)) as passed:
+        with closing(passer.run(entries, append, lambda framed: None)) as passed:
             next(passed)
         stopped = len(calls)
-        time.sleep(0.1)
+        time.sleep(0.2)
     assert 1 <= stopped == len(calls) < 40
 
 
