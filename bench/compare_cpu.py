@@ -5,6 +5,8 @@
 PHOTOS is a folder of class folders of JPEGs; it is repeated by hard links until there are enough. PYTHON is an
 interpreter that has MXNet 1.9.1 (numpy 1.23.5, opencv-python-headless 4.10). Each scenario runs its commands A B A B
 and prints the medians and the median of the ratios, pair by pair: a machine that slows down slows both.
+
+`--only cold --work FOLDER`, with FOLDER on a disk, reads photographs that the system does not have in its cache.
 """
 
 from __future__ import annotations
@@ -72,13 +74,15 @@ class Run:
     peak_mb: float
 
 
-def measure(setting: Setting, command: list[str]) -> Run:
-    """Run a command from a clean output."""
+def measure(setting: Setting, command: list[str], cold: Path | None = None) -> Run:
+    """Run a command from a clean output, with the files of the folder ``cold`` not in the system's cache."""
     if setting.out.is_dir():
         shutil.rmtree(setting.out)
     # The other one's output too: whoever overwrites a file has its memory at hand, whoever makes one must ask for it.
     for path in (setting.out, *(setting.work / "lists").glob("*.rec"), *(setting.work / "lists").glob("*.idx")):
         path.unlink(missing_ok=True)
+    if cold is not None:
+        forget(cold)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()
     process = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -92,11 +96,13 @@ def measure(setting: Setting, command: list[str]) -> Run:
     return Run(seconds, cpu, usage.ru_maxrss / 1024)
 
 
-def pair(setting: Setting, name: str, count: int, ours: list[str], other: list[str], what: str) -> dict[str, object]:
+def pair(
+    setting: Setting, name: str, count: int, ours: list[str], other: list[str], what: str, cold: Path | None = None
+) -> dict[str, object]:
     """``ours`` and ``other`` in turn; how much faster ours is."""
-    measure(setting, ours)
-    measure(setting, other)
-    runs = [(measure(setting, ours), measure(setting, other)) for _ in range(setting.rounds)]
+    measure(setting, ours, cold)
+    measure(setting, other, cold)
+    runs = [(measure(setting, ours, cold), measure(setting, other, cold)) for _ in range(setting.rounds)]
     found = {
         "scenario": name,
         "against": what,
@@ -162,6 +168,20 @@ def pass_through(setting: Setting) -> Iterator[dict[str, object]]:
     theirs = setting.im2rec_py("--pass-through", "--num-thread", setting.cores, prefix(setting), source)
     ours = setting.create(source, "--pass-through")
     yield pair(setting, "pass-through", setting.images, ours, theirs, f"im2rec.py, {setting.cores} processes")
+
+
+def cold(setting: Setting) -> Iterator[dict[str, object]]:
+    """Pass-through of photographs that must come from the disk."""
+    if not setting.im2rec:
+        return
+    source = setting.work / f"cold-{setting.images}"
+    if not source.exists():
+        shutil.copytree(repeated(setting, setting.images), source)  # links would be the same few files
+    lists(setting, source)
+    theirs = setting.im2rec_py("--pass-through", "--num-thread", setting.cores, prefix(setting), source)
+    ours = setting.create(source, "--pass-through")
+    what = f"im2rec.py, {setting.cores} processes"
+    yield pair(setting, "from a disk", setting.images, ours, theirs, what, cold=source)
 
 
 def listing(setting: Setting) -> Iterator[dict[str, object]]:
@@ -247,6 +267,15 @@ def mosaics(setting: Setting, count: int) -> Path:
     return target
 
 
+def forget(folder: Path) -> None:
+    """Have the system drop a folder's files from its cache."""
+    os.sync()
+    for path in folder.rglob("*.*"):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
 def prefix(setting: Setting) -> Path:
     (setting.work / "lists").mkdir(exist_ok=True)
     return setting.work / "lists" / "data"
@@ -263,6 +292,7 @@ SCENARIOS: dict[str, Callable[[Setting], Iterator[dict[str, object]]]] = {
     "antialias": antialias,
     "large": large,
     "pass-through": pass_through,
+    "cold": cold,
     "listing": listing,
     "million": million,
 }
@@ -274,7 +304,7 @@ def main() -> None:
     parser.add_argument("--im2rec", metavar="PYTHON")
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", default=",".join(SCENARIOS))
+    parser.add_argument("--only", default=",".join(name for name in SCENARIOS if name != "cold"))
     parser.add_argument("--work", type=Path, help="folder to keep the data in, on the photographs' file system")
     parser.add_argument("--json", type=Path, help="write the figures there")
     args = parser.parse_args()

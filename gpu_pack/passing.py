@@ -16,9 +16,9 @@ import numpy as np
 
 from gpu_pack.errors import FormatError
 from gpu_pack.headers import ImageError, examine
-from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
+from gpu_pack.interface import Entry, Framed, Image, Rejected, TransformSpec
 from gpu_pack.io_threads import MOST_READERS, IoThreads, Task
-from gpu_pack.reading import chunks, read_image
+from gpu_pack.reading import chunks, read_files
 from gpu_pack.recordio.framing import frame_pieces
 from gpu_pack.turns import Turns
 
@@ -93,8 +93,8 @@ class FilePasser:
         lengths: list[int] = []
         rejected: list[Rejected] = []
         start = end = 0  # of the records in the slab that are in no piece yet
-        for entry in chunk:
-            record = self._record(entry)
+        for image in read_files(chunk, self._root):
+            record = self._record(image)
             if isinstance(record, Rejected):
                 rejected.append(record)
                 continue
@@ -104,7 +104,7 @@ class FilePasser:
                 start = end
             else:
                 end = _put(room, end, record)
-            keys.append(entry.key)
+            keys.append(image.entry.key)
             lengths.append(length)
         pieces.append(room[start:end])
         return Framed(pieces, keys, lengths, rejected)
@@ -115,11 +115,11 @@ class FilePasser:
             slab = self._own.slab = np.empty(SLAB_BYTES, np.uint8).data
         return slab
 
-    def _record(self, entry: Entry) -> Sequence[bytes] | Rejected:
+    def _record(self, image: Image | Rejected) -> Sequence[bytes] | Rejected:
         """The pieces of a file's record, or why there is none."""
-        image = read_image(entry, self._root)
         if isinstance(image, Rejected):
             return image
+        entry = image.entry
         try:
             examine(image.data, self._spec.max_pixels, self._spec.other_formats)
             return frame_pieces(entry.key, entry.labels, image.data)

@@ -118,14 +118,13 @@ def test_slow_storage_is_read_by_many(tmp_path: Path, monkeypatch: pytest.Monkey
     entries = [Entry(key, (0.0,), "a.jpg", size) for key in range(400)]
     real = reading.read_image
 
-    def slow(entry: Entry, root: str) -> Image | Rejected:
+    def slow(entry: Entry, root: str, descriptor: int | None = None) -> Image | Rejected:
         time.sleep(0.005)
-        return real(entry, root)
+        return real(entry, root, descriptor)
 
     monkeypatch.setattr(reading, "_CHUNK_FILES", 4)
     monkeypatch.setattr(passing, "_SLAB_FILES", 4)
     monkeypatch.setattr(reading, "read_image", slow)
-    monkeypatch.setattr(passing, "read_image", slow)
     begun = time.monotonic()
     if packed:
         with closing(FilePasser(str(tmp_path), TransformSpec(), threads=1)) as passer:

@@ -8,8 +8,6 @@ import pytest
 
 from gpu_pack.errors import SourceError
 from gpu_pack.folders import list_folder
-from gpu_pack.interface import Entry, Image, Rejected
-from gpu_pack.reading import read_image, read_images
 from gpu_pack.sources import read_classes
 from tests.create.conftest import write_picture
 
@@ -75,29 +73,3 @@ def test_classes_files_that_cannot_be_right(tmp_path: Path, content: bytes, mess
 def test_classes_files_of_other_systems(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfcat\r\ndog\r\n")
     assert read_classes(tmp_path / "classes.txt") == ("cat", "dog")
-
-
-def test_reading_keeps_the_order_and_names_what_it_cannot_read(tmp_path: Path) -> None:
-    for number in range(200):
-        (tmp_path / f"{number}").write_bytes(b"%d" % number * (number % 7 + 1))
-    (tmp_path / "50").unlink()
-    (tmp_path / "51").unlink()
-    (tmp_path / "51").mkdir()
-    entries = [Entry(number, (0.0,), f"{number}") for number in range(200)]
-    for threads, ahead in ((1, 1), (4, 100), (8, 1 << 20)):
-        found = list(read_images(entries, str(tmp_path), threads=threads, bytes_ahead=ahead))
-        assert [item.entry.key for item in found] == list(range(200))
-        rejected = [item for item in found if isinstance(item, Rejected)]
-        assert [(item.entry.key, item.reason) for item in rejected] == [
-            (50, "no such file"),
-            (51, "not a regular file but a folder"),
-        ]
-
-
-def test_reading_never_takes_more_than_was_listed(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"12345678")
-    item = read_image(Entry(0, (0.0,), "x", 4), str(tmp_path))
-    assert isinstance(item, Rejected) and "4 bytes when listed, 8 now" in item.reason
-    assert isinstance(read_image(Entry(0, (0.0,), "x", 8), str(tmp_path)), Image)
-    item = read_image(Entry(0, (0.0,), "a\0b"), str(tmp_path))
-    assert isinstance(item, Rejected) and "not a usable file name" in item.reason
