@@ -16,8 +16,8 @@ from typing import Any
 
 from gpu_measure import Session, open_gpu, rate
 
+from gpu_pack.backends import DeviceOptions, cpu_workers
 from gpu_pack.gpu import driver
-from gpu_pack.gpu.settings import available_cores
 from gpu_pack.interface import TransformSpec
 
 #: (seconds since the start, resident MB of the process, MB in use on the GPU).
@@ -61,13 +61,11 @@ def compare(session: Session) -> None:
 
 def _worker_rates(session: Session, devices: tuple[str, ...]) -> dict[str, float]:
     """The same without reading, writing and engine: what the workers alone can do."""
-    from cpu_fallback.worker import CpuWorker
-
     spec, images, seconds = TransformSpec(), session.images(), max(0.5, session.seconds / 20)
     rates = {}
     for device in devices:
         gpu = open_gpu(spec, session.settings()) if device != "cpu" else []
-        cpu = [CpuWorker(spec) for _ in range(available_cores())] if device != "gpu" else []
+        cpu = cpu_workers(spec, DeviceOptions("hybrid" if device == "hybrid" else "cpu")) if device != "gpu" else []
         rates[device] = (figures := rate([*gpu, *cpu], images, seconds))["images/s"]
         session.say(f"workers alone, {device}", figures)
         for worker in (*gpu, *cpu):

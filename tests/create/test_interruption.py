@@ -178,10 +178,11 @@ class Touches:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_stops_within_a_second_and_goes_on(many: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [2, 9], ids=["threads", "processes"])
+def test_ctrl_c_stops_within_a_second_and_goes_on(many: Path, tmp_path: Path, workers: int) -> None:
     for number in range(3000):
         os.link(many / "c0/000.jpg", many / f"c0/x{number}.jpg")
-    args = ("create", many, tmp_path / "out", "--size", 24, "--device", "cpu")
+    args = ("create", many, tmp_path / "out", "--size", 24, "--device", "cpu", "--workers", workers)
     process = subprocess.Popen(command(*args), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     grown = tmp_path / "out/.gpu-pack/train.rec.partial"
     while not grown.exists() or not grown.stat().st_size:
