@@ -24,7 +24,7 @@ def main() -> None:
     # What native code prints must not get among the messages.
     with open(0, "rb", closefd=False) as batches, os.fdopen(os.dup(1), "wb") as outcomes:
         os.dup2(2, 1)
-        with contextlib.suppress(EOFError, OSError):  # the other side is gone
+        with contextlib.suppress(EOFError, OSError, MemoryError):  # the other side is gone, or sees that this one is
             (spec,) = receive(batches)
             worker = CpuWorker(pickle.loads(spec))
             send(outcomes, ())

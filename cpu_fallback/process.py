@@ -73,7 +73,8 @@ class ProcessWorker:
                     f"worker {self.name}: its process was killed, and again; memory may be short: run the same command "
                     "again to go on, with fewer --workers"
                 ) from None
-            return Rejected(image.entry, "decode", f"OpenCV crashed on it: its process ended with {ended}")
+            reason = f"its decoder's process ended with {ended}: OpenCV crashed on it, or memory is short"
+            return Rejected(image.entry, "decode", reason)
 
     def _ask(self, images: Sequence[Image]) -> list[Outcome]:
         if self._child is None and not self._alone:

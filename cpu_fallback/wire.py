@@ -14,7 +14,7 @@ from typing import IO
 _COUNT = struct.Struct("<I")
 #: Linux lets a pipe hold so much without further rights: a message is then written and read at once.
 _PIPE_BYTES = 1 << 20
-#: The least that any system takes in one call is 16 pieces; Linux and macOS take 1,024.
+#: What Linux and macOS take in one call.
 _PIECES = 1024
 
 
