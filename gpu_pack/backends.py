@@ -161,10 +161,12 @@ def _gpu_workers(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, .
 
 def cpu_workers(spec: TransformSpec, options: DeviceOptions) -> list[Worker]:
     """One OpenCV worker a core, unless told otherwise; in processes where many would wait for one interpreter."""
-    from cpu_fallback.process import ProcessWorker
+    count = options.workers or cores()
+    size = {} if options.batch_size is None or options.device == "hybrid" else {"batch_size": options.batch_size}
+    if count > _MOST_THREADS or options.device == "hybrid":
+        from cpu_fallback.process import ProcessWorker
+
+        return [ProcessWorker(spec, f"cpu:{number}", **size) for number in range(count)]
     from cpu_fallback.worker import CpuWorker
 
-    count = options.workers or cores()
-    kind = ProcessWorker if count > _MOST_THREADS or options.device == "hybrid" else CpuWorker
-    size = {} if options.batch_size is None or options.device == "hybrid" else {"batch_size": options.batch_size}
-    return [kind(spec, f"cpu:{number}", **size) for number in range(count)]
+    return [CpuWorker(spec, f"cpu:{number}", **size) for number in range(count)]
