@@ -161,13 +161,8 @@ def large(setting: Setting) -> Iterator[dict[str, object]]:
 
 
 def pass_through(setting: Setting) -> Iterator[dict[str, object]]:
-    if not setting.im2rec:
-        return
-    source = repeated(setting, setting.images)
-    lists(setting, source)
-    theirs = setting.im2rec_py("--pass-through", "--num-thread", setting.cores, prefix(setting), source)
-    ours = setting.create(source, "--pass-through")
-    yield pair(setting, "pass-through", setting.images, ours, theirs, f"im2rec.py, {setting.cores} processes")
+    if setting.im2rec:
+        yield passed(setting, "pass-through", repeated(setting, setting.images))
 
 
 def cold(setting: Setting) -> Iterator[dict[str, object]]:
@@ -177,11 +172,14 @@ def cold(setting: Setting) -> Iterator[dict[str, object]]:
     source = setting.work / f"cold-{setting.images}"
     if not source.exists():
         shutil.copytree(repeated(setting, setting.images), source)  # links would be the same few files
+    yield passed(setting, "from a disk", source, source)
+
+
+def passed(setting: Setting, name: str, source: Path, cold: Path | None = None) -> dict[str, object]:
     lists(setting, source)
     theirs = setting.im2rec_py("--pass-through", "--num-thread", setting.cores, prefix(setting), source)
     ours = setting.create(source, "--pass-through")
-    what = f"im2rec.py, {setting.cores} processes"
-    yield pair(setting, "from a disk", setting.images, ours, theirs, what, cold=source)
+    return pair(setting, name, setting.images, ours, theirs, f"im2rec.py, {setting.cores} processes", cold)
 
 
 def listing(setting: Setting) -> Iterator[dict[str, object]]:

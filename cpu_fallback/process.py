@@ -116,7 +116,7 @@ class _EndedError(Exception):
 
     def __init__(self, status: int) -> None:
         self.status = status
-        super().__init__(f"exit status {status}" if status >= 0 else f"signal {signal.Signals(-status).name}")
+        super().__init__(f"exit status {status}" if status >= 0 else f"signal {-status} ({signal.strsignal(-status)})")
 
 
 class _Child:
