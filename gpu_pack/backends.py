@@ -78,12 +78,15 @@ class Backend:
         rescue: what the engine calls when the last worker broke; None where that ends the run.
         encoder: which JPEG encoder runs on the GPU path, ``nvjpeg``, ``cuda`` or ``cpu``; None without it.
         choice: what runs in the end: under ``auto``, the CPU where the GPU could not be set up.
+        reads: whether the workers' threads do better to read their images themselves: where they decode them too, and
+            leave no core for others to read on.
     """
 
     workers: Sequence[Worker]
     choice: Choice
     rescue: Rescue | None = None
     encoder: str | None = None
+    reads: bool = False
 
 
 def cores() -> int:
@@ -134,17 +137,22 @@ def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice) ->
         BackendError: a GPU fails while it is set up (under ``auto``, the CPU takes over instead).
     """
     if choice.device == "cpu":
-        return Backend(cpu_workers(spec, options), choice)
+        return _cpu_backend(spec, options, choice)
     rescue: Rescue = lambda _: cpu_workers(spec, options)  # noqa: E731
     try:
         workers, encoder = _gpu_workers(spec, options, choice.gpus)
     except BackendError as error:
         if options.device == "auto":
-            return Backend(cpu_workers(spec, options), Choice("cpu", str(error)))
+            return _cpu_backend(spec, options, Choice("cpu", str(error)))
         raise
     if choice.device == "hybrid":
         return Backend([*workers, *cpu_workers(spec, options)], choice, rescue, encoder)
     return Backend(workers, choice, rescue if options.device == "auto" else None, encoder)
+
+
+def _cpu_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice) -> Backend:
+    workers = cpu_workers(spec, options)
+    return Backend(workers, choice, reads=cores() <= len(workers) <= _MOST_THREADS)
 
 
 def _gpu_workers(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...]) -> tuple[list[Worker], str]:

@@ -49,7 +49,8 @@ def write_shards(work: Work, parts: list[Part], choice: Choice) -> Ran:
     engine = Engine(backend.workers, backend.rescue)
     readers = max(2, len(backend.workers) // 4)
     listed = chain.from_iterable(_undecided(work, part) for part in parts)
-    with closing(engine.run(read_images(listed, work.listing.root, threads=readers))) as outcomes:
+    images = read_images(listed, work.listing.root, threads=readers, by_caller=backend.reads)
+    with closing(engine.run(images)) as outcomes:
         _write(work, parts, partial(_append_outcomes, work, outcomes))
     return Ran(backend.choice, len(backend.workers), backend.encoder, engine.broken)
 

@@ -1,4 +1,4 @@
-"""Entries into images with their bytes, read ahead by a few threads, in order.
+"""Entries into images with their bytes, in order: read where they are wanted, or ahead of it by a few threads.
 
 Reading ahead is bounded in bytes by the sizes that the listing saw, and no file is read beyond the size that it had
 then, so the bound holds whatever happens to the files meanwhile.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
@@ -33,10 +34,20 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0
 _WILL_NEED = getattr(os, "POSIX_FADV_WILLNEED", None)
 #: Files that a thread has opened and not yet read. All threads together leave half of what a process may open.
 _OPEN_AHEAD = 1 if _WILL_NEED is None else max(1, min(32, os.sysconf("SC_OPEN_MAX") // (2 * MOST_READERS)))
+#: A file made its reader wait: so many seconds, and as much again as half of what the reader computed for it. Measured
+#: on two busy cores, of files in the system's cache under a tenth do so; of files on a cold SSD, four in five.
+_WAIT_SECONDS, _WAIT_SHARE = 50e-6, 0.5
+#: So many more files that made it wait than others, and a caller reads no more itself.
+_TOO_MANY_WAITS = 8
 
 
 def read_images(
-    entries: Iterable[Entry], root: str, *, threads: int = 2, bytes_ahead: int = DEFAULT_BYTES_AHEAD
+    entries: Iterable[Entry],
+    root: str,
+    *,
+    threads: int = 2,
+    bytes_ahead: int = DEFAULT_BYTES_AHEAD,
+    by_caller: bool = False,
 ) -> Iterator[Image | Rejected]:
     """Images in the order of the entries; a file that cannot be read is a `Rejected` in its place.
 
@@ -44,10 +55,15 @@ def read_images(
         entries: what to read; ``path`` is relative to ``root`` unless absolute.
         threads: how many files are being read at once, to begin with: see `IoThreads`.
         bytes_ahead: bound on what is read and not yet taken.
+        by_caller: the thread that asks for an image reads it, as long as files mostly come at once: it then lies in
+            the caches of the core that decodes it, and nobody has to be woken. 1.5 % of a whole run on two cores.
 
     Raises:
         SourceError: the storage does not answer.
     """
+    entries = iter(entries)
+    if by_caller:
+        yield from _read_while_fast(entries, root)
     tasks = (
         Task(partial(_read_chunk, chunk, root), chunk[0].path, size)
         for chunk, size in chunks(entries, _CHUNK_FILES, _CHUNK_BYTES)
@@ -55,6 +71,20 @@ def read_images(
     with closing(IoThreads[list[Image | Rejected]](threads)) as crew:
         for images in crew.in_order(tasks, bytes_ahead):
             yield from images
+
+
+def _read_while_fast(entries: Iterator[Entry], root: str) -> Iterator[Image | Rejected]:
+    """The files of the first entries; it ends when too many of them made it wait."""
+    waits = 0
+    for entry in entries:
+        begun, computed = time.perf_counter(), time.thread_time()
+        image = read_image(entry, root)
+        computing = time.thread_time() - computed
+        waiting = time.perf_counter() - begun - computing
+        waits = waits + 1 if waiting > _WAIT_SECONDS + _WAIT_SHARE * computing else max(0, waits - 1)
+        yield image
+        if waits == _TOO_MANY_WAITS:
+            return
 
 
 def chunks(entries: Iterable[Entry], files: int, size: int, head: int = 0) -> Iterator[tuple[list[Entry], int]]:

@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+import gpu_pack
+from gpu_pack import backends, reading
 from gpu_pack.interface import Entry, Image, Rejected
 from gpu_pack.reading import read_files, read_image, read_images
 from tests.create.conftest import ENVIRONMENT, command, write_picture
@@ -47,6 +51,79 @@ def numbered(folder: Path, count: int) -> Sequence[Entry]:
     for number in range(count):
         (folder / f"{number}").write_bytes(b"%d" % number)
     return [Entry(number, (0.0,), f"{number}") for number in range(count)]
+
+
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the threads that read, file by file. On a busy machine, too, only a file that sleeps is slow."""
+    names: list[str] = []
+    real = reading.read_image
+
+    def read(entry: Entry, root: str, descriptor: int | None = None) -> Image | Rejected:
+        names.append(threading.current_thread().name)
+        return real(entry, root, descriptor)
+
+    monkeypatch.setattr(reading, "read_image", read)
+    monkeypatch.setattr(reading, "_WAIT_SECONDS", 0.01)
+    return names
+
+
+def slow_files(monkeypatch: pytest.MonkeyPatch, is_slow: Callable[[int], bool]) -> None:
+    """Have some files come late, by their keys."""
+    real = reading.read_image
+
+    def read(entry: Entry, root: str, descriptor: int | None = None) -> Image | Rejected:
+        time.sleep(0.02 * is_slow(entry.key))
+        return real(entry, root, descriptor)
+
+    monkeypatch.setattr(reading, "read_image", read)
+
+
+def read_by_caller(entries: Sequence[Entry], root: Path) -> list[int]:
+    """The keys, in the order in which they came."""
+    return [item.entry.key for item in read_images(entries, str(root), by_caller=True)]
+
+
+def test_files_that_come_at_once_are_read_by_the_thread_that_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: list[str]
+) -> None:
+    slow_files(monkeypatch, lambda key: key % 3 == 0)  # some that do not
+    entries = numbered(tmp_path, 60)
+    (tmp_path / "7").unlink()
+    found = list(read_images(entries, str(tmp_path), by_caller=True))
+    assert [item.entry for item in found] == entries
+    assert [item.entry.key for item in found if isinstance(item, Rejected)] == [7]
+    assert set(readers) == {threading.current_thread().name}
+
+
+def test_files_that_make_their_reader_wait_are_read_ahead_by_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: list[str]
+) -> None:
+    slow_files(monkeypatch, lambda key: key >= 20)
+    assert read_by_caller(numbered(tmp_path, 60), tmp_path) == list(range(60))
+    mine = threading.current_thread().name
+    assert readers[:20] == [mine] * 20
+    assert 20 < readers.count(mine) < 40
+
+
+@pytest.mark.parametrize("count", range(7, 11))
+def test_slow_files_that_end_when_the_threads_would_begin(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, readers: list[str]
+) -> None:
+    slow_files(monkeypatch, lambda key: True)
+    assert read_by_caller(numbered(tmp_path, count), tmp_path) == list(range(count))
+
+
+@pytest.mark.parametrize(("workers", "reader"), [(3, "read"), (4, "cpu"), (9, "read")])
+def test_workers_read_where_they_decode_on_every_core(
+    workers: int, reader: str, photos: Path, tmp_path: Path, readers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backends, "cores", lambda: 4)  # and nine are processes
+    options = gpu_pack.CreateOptions(
+        gpu_pack.TransformSpec(size=24), device=gpu_pack.DeviceOptions("cpu", workers=workers)
+    )
+    assert gpu_pack.create(photos, tmp_path / "out", options).packed == 30
+    assert len(readers) == 30 and all(name.startswith(reader) for name in readers)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
