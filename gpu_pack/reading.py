@@ -35,7 +35,7 @@ _WILL_NEED = getattr(os, "POSIX_FADV_WILLNEED", None)
 #: Files that a thread has opened and not yet read. All threads together leave half of what a process may open.
 _OPEN_AHEAD = 1 if _WILL_NEED is None else max(1, min(32, os.sysconf("SC_OPEN_MAX") // (2 * MOST_READERS)))
 #: A file made its reader wait: so many seconds, and as much again as half of what the reader computed for it. Measured
-#: on two busy cores, of files in the system's cache under a tenth do so; of files on a cold SSD, four in five.
+#: on two busy cores: of files in the cache of the system one in fifty does so, of files on a cold disk nearly all.
 _WAIT_SECONDS, _WAIT_SHARE = 50e-6, 0.5
 #: So many more files that made it wait than others, and a caller reads no more itself.
 _TOO_MANY_WAITS = 8
