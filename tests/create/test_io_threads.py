@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_pack import passing, reading
+from gpu_pack import pace, passing, reading
 from gpu_pack.errors import SourceError
 from gpu_pack.interface import Entry, Image, Rejected, TransformSpec
 from gpu_pack.io_threads import IoThreads, Task
@@ -35,9 +35,17 @@ def _tasks(read: Callable[[], int], count: int) -> list[Task[int]]:
     return [Task(read, f"{number}.jpg", 1) for number in range(count)]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that falters for a moment decides less, and what it decided is tried again soon."""
+    monkeypatch.setattr(pace, "_SECONDS", 0.2)
+    monkeypatch.setattr(pace, "_PAUSE", 1)
+
+
+@pytest.mark.usefixtures("patient")
 def test_waiting_tasks_get_more_threads_up_to_the_most() -> None:
     crew: IoThreads[int] = IoThreads(1, most=6)
-    seen = [(crew.threads, thread) for thread in crew.in_order(_tasks(_wait, 200))]
+    seen = [(crew.threads, thread) for thread in crew.in_order(_tasks(_wait, 600))]
     crew.close()
     assert seen[0][0] == 1
     assert max(threads for threads, _ in seen) == 6
@@ -52,6 +60,7 @@ def test_computing_tasks_get_no_more_threads() -> None:
     crew.close()
 
 
+@pytest.mark.usefixtures("patient")
 def test_tasks_in_hand_when_the_threads_become_more_are_done() -> None:
     crew: IoThreads[int] = IoThreads(1)
     assert len(list(crew.in_order(_tasks(_wait, 400)))) == 400
