@@ -1,4 +1,4 @@
-"""The commands that read what was packed: verify, inspect, extract, index."""
+"""The commands that read what was packed: verify, inspect, extract, index, sagemaker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
-    for command in (verify, inspect, extract, index):
+    for command in (verify, inspect, extract, index, sagemaker):
         app.command()(command)
 
 
@@ -112,3 +112,34 @@ def index(
     else:
         screen.print_indexed(results, quiet)
     return 0 if all(result.ok for result in results) else 1
+
+
+def sagemaker(
+    out: Annotated[Path, typer.Argument(help="A folder that create wrote.")],
+    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="The place that receives the channels.")],
+    train: Annotated[str, typer.Option(help="The split for the train channel.")] = "train",
+    validation: Annotated[
+        str | None, typer.Option(help="The split for the validation channel [validation, val, or the other one].")
+    ] = None,
+    hyperparameter: Annotated[
+        list[str] | None, typer.Option("--hyperparameter", "-p", help="NAME=VALUE of the algorithm's, repeatable.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other objects of the same names.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: nothing is uploaded or written.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Check the rules of a SageMaker image classification job, upload its channels, write OUT/sagemaker.json for it."""
+    from gpu_pack.sagemaker import screen
+    from gpu_pack.sagemaker.options import JobOptions, parse_hyperparameter
+    from gpu_pack.sagemaker.upload import upload
+
+    pairs = tuple(map(parse_hyperparameter, hyperparameter or ()))
+    options = JobOptions(train, validation, pairs, overwrite, dry_run)
+    with screen.transfer_progress(quiet) as on_transfer:
+        job = upload(out, url, options, on_transfer)
+    if json_:
+        print(json.dumps(job.to_json(), indent=1))
+    else:
+        screen.print_job(job, quiet)
+    return 0 if job.ok else 1

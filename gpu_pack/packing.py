@@ -274,8 +274,10 @@ def _read_manifest(out: Path) -> dict[str, Any] | None:
 
 
 def _stale(found: dict[str, Any] | None) -> list[str]:
-    """The names that an earlier run published, as far as they are plain names."""
-    names = [_MANIFEST, *found["files"]] if found is not None and isinstance(found["files"], dict) else []
+    """The names that an earlier run published, as far as they are plain names, and what was written down of them."""
+    names = (
+        [_MANIFEST, "sagemaker.json", *found["files"]] if found is not None and isinstance(found["files"], dict) else []
+    )
     return [name for name in names if Path(name).name == name]
 
 

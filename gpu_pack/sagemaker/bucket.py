@@ -1,0 +1,143 @@
+"""A place in an S3 bucket: what lies there, and files into it. boto3 does it, and is imported only here."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpu_pack import __version__
+from gpu_pack.errors import OutputError, UsageError
+
+# The general rules of bucket names; S3 itself knows the finer ones.
+_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+#: Objects get the sha256 of their bytes as a note, so that a second run need not send them again.
+_NOTE = "sha256"
+_MAX_KEY_BYTES = 900
+
+
+@dataclass(frozen=True)
+class Place:
+    """A prefix in a bucket.
+
+    Attributes:
+        bucket: its name.
+        prefix: without slashes at its ends; may be empty.
+    """
+
+    bucket: str
+    prefix: str
+
+    def key(self, *parts: str) -> str:
+        return "/".join(part for part in (self.prefix, *parts) if part)
+
+    def url(self, *parts: str) -> str:
+        return f"s3://{self.bucket}/{self.key(*parts)}"
+
+
+def parse_url(text: str) -> Place:
+    """``s3://bucket/prefix`` in two.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = _URL.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{text}: no S3 address: write s3://BUCKET/PREFIX")
+    prefix = (found[2] or "").strip("/")
+    if "//" in prefix or not prefix.isprintable() or len(prefix.encode("utf-8", "replace")) > _MAX_KEY_BYTES:
+        raise UsageError(f"{text}: a prefix has no empty parts, no control characters and at most 900 bytes")
+    return Place(found[1], prefix)
+
+
+class Bucket:
+    """The bucket of a place, through boto3: credentials, region and endpoint are found as every AWS tool finds them.
+
+    Raises:
+        OutputError: boto3 is not installed, or there is no configuration that works.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        try:
+            import boto3
+            from botocore.config import Config
+        except ImportError as error:
+            raise OutputError(
+                f"uploading takes boto3 ({error}): pip install 'gpu-pack[sagemaker]'; --dry-run checks without it"
+            ) from None
+        with self._explained():
+            config = Config(user_agent_extra=f"gpu-pack/{__version__}", retries={"mode": "standard"})
+            self._client: Any = boto3.session.Session().client("s3", config=config)
+
+    def names(self, *parts: str) -> list[str]:
+        """Keys below ``parts``, at most a thousand; the empty objects that stand for folders are left out."""
+        with self._explained():
+            prefix = self.place.key(*parts) + "/"
+            found = self._client.list_objects_v2(Bucket=self.place.bucket, Prefix=prefix)
+            return [item["Key"] for item in found.get("Contents", ()) if item["Key"] != prefix]
+
+    def holds(self, key: str, size: int, sha256: str) -> bool | None:
+        """Whether an object is that file; None where there is no object."""
+        from botocore.exceptions import ClientError
+
+        with self._explained():
+            try:
+                found = self._client.head_object(Bucket=self.place.bucket, Key=key)
+            except ClientError as error:
+                if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
+                    return None
+                raise
+            return bool(found["ContentLength"] == size and found.get("Metadata", {}).get(_NOTE) == sha256)
+
+    def send(self, path: Path, key: str, sha256: str, content_type: str, on_bytes: Callable[[int], None]) -> None:
+        """A file into an object, in parts where it is large; the object appears when all of it is there.
+
+        Raises:
+            OutputError: it could not be sent.
+        """
+        from boto3.exceptions import S3UploadFailedError
+
+        extra = {"ContentType": content_type, "Metadata": {_NOTE: sha256}}
+        with self._explained():
+            try:
+                self._client.upload_file(str(path), self.place.bucket, key, ExtraArgs=extra, Callback=on_bytes)
+            except S3UploadFailedError as error:  # what it wraps says more
+                raise error.__cause__ or error.__context__ or error from None
+            except OSError as error:
+                raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """boto3's errors as one sentence."""
+        from boto3.exceptions import Boto3Error
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+        try:
+            yield
+        except NoCredentialsError:
+            raise OutputError(
+                "no AWS credentials were found: run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
+            ) from None
+        except ClientError as error:
+            raise OutputError(f"{self.place.url()}: {self._refusal(error.response)}") from None
+        except (BotoCoreError, Boto3Error, ValueError) as error:
+            raise OutputError(f"{self.place.url()}: {_one_line(error)}") from None
+
+    def _refusal(self, response: dict[str, Any]) -> str:
+        """What S3 said; a HEAD request is answered without words."""
+        error = response.get("Error", {})
+        code, words = str(error.get("Code", "")), str(error.get("Message", ""))
+        if code == "NoSuchBucket":
+            return f"there is no bucket {self.place.bucket}: make it, or name another"
+        if code in ("AccessDenied", "403"):
+            return "S3 denies access: the credentials need s3:ListBucket, s3:GetObject and s3:PutObject there"
+        return f"S3 answers {code}{': ' if words else ''}{words}; the same command again sends what is missing"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
