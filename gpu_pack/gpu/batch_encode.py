@@ -92,6 +92,7 @@ class BatchEncoder:
     def encode(self, crops: Crops) -> list[bytes | None]:
         """A JPEG for each crop, byte for byte what OpenCV writes for the same pixels."""
         count = len(crops.sizes)
+        self._memory.activate()  # kernels go to the thread's current stream, copies to the worker's: they must be one
         self._scan(self._address(crops), count)
         self._memory.copy(self._sizes.address, self._scratch["sizes"].address, 4 * count)
         self._memory.wait()

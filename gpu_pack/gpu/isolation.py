@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
-
-import cv2
-import numpy as np
 
 from gpu_pack.errors import BackendError
 from gpu_pack.geometry import plan
 from gpu_pack.gpu.eligible import decodable, last_corner, with_plain_exif
 from gpu_pack.gpu.memory import Memory
+from gpu_pack.gpu.pictures import known_good
 from gpu_pack.gpu.seam import Decoder, Encoder, Request
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.headers import ImageError, check_complete, read_header
@@ -62,6 +61,7 @@ class GpuWorker:
 
     Attributes:
         encoder: which encoder runs, ``nvjpeg`` or ``cpu``: for the manifest.
+        failures: what the device said of batches that failed, and how often.
 
     Raises:
         BackendError: the device fails with a picture that is known to be good.
@@ -82,11 +82,14 @@ class GpuWorker:
         self._spec, self._codec, self._pool = spec, codec, pool
         self._memory, self._graph, self._encoder = memory, graph, encoder
         self._batch_pixels = settings.batch_pixels
+        self._check_scans = settings.check_scans
         self._closed = False
-        self._known_good = _known_good_picture(spec)
+        self._known_good = known_good(spec)
+        self.failures: Counter[str] = Counter()
         try:
             self._memory.activate()
-            self._check_device()
+            # An encoder may refuse what this spec makes of every picture (one pixel, say): the codec then packs it.
+            self._refuses = self._try_device() == [None]
         except Exception as error:
             self.close()
             raise BackendError(f"{name}: not even a small test picture gets through it: {brief(error)}") from error
@@ -129,7 +132,8 @@ class GpuWorker:
             if not decodable(data, header):
                 return None
             check_complete(data, header)
-            if header.restarts:  # after a marker the decoder finds its feet again, and its last block tells nothing
+            # After a restart marker the decoder finds its feet again, and its last block tells nothing.
+            if self._check_scans or header.restarts:
                 check_scan(data, header)
         except ImageError:
             return None
@@ -165,6 +169,7 @@ class GpuWorker:
             return self._run(batch)
         except Exception as error:  # DALI raises RuntimeError and what not
             failure = error.with_traceback(None)  # whose frames would hold on to the batch's memory
+        self.failures[brief(failure)] += 1
         if _out_of_memory(failure):
             self._make_room(batch, failure)
         else:
@@ -222,13 +227,11 @@ class GpuWorker:
             raise BackendError(f"{self.name}: the device broke: {brief(error)}; then {brief(second)}") from error
 
     def _check_device(self) -> None:
-        if self._encoder.encode(self._graph.run([self._known_good])) == [None]:
+        if self._try_device() == [None] and not self._refuses:
             raise RuntimeError(f"the {self._encoder.name} encoder refuses a test picture")
 
-
-def _known_good_picture(spec: TransformSpec) -> Request:
-    picture = np.full((32, 48, 3), 200, np.uint8)
-    return Request(cv2.imencode(".jpg", picture)[1].tobytes(), plan(48, 32, spec), (31, 47))
+    def _try_device(self) -> list[bytes | None]:
+        return self._encoder.encode(self._graph.run([self._known_good]))
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 from nvidia import nvimgcodec
 from nvidia.dali import backend, fn, pipeline_def, tensors, types
 
+from gpu_pack.gpu.pictures import known_good
 from gpu_pack.gpu.seam import Crops, Request
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.interface import TransformSpec
@@ -35,7 +36,7 @@ class Graph:
         self._channels = 1 if spec.color == "gray" else 3
         # With both of these every result is size x size, and the graph says so once instead of for each image.
         self._fixed = spec.size is not None and spec.crop and spec.upscale
-        self._pipe = self._build()
+        self._open()
 
     def accepts(self, data: bytes) -> bool:
         """Whether nvImageCodec's parser takes the file, which is the one that DALI's decoder uses.
@@ -77,18 +78,31 @@ class Graph:
         )
 
     def reset(self) -> None:
-        """After an exception: forget the failed batch, keep the memory."""
+        """After an exception: forget the failed batch, keep the memory.
+
+        DALI's executor forgets it by itself, and its own reset only rewinds inputs that have ended, which ours never do
+        (2.4.0): whether the pipeline works again, the worker finds out with a picture, and rebuilds it if not.
+        """
         self._pipe.reset()
 
     def rebuild(self) -> None:
         """A new pipeline. Gives the old one's memory back first: DALI's pools never shrink on their own."""
         del self._pipe
         backend.ReleaseUnusedMemory()  # type: ignore[attr-defined, unused-ignore]  # not in its type stub
-        self._pipe = self._build()
+        self._open()
 
     def close(self) -> None:
         """Free the pipeline. The graph cannot be used again."""
         del self._pipe
+
+    def _open(self) -> None:
+        """A pipeline that has decoded one whole batch.
+
+        nvImageCodec settles with the first batch that a decoder sees how many of a batch go to the engines, and keeps
+        to it (0.8, image_generic_codec.h, adjustBatchSizes): after a first batch of one, nearly all would stay outside.
+        """
+        self._pipe = self._build()
+        self.run([known_good(self._spec)] * self._settings.batch_size)
 
     def _build(self) -> Any:
         on_gpu = self._settings.device == "gpu"

@@ -55,7 +55,7 @@ class Decoder(Protocol):
         ...
 
     def reset(self) -> None:
-        """After an exception: forget the failed batch, keep the memory."""
+        """After an exception: forget the failed batch, keep the memory. It may still not work: run tells."""
         ...
 
     def rebuild(self) -> None:

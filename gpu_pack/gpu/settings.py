@@ -24,8 +24,11 @@ class GpuSettings:
         batch_pixels: a batch is cut where its pictures together reach this many pixels (3 bytes each on the device),
             so that a folder of large photographs does not exhaust a small GPU.
         hw_decoder_load: share of each batch that goes to the NVJPG engines, 0 to 1; ignored by GPUs without them. Below
-            1 an image's place in its batch decides which decoder it meets, and whether engine and CUDA give the same
+            1 the others of its batch decide which decoder an image meets, and whether engine and CUDA give the same
             bytes is unproven; at 1 (or 0) a run that was interrupted ends with the bytes of one that was not.
+        check_scans: look through each file's picture data for foreign markers before it is decoded. The engines take
+            their work in batches and report success before they have begun (nvImageCodec 0.8, hw_decoder.cpp), so
+            whether they tell of damage at all is unproven. 30 to 60 us of a core for 100 KB.
         hybrid_huffman_threshold: pictures of fewer pixels have their Huffman decoding done by CPU threads.
         fancy_upsampling: chroma as libjpeg-turbo interpolates it; without it the pictures are further
             from the CPU's.
@@ -45,6 +48,7 @@ class GpuSettings:
     hw_decoder_load: float = 1.0
     hybrid_huffman_threshold: int = 1_000_000
     fancy_upsampling: bool = True
+    check_scans: bool = True
     threads: int | None = None
     encoder: EncoderChoice = "auto"
     device: Literal["gpu", "cpu"] = "gpu"

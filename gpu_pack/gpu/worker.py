@@ -6,18 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
-import numpy as np
-
 from gpu_pack.errors import BackendError
-from gpu_pack.geometry import plan
 from gpu_pack.gpu.batch_encode import BatchEncoder, CudaLaunch, serves
 from gpu_pack.gpu.eligible import supports
 from gpu_pack.gpu.encode import CpuEncoder, NvJpegEncoder
 from gpu_pack.gpu.isolation import GpuWorker, brief
 from gpu_pack.gpu.memory import CudaMemory, HostMemory, Memory
+from gpu_pack.gpu.pictures import photograph
 from gpu_pack.gpu.pipeline import Graph
-from gpu_pack.gpu.seam import Decoder, Encoder, Request
+from gpu_pack.gpu.seam import Decoder, Encoder
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.interface import Codec, TransformSpec
 
@@ -85,8 +82,8 @@ def _faster(makers: list[Callable[[], Encoder]], graph: Decoder, spec: Transform
     with several workers side by side, which a trial at start cannot tell.
     """
     count = min(_TRIAL_PICTURES, settings.batch_size)
-    crops = graph.run([_photograph(spec)] * count)
-    encoders = [maker() for maker in makers]
+    crops = graph.run([photograph(spec)] * count)
+    encoders = _those_that_can_be_made(makers)
     times = []
     for encoder in encoders:
         encoder.encode(crops)  # the first one allocates
@@ -103,12 +100,15 @@ def _faster(makers: list[Callable[[], Encoder]], graph: Decoder, spec: Transform
     return best
 
 
-def _photograph(spec: TransformSpec) -> Request:
-    """A JPEG with detail at every scale, as photographs have."""
-    generator = np.random.default_rng(0)
-    picture = np.zeros((375, 500, 3), np.float32)
-    for step in (1, 4, 16, 64):
-        noise = generator.normal(0, 12 * step**0.5, (375 // step + 1, 500 // step + 1, 3)).astype(np.float32)
-        picture += cv2.resize(noise, (500, 375), interpolation=cv2.INTER_LINEAR)
-    data = cv2.imencode(".jpg", np.clip(picture + 128, 0, 255).astype(np.uint8))[1].tobytes()
-    return Request(data, plan(500, 375, spec), (0, 0))
+def _those_that_can_be_made(makers: list[Callable[[], Encoder]]) -> list[Encoder]:
+    """A GPU without nvJPEG still decodes for the CPU's encoder."""
+    encoders: list[Encoder] = []
+    failure: Exception | None = None
+    for maker in makers:
+        try:
+            encoders.append(maker())
+        except Exception as error:
+            failure = error
+    if failure is not None and not encoders:
+        raise failure
+    return encoders

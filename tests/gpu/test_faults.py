@@ -178,6 +178,45 @@ def test_an_image_that_the_device_never_sees():
     assert graph.sizes[-1] == 1
 
 
+def test_foreign_markers_are_found_before_the_device_sees_them():
+    """Hardware decoders may report success whatever the data held."""
+    middle = len(DATAS[0]) // 2
+    foreign = DATAS[0][:middle] + b"\xff\x02" * 8 + DATAS[0][middle + 16 :]
+    graph = FakeGraph()
+    assert backends(worker(graph).transform(images([DATAS[1], foreign]))) == ["gpu", "decode"]
+    assert graph.sizes[-1] == 1
+    assert backends(worker(graph, check_scans=False).transform(images([DATAS[1], foreign]))) == ["gpu", "gpu"]
+
+
+def test_why_batches_failed_is_kept():
+    one = worker(FakeGraph(poison=DATAS[0]))
+    one.transform(images(DATAS[:4]))
+    assert one.failures == {"Failed to decode sample": 3}  # the batch, its half, the image
+
+
+class Refusing(FakeEncoder):
+    """Refuses everything once it is told to."""
+
+    refusing = True
+
+    def encode(self, crops):
+        return [None] * len(crops.tensors) if self.refusing else super().encode(crops)
+
+
+def test_an_encoder_that_refuses_what_the_spec_makes_leaves_all_to_the_codec():
+    one = worker(FakeGraph(poison=DATAS[1]), Refusing())
+    assert backends(one.transform(images(DATAS[:4]))) == ["cpu"] * 4
+
+
+def test_an_encoder_that_refuses_only_after_a_failure_is_a_broken_device():
+    graph, encoder = FakeGraph(poison=DATAS[1]), Refusing()
+    encoder.refusing = False
+    one = worker(graph, encoder)
+    encoder.refusing = True
+    with pytest.raises(BackendError, match="the device broke: .*refuses a test picture"):
+        one.transform(images(DATAS[:4]))
+
+
 def test_close_frees_everything():
     graph, encoder = FakeGraph(), FakeEncoder()
     one = worker(graph, encoder)

@@ -9,6 +9,7 @@ import pytest
 from cpu_fallback.worker import CpuWorker
 from gpu_pack.errors import BackendError
 from gpu_pack.interface import Encoded, Rejected, TransformSpec
+from tests.gpu.conftest import need_dali
 from tests.gpu.pictures import decoded, images, jpeg, oriented, photograph, png
 
 SPEC = TransformSpec(size=64)
@@ -147,3 +148,31 @@ def test_auto_settles_on_one_encoder(open_worker):
     worker = open_worker(SPEC, encoder="auto")
     assert worker.encoder in ("cpu", "nvjpeg")
     assert isinstance(worker.transform(images([WHOLE]))[0], Encoded)
+
+
+def test_auto_does_without_an_encoder_that_cannot_be_made(open_worker, monkeypatch):
+    from gpu_pack.gpu import worker
+
+    def no_library(*_):
+        raise RuntimeError("nvJPEG is not there")
+
+    monkeypatch.setattr(worker, "NvJpegEncoder", no_library)
+    assert open_worker(SPEC, encoder="auto").encoder == "cpu"
+    monkeypatch.setattr(worker, "CpuEncoder", no_library)
+    with pytest.raises(BackendError, match="nvJPEG is not there"):
+        open_worker(SPEC, encoder="auto")
+
+
+def test_a_new_pipeline_decodes_a_whole_batch_first(open_worker, monkeypatch):
+    """nvImageCodec shares all later batches out between its decoders as it did the first."""
+    need_dali()
+    from gpu_pack.gpu.pipeline import Graph
+
+    sizes = []
+    run = Graph.run
+    monkeypatch.setattr(Graph, "run", lambda graph, batch: sizes.append(len(batch)) or run(graph, batch))
+    worker = open_worker(SPEC, batch_size=9)
+    assert sizes[0] == 9
+    sizes.clear()
+    worker._graph.rebuild()
+    assert sizes == [9]
