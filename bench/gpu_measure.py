@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import cv2
 import numpy as np
 
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.interface import Codec, Entry, Image, TransformSpec, Worker
+from gpu_pack.interface import Codec, Encoded, Entry, Image, Outcome, TransformSpec, Worker
 
 #: More do not make the figures any better, and they must fit into memory.
 MOST_PHOTOS = 2048
@@ -50,6 +51,10 @@ class Session:
         scratch = self._path.with_suffix(".partial")
         scratch.write_text(json.dumps(self._record, default=str), encoding="utf-8")
         scratch.replace(self._path)
+
+    def log(self, name: str) -> Path:
+        """A file beside the record."""
+        return self._path.with_name(name)
 
     def left(self) -> float:
         """Seconds until the deadline; may be negative."""
@@ -89,11 +94,14 @@ def codec(spec: TransformSpec) -> Codec:
 
 
 def rate(workers: Sequence[Worker], images: list[Image], seconds: float) -> dict[str, float]:
-    """Images/s of the workers side by side, together and by name, over ``seconds`` after a first batch each."""
+    """Images/s of the workers side by side, together and by name, over ``seconds`` after a first batch each.
+
+    Of a GPU's workers only what the GPU packed counts: a rate must not look well because the CPU helped out.
+    """
     batches = {worker: itertools.cycle(cut(images, worker.batch_size)) for worker in workers}
 
     def step(worker: Worker) -> int:
-        return len(worker.transform(next(batches[worker])))
+        return done_by(worker, worker.transform(next(batches[worker])))
 
     counts, elapsed = side_by_side([lambda worker=worker: step(worker) for worker in workers], seconds)
     rates = {"images/s": sum(counts) / elapsed}
@@ -101,6 +109,21 @@ def rate(workers: Sequence[Worker], images: list[Image], seconds: float) -> dict
         kind = worker.name.split(":")[0]
         rates[kind] = rates.get(kind, 0) + count / elapsed
     return {kind: round(value, 1) for kind, value in rates.items()}
+
+
+def done_by(worker: Worker, outcomes: Sequence[Outcome]) -> int:
+    """How many of the outcomes are the worker's own work."""
+    if not worker.name.startswith("gpu"):
+        return len(outcomes)
+    return sum(isinstance(outcome, Encoded) and outcome.backend == "gpu" for outcome in outcomes)
+
+
+def failures(workers: Sequence[Worker]) -> dict[str, int]:
+    """What the device said of batches that failed, the most frequent first; empty for CPU workers."""
+    found: Counter[str] = Counter()
+    for worker in workers:
+        found.update(getattr(worker, "failures", {}))
+    return dict(found.most_common(5))
 
 
 def cut(images: list[Image], size: int) -> list[list[Image]]:

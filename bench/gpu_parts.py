@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 import platform
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -13,26 +15,28 @@ from typing import Any
 import cv2
 import numpy as np
 from gpu_host import host_rate, python_microseconds
-from gpu_measure import Session, codec, open_gpu, psnr, rate, side_by_side
+from gpu_measure import Session, codec, failures, open_gpu, psnr, rate, side_by_side
 
 from gpu_pack import doctor
 from gpu_pack.geometry import plan
 from gpu_pack.gpu.seam import Request
 from gpu_pack.gpu.settings import available_cores
 from gpu_pack.headers import read_header
-from gpu_pack.interface import Encoded, Entry, Image, TransformSpec
+from gpu_pack.interface import Encoded, Entry, Image, Rejected, TransformSpec
 
 INTERPS = ("antialias", "linear")
 #: What each knob is tried at, the rest being the best so far; knobs that matter most come first.
 KNOBS: dict[str, tuple[Any, ...]] = {
-    "encoder": ("cpu", "nvjpeg", "cuda"),
+    "encoder": ("cpu", "nvjpeg"),
     "workers": (1, 2, 3, 4, 6),
     "batch_size": (32, 64, 128, 256, 512),
     "hw_decoder_load": (0.0, 0.5, 0.65, 0.8, 0.9, 1.0),
     "hybrid_huffman_threshold": (0, 100_000, 1_000_000),
     "threads": (2, 4, 8, 16),
-    "fancy_upsampling": (True,),
 }
+#: Tried with the best of these, for the record. Ours comes last of all: a kernel that reaches outside of its memory
+#: leaves a process that can do nothing more on the device.
+AFTERWARDS: tuple[dict[str, Any], ...] = ({"fancy_upsampling": False}, {"check_scans": False}, {"encoder": "cuda"})
 CPU_KNOBS: dict[str, tuple[Any, ...]] = {"encoder": ("cpu", "nvjpeg"), "batch_size": (8, 16)}
 
 
@@ -42,17 +46,12 @@ def environment(session: Session) -> None:
     for key, value in dataclasses.asdict(diagnosis).items():
         session.say(key, value)
     session.say("processor", _processor())
-    head = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        check=False,
-    )
-    session.say("commit", head.stdout.strip() or None)
+    session.say("commit", _commit())
     files = session.files()
     session.say("photos", len(files))
     session.say("mean_bytes", round(sum(path.stat().st_size for path in files) / len(files)))
+    session.say("scratch folder", tempfile.gettempdir())
+    session.say("scratch MB/s", _disk_rate(64 if session.cpu else 1024))
     if not session.cpu and diagnosis.device != "gpu":
         raise SystemExit(f"no usable GPU: {diagnosis.reason}. {diagnosis.cure}")
 
@@ -76,7 +75,9 @@ def agreement(session: Session) -> None:
             if isinstance(one, Encoded) and isinstance(other, Encoded) and one.backend == "gpu"
         ]
         values = [psnr(one.data, other.data) for one, other in pairs]
-        figures = {"mean": round(float(np.mean(values)), 2), "worst": round(min(values), 2), "images": len(values)}
+        figures: dict[str, Any] = {"images": len(values), "failures": failures([worker])}
+        if values:
+            figures.update({"mean": round(float(np.mean(values)), 2), "worst": round(min(values), 2)})
         figures["other_sizes"] = sum(one[2:4] != other[2:4] for one, other in pairs)
         # Whether engine and CUDA decode alike decides if a batch may be shared out between them.
         datas = [outcome.data for outcome in outcomes if isinstance(outcome, Encoded)]
@@ -90,8 +91,13 @@ def faults(session: Session) -> None:
     """Each kind of damage among good images: its verdict, whether the others are bit-exact, and what it costs."""
     spec = TransformSpec()
     good = (session.images(15) * 15)[:15]
-    for encoder in ("cpu", "nvjpeg") if session.cpu else ("cpu", "nvjpeg", "cuda"):
-        (worker,) = open_gpu(spec, session.settings(workers=1, batch_size=16, encoder=encoder))
+    # By the engines and by CUDA; the encoders by the engines alone.
+    lanes = (
+        (("cpu", 1.0), ("nvjpeg", 1.0)) if session.cpu else (("cpu", 1.0), ("cpu", 0.0), ("nvjpeg", 1.0), ("cuda", 1.0))
+    )
+    for encoder, load in lanes:
+        settings = session.settings(workers=1, batch_size=16, encoder=encoder, hw_decoder_load=load)
+        (worker,) = open_gpu(spec, settings)
         alone = [outcome.data for outcome in worker.transform(good) if isinstance(outcome, Encoded)]
         for name, data in damaged(good[0].data).items():
             batch = [*good[:7], Image(Entry(99, (0.0,), name), data), *good[7:]]
@@ -100,11 +106,15 @@ def faults(session: Session) -> None:
             milliseconds = 1000 * (time.perf_counter() - begin)
             odd = outcomes.pop(7)
             others = [outcome.data for outcome in outcomes if isinstance(outcome, Encoded)]
-            verdict = f"packed by {odd.backend}" if isinstance(odd, Encoded) else f"rejected: {odd.reason}"
-            session.say(
-                f"{encoder},{name}",
-                {"verdict": verdict, "others_exact": others == alone, "milliseconds": round(milliseconds)},
-            )
+            by_gpu = isinstance(odd, Encoded) and odd.backend == "gpu"
+            figures = {
+                "verdict": f"packed by {odd.backend}" if isinstance(odd, Encoded) else f"rejected: {odd.reason}",
+                "silent": by_gpu and isinstance(codec(spec)(batch[7]), Rejected),
+                "others_exact": others == alone,
+                "milliseconds": round(milliseconds),
+            }
+            session.say(f"{encoder},load={load:g},{name}", figures)
+        session.say(f"{encoder},load={load:g} said", failures([worker]))
         worker.close()
 
 
@@ -144,7 +154,7 @@ def sweep(session: Session) -> None:
     images = session.images()
     knobs = CPU_KNOBS if session.cpu else KNOBS
     best: dict[str, Any] = {"encoder": "cpu"} if session.cpu else {"encoder": "cpu", "workers": 3, "batch_size": 128}
-    seconds = session.seconds / sum(len(values) for values in knobs.values()) / 2
+    seconds = session.seconds / (sum(len(values) for values in knobs.values()) + len(AFTERWARDS)) / 2
     rates: dict[str, float] = {}
     trials: list[dict[str, Any]] = []
     for knob, values in knobs.items():
@@ -157,8 +167,9 @@ def sweep(session: Session) -> None:
                 session.say("best_images/s", max(rates.values()))
             if session.left() < 0:
                 return
-    if not session.cpu:
-        _trial(session, {**best, "fancy_upsampling": False}, images, seconds, rates, trials)
+    for changes in AFTERWARDS if not session.cpu else AFTERWARDS[:2]:
+        figure = _trial(session, {**best, **changes}, images, seconds, rates, trials)
+        session.say(f"images/s with {changes}", figure)
 
 
 def _trial(
@@ -176,6 +187,7 @@ def _trial(
         try:
             workers = open_gpu(TransformSpec(), session.settings(**changes))
             trial.update(rate(workers, images, seconds))
+            trial["failures"] = failures(workers)
             for worker in workers:
                 worker.close()
         except Exception as error:
@@ -214,14 +226,19 @@ def stages(session: Session) -> None:
         def make() -> Any:
             (worker,) = open_gpu(spec, dataclasses.replace(settings, workers=1, encoder=name, threads=threads))
             crops = worker._graph.run(requests)
-            return lambda: len(worker._encoder.encode(crops))
+
+            def step() -> int:
+                worker._memory.activate()  # the stream is a thread's, and this is another one
+                return len(worker._encoder.encode(crops))
+
+            return step
 
         return make
 
     several = sorted({1, settings.workers})
     for count in several:
         session.say(f"graph x{count} images/s", each(decoding(), count))
-        for name in ("cpu", "nvjpeg") if session.cpu else ("cpu", "nvjpeg", "cuda"):
+        for name in ("cpu", "nvjpeg"):
             session.say(f"encode {name} x{count} images/s", each(encoding(name), count))
     if not session.cpu:
         for load in (0.0, 1.0):
@@ -231,10 +248,32 @@ def stages(session: Session) -> None:
         f"host x{settings.workers} images/s", host_rate(session, spec, settings.workers, min(3.0, slice_seconds))
     )
     session.say("cores", available_cores())
+    for count in () if session.cpu else several:  # last: see AFTERWARDS
+        session.say(f"encode cuda x{count} images/s", each(encoding("cuda"), count))
 
 
 def _parts(images: list[Image], size: int) -> list[list[Image]]:
     return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent, check=False)
+    except OSError:  # no git on a bare machine
+        return None
+    return done.stdout.strip() or None
+
+
+def _disk_rate(megabytes: int) -> float:
+    """MB/s of writing and syncing where whole runs write: what bounds them if it is slow."""
+    block = bytes(1 << 20)
+    with tempfile.TemporaryFile(buffering=0) as file:
+        begin = time.perf_counter()
+        for _ in range(megabytes):
+            file.write(block)
+        os.fsync(file.fileno())
+        return round(megabytes * 1.048576 / (time.perf_counter() - begin), 1)
 
 
 def _processor() -> str:

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu_measure import Session, open_gpu, rate
+from gpu_measure import Session, failures, open_gpu, rate
 
 from gpu_pack.backends import DeviceOptions, cpu_workers
 from gpu_pack.gpu import driver
@@ -29,14 +29,26 @@ def tests(session: Session) -> None:
     """The GPU path's tests, with REQUIRE_GPU=1 unless in the CPU mode."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     environment.update({} if session.cpu else {"REQUIRE_GPU": "1"})
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/gpu"]
-    command += ["--ignore", "tests/gpu/test_prove_gpu.py"]  # it is what runs this
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    lines = done.stdout.strip().splitlines()
-    session.say("summary", lines[-1] if lines else done.stderr[-300:])
-    session.say("failed", [line for line in lines if line.startswith(("FAILED", "ERROR"))])
-    if done.returncode:
-        raise SystemExit(f"the tests fail: {lines[-1] if lines else done.stderr[-300:]}")
+    command = [sys.executable, "-X", "faulthandler", "-m", "pytest", "-v", "--tb=short", "--color=no"]
+    command += ["-p", "no:cacheprovider", "tests/gpu", "--ignore", "tests/gpu/test_prove_gpu.py"]  # it runs this
+    with session.log("tests.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            status: int | None = process.wait(max(1.0, session.left() + 20))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            status = None
+    lines = session.log("tests.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    # While they run, a line each: path::test PASSED [ 10%].
+    verdicts = [line.split("::", 1)[1].split() for line in lines if line.startswith("tests/") and "%]" in line]
+    for word in ("PASSED", "FAILED", "ERROR", "SKIPPED"):
+        session.say(word.lower(), sum(word in verdict for verdict in verdicts))
+    session.say("which failed", [verdict[0] for verdict in verdicts if {"FAILED", "ERROR"} & {*verdict}])
+    if status is None:
+        raise SystemExit(f"the tests were cut off after {len(verdicts)}")
+    if status:
+        raise SystemExit(f"the tests fail: {lines[-1] if lines else status}")
 
 
 def compare(session: Session) -> None:
@@ -67,7 +79,7 @@ def _worker_rates(session: Session, devices: tuple[str, ...]) -> dict[str, float
         gpu = open_gpu(spec, session.settings()) if device != "cpu" else []
         cpu = cpu_workers(spec, DeviceOptions("hybrid" if device == "hybrid" else "cpu")) if device != "gpu" else []
         rates[device] = (figures := rate([*gpu, *cpu], images, seconds))["images/s"]
-        session.say(f"workers alone, {device}", figures)
+        session.say(f"workers alone, {device}", figures | {"failures": failures(gpu)})
         for worker in (*gpu, *cpu):
             worker.close()
     return rates
@@ -100,7 +112,16 @@ def create(session: Session, device: str, count: int, samples: list[Sample] | No
         with source.open("w", encoding="utf-8") as lines:
             for key in range(count):
                 lines.write(f"{key}\t{key % 1000}\t{files[key % len(files)].relative_to(session.folder).as_posix()}\n")
-        command = [sys.executable, "-m", "gpu_pack", "create", str(source), f"{scratch}/out", "--root"]
+        command = [
+            sys.executable,
+            "-c",
+            _CREATE,
+            json.dumps(session.best),
+            "create",
+            str(source),
+            f"{scratch}/out",
+            "--root",
+        ]
         command += [str(session.folder), "--device", device, "--json", "--quiet"]
         command += _tuned(session) if device != "cpu" else []
         begin = time.perf_counter()
@@ -126,8 +147,18 @@ def create(session: Session, device: str, count: int, samples: list[Sample] | No
     return {**figures, "whole_process_seconds": round(seconds, 2)}
 
 
+#: ``gpu-pack`` with the sweep's best for defaults, before they stand in `gpu_pack.gpu.settings`.
+_CREATE = """
+import functools, json, sys
+from gpu_pack.gpu import settings
+settings.GpuSettings = functools.partial(settings.GpuSettings, **json.loads(sys.argv.pop(1)))
+from gpu_pack.cli import main
+main()
+"""
+
+
 def _tuned(session: Session) -> list[str]:
-    """The sweep's best, as far as the command line can say it."""
+    """Of the sweep's best, what `create` sets itself, whatever the defaults are."""
     names = {"batch_size": "--batch-size", "encoder": "--encoder"}
     return [text for key, name in names.items() if key in session.best for text in (name, str(session.best[key]))]
 

@@ -213,7 +213,7 @@ def test_an_encoder_that_refuses_only_after_a_failure_is_a_broken_device():
     encoder.refusing = False
     one = worker(graph, encoder)
     encoder.refusing = True
-    with pytest.raises(BackendError, match="the device broke: .*refuses a test picture"):
+    with pytest.raises(BackendError, match=r"the device broke: .*refuses a test picture"):
         one.transform(images(DATAS[:4]))
 
 
