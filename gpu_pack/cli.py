@@ -41,6 +41,7 @@ def main() -> NoReturn:
     _utf8_streams()
     # We use none of it, and a thread for each core would spin for a while each time that NumPy is loaded.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    _keep_only(sys.argv[1:2])
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
@@ -53,6 +54,12 @@ def main() -> NoReturn:
         _leave_otherwise(error)
     # Typer itself makes 130 of a Ctrl-C that reaches it.
     _leave(code if isinstance(code, int) else 0, "interrupted; run the same command again to go on" * (code == 130))
+
+
+def _keep_only(name: list[str]) -> None:
+    """Drop the other commands where one is named: Typer builds each from its function, in a millisecond or two."""
+    named = [command for command in app.registered_commands if [command.name] == name]
+    app.registered_commands[:] = named or app.registered_commands
 
 
 def _leave(code: int, message: str) -> NoReturn:
@@ -71,6 +78,9 @@ def _leave_otherwise(error: Exception) -> NoReturn:
     """Wrong usage, which Typer's own parser found, and what is left."""
     # Typer carries Click inside it since 0.2x and does not name Click's base classes; its own errors descend from them.
     usage_error = typer.BadParameter.__mro__[1]
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
+        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        _leave(2, "")
     if isinstance(error, usage_error):
         ctx = getattr(error, "ctx", None)
         hint = f" ({ctx.command_path} --help tells more)" if ctx is not None else ""
@@ -104,7 +114,7 @@ def _common(
     pass
 
 
-@app.command()
+@app.command("create")
 def create(
     source: Annotated[Path, typer.Argument(help="A folder of class folders, a folder of images, or a .lst file.")],
     out: Annotated[Path, typer.Argument(help="The folder that receives the records; made if need be.")],
@@ -156,7 +166,10 @@ def create(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Pack a folder of images, or the images of a .lst file, into OUT/NAME.rec, .idx and .lst for each split."""
+    """Pack a folder of images, or those of a .lst file.
+
+    OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
+    """
     from gpu_pack.backends import DeviceOptions
     from gpu_pack.interface import TransformSpec
     from gpu_pack.packing import CreateOptions
@@ -182,9 +195,9 @@ def create(
     return 0
 
 
-@app.command()
+@app.command("doctor")
 def doctor(json_: JsonFlag = False) -> int:
-    """Tell which device would run and why, what is installed, and what to install."""
+    """Tell which device would run and why, and what to install."""
     from gpu_pack.doctor import diagnose, render
 
     diagnosis = diagnose()
@@ -202,7 +215,7 @@ class _AsTheyAre(TyperCommand):
 
 @app.command("im2rec", cls=_AsTheyAre)
 def im2rec_(ctx: typer.Context) -> int:
-    """MXNet's im2rec.py: the same flags and arguments, the same files, byte for byte."""
+    """MXNet's im2rec.py: its flags, its files, byte for byte."""
     from gpu_pack import im2rec
 
     with without_library_noise():

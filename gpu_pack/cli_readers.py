@@ -19,7 +19,7 @@ Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
     for command in (verify, inspect, extract, index, sagemaker):
-        app.command()(command)
+        app.command(command.__name__)(command)
 
 
 def verify(
@@ -29,7 +29,10 @@ def verify(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Check records, images, .idx, .lst, rejects and manifest against each other; status 1 if there is a fault."""
+    """Check records, images, lists and manifest against each other.
+
+    Everything that it says of itself is held against everything else. The exit status is 1 if there is a fault.
+    """
     from gpu_pack.readers import screen
     from gpu_pack.readers.verification import VerifyOptions
     from gpu_pack.readers.verify import verify as run
@@ -48,7 +51,7 @@ def inspect(
     first: Annotated[int, typer.Option("-n", help="Records to show one by one.")] = 5,
     json_: JsonFlag = False,
 ) -> int:
-    """Show how many records there are, their labels, sizes and formats, and the first of them."""
+    """Show how many records there are, of which labels and sizes."""
     from gpu_pack.readers import screen
     from gpu_pack.readers.inspect import InspectOptions
     from gpu_pack.readers.inspect import inspect as run
@@ -101,7 +104,10 @@ def index(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Rebuild the .idx of .rec files from the ids in their records; status 1 if a file is damaged."""
+    """Rebuild the .idx of .rec files from the records' ids.
+
+    The exit status is 1 if a file is damaged.
+    """
     from gpu_pack.readers import screen
     from gpu_pack.readers.index import IndexOptions
     from gpu_pack.readers.index import index as run
@@ -129,7 +135,11 @@ def sagemaker(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Check the rules of a SageMaker image classification job, upload its channels, write OUT/sagemaker.json for it."""
+    """Hold a dataset against SageMaker's rules, and upload it.
+
+    The rules are those of its Image Classification jobs. OUT/sagemaker.json then holds what the request for such a job
+    must say of the data: hyperparameters as counted, and both channels.
+    """
     from gpu_pack.sagemaker import screen
     from gpu_pack.sagemaker.options import JobOptions, parse_hyperparameter
     from gpu_pack.sagemaker.upload import upload

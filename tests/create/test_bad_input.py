@@ -45,6 +45,20 @@ def test_wrong_usage(
     assert not (tmp_path / "out").exists()
 
 
+def test_help_lists_every_command_on_a_line_and_each_has_its_own(gpu_pack_command: Run) -> None:
+    shown = gpu_pack_command("--help").stdout
+    names = ("create", "im2rec", "verify", "inspect", "extract", "index", "sagemaker", "doctor")
+    for name in names:
+        (line,) = [line for line in shown.splitlines() if line.startswith(f"  {name} ")]
+        assert line.endswith("."), line
+        assert not line.endswith("..."), f"cut off: {line}"
+        assert gpu_pack_command(name, "--help").stdout.lower().lstrip().startswith("usage: ")
+    nothing = gpu_pack_command(code=2)
+    assert nothing.stderr == shown and nothing.stdout == ""
+    for typo in ("creat", "--creat", ""):
+        check(gpu_pack_command(typo, code=2), typo, "--help tells more")
+
+
 def test_out_inside_source(photos: Path, gpu_pack_command: Run) -> None:
     check(gpu_pack_command("create", photos, photos / "out", code=2), "lies inside the source")
     check(gpu_pack_command("create", photos, photos, code=2), "lies inside the source")
