@@ -120,7 +120,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"given up on the way: {sentence}"
     if report.skipped:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in report.skipped.items())
-        yield f"not images, so not listed: {kinds}"
+        yield f"not listed: {kinds}"
     for name, count in report.splits.items():
         shards = f"{name}.rec" if len(count.shards) == 1 else f"{count.shards[0]} and {len(count.shards) - 1} more"
         yield f"{name}: {count.packed:,} images in {shards}"

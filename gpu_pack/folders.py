@@ -11,6 +11,7 @@ import stat
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from gpu_pack import headers, lst
 from gpu_pack.errors import SourceError
@@ -19,7 +20,7 @@ from gpu_pack.listing import Listing
 
 #: Suffixes that are taken at their word when listing; any other file is opened, and its first bytes decide.
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff"})
-#: What systems leave in folders, besides macOS's ``._name`` twins; not counted as skipped.
+#: What systems leave in folders; not counted as skipped.
 _LITTER = frozenset({"thumbs.db", "desktop.ini", ".ds_store", "__macosx"})
 _HEAD_BYTES = 64
 
@@ -36,12 +37,14 @@ def list_folder(source: Path, classes: tuple[str, ...] | None = None) -> Listing
     if not source.is_dir():
         raise SourceError(f"{source}: no such folder" if not source.exists() else f"{source}: not a folder")
     listing = Listing(str(source))
-    folders, loose = _top_level(source)
+    found = _scan(str(source))
+    folders = [item.name for item in found.folders]
     if folders:
-        _refuse_loose_images(source, loose)
+        listing.skipped += found.hidden
+        _refuse_loose_images(source, [item.name for item in found.files])
         _list_classes(listing, source, folders, classes)
     else:
-        _list_below(listing, str(source), "", 0.0, set())
+        _list_below(listing, str(source), "", _label_of(source, classes), set())
         listing.classes = classes if classes is not None else (source.resolve().name,)
     if not listing.paths and not listing.unnameable:
         raise SourceError(f"{source}: no images found: {_seen(listing.skipped)}")
@@ -57,10 +60,17 @@ def _refuse_loose_images(source: Path, names: list[str]) -> None:
             )
 
 
-def _top_level(source: Path) -> tuple[list[str], list[str]]:
-    """Names of the folders and of the files right below ``source``, each sorted."""
-    files, folders = _scan(str(source))
-    return [item.name for item in folders], [item.name for item in files]
+def _label_of(source: Path, classes: tuple[str, ...] | None) -> float:
+    """The label of images that lie loose in ``source``: with class names given, the one that the folder bears."""
+    if classes is None:
+        return 0.0
+    name = source.resolve().name
+    if name not in classes:
+        raise SourceError(
+            f"{source}: its images lie loose, and its own name {name!r} is not among the {len(classes)} names of "
+            "--classes: put them into a folder of their class's name"
+        )
+    return float(classes.index(name))
 
 
 def _list_classes(listing: Listing, source: Path, folders: list[str], known: tuple[str, ...] | None) -> None:
@@ -116,10 +126,11 @@ def _list_below(listing: Listing, folder: str, prefix: str, label: float, walked
             continue
         if identity:
             walked.add(identity)
-        files, folders = _scan(path)
-        for item in files:
+        found = _scan(path)
+        listing.skipped += found.hidden
+        for item in found.files:
             _add_file(listing, item, prefix + item.name, labels)
-        pending += [(item.path, f"{prefix}{item.name}/") for item in reversed(folders)]
+        pending += [(item.path, f"{prefix}{item.name}/") for item in reversed(found.folders)]
 
 
 def folder_identity(path: str) -> tuple[int, int] | None:
@@ -131,22 +142,41 @@ def folder_identity(path: str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if status.st_ino else None
 
 
-def _scan(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
-    """Files and folders of one folder, sorted by name, without hidden folders and without what systems leave."""
+class _Found(NamedTuple):
+    """What lies in one folder, sorted by name; ``hidden`` counts what is passed over."""
+
+    files: list[os.DirEntry[str]]
+    folders: list[os.DirEntry[str]]
+    hidden: Counter[str]
+
+
+def _scan(path: str) -> _Found:
+    """One folder, without hidden folders and without what systems leave, such as macOS's ``._name`` twins of files."""
     try:
-        with os.scandir(path) as found:
-            entries = sorted(found, key=lambda item: item.name)
+        with os.scandir(path) as listed:
+            entries = sorted(listed, key=lambda item: item.name)
     except OSError as error:
         raise SourceError(f"{path}: cannot be listed: {error.strerror or error}") from error
-    files, folders = [], []
+    found = _Found([], [], Counter())
     for item in entries:
-        if item.name.startswith("._") or item.name.lower() in _LITTER:
+        name = item.name
+        if name.lower() in _LITTER:
             continue
-        if not item.is_dir():
-            files.append(item)
-        elif not item.name.startswith("."):
-            folders.append(item)
-    return files, folders
+        if not _is_folder(item):
+            if not name.startswith("._") or _looks_like_image(item.path):
+                found.files.append(item)
+        elif name.startswith("."):
+            found.hidden["hidden folder"] += 1
+        else:
+            found.folders.append(item)
+    return found
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself: reading will say so, by name
+        return False
 
 
 def _suffix(name: str) -> str:

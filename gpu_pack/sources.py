@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 from gpu_pack import lst
-from gpu_pack.errors import ListError, SourceError
+from gpu_pack.errors import ListError, SourceError, UsageError
 from gpu_pack.folders import list_folder
 from gpu_pack.listing import Listing
 
@@ -31,12 +31,14 @@ def list_file(
     listing = Listing(str(root), classes=classes)
     shared: dict[tuple[float, ...], tuple[float, ...]] = {}
     for number, entry in lst.read_numbered(source, unique=True):
-        if not allow_outside and _climbs(entry.path):
+        if not allow_outside and (reason := _outside(entry.path, root)):
             raise ListError(
-                f"{source}:{number}: {entry.path!r} leads out of {root}: correct it, or allow it with --allow-outside"
+                f"{source}:{number}: {entry.path!r} {reason} {root}: correct it, or allow it with --allow-outside"
             )
         if classes is not None and not all(value.is_integer() and 0 <= value < len(classes) for value in entry.labels):
-            raise ListError(f"{source}:{number}: label {entry.labels} is none of the {len(classes)} of --classes")
+            raise ListError(
+                f"{source}:{number}: label {_plain(entry.labels)} is none of the {len(classes)} of --classes"
+            )
         size, mtime = look(os.path.join(root, entry.path))
         # One tuple for all rows that share it: a million of them would take a hundred megabytes.
         listing.add(entry.key, shared.setdefault(entry.labels, entry.labels), entry.path, size, mtime)
@@ -54,10 +56,19 @@ def look(path: str) -> tuple[int, int]:
     return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else (-1, -1)
 
 
-def _climbs(path: str) -> bool:
+def _outside(path: str, root: Path) -> str:
+    """Why a path is not, or may not be, below ``root``; empty where it is."""
+    # After a link, .. is somewhere else than it seems.
+    if ".." in path and ".." in path.replace("\\", "/" if os.name == "nt" else "\\").split("/"):
+        return "has '..' in it, which may lead out of"
     if path.startswith(("/", "\\")) or (os.name == "nt" and ":" in path):
-        return True
-    return ".." in path and ".." in path.replace("\\", "/" if os.name == "nt" else "\\").split("/")
+        inside = os.path.join(os.path.abspath(root), "")
+        return "" if os.path.abspath(path).startswith(inside) else "leads out of"
+    return ""
+
+
+def _plain(labels: tuple[float, ...]) -> str:
+    return ", ".join(f"{label:.9g}" for label in labels)
 
 
 def read_classes(path: Path) -> tuple[str, ...]:
@@ -98,4 +109,7 @@ def list_source(
         return list_file(source, root if root is not None else source.parent, classes, allow_outside=allow_outside)
     if source.is_file():
         raise SourceError(f"{source}: neither a folder nor a .lst file")
+    for given, flag in ((root is not None, "--root"), (allow_outside, "--allow-outside")):
+        if given:
+            raise UsageError(f"{flag} is about the paths in a .lst file, and {source} is a folder: leave it out")
     return list_folder(source, classes)

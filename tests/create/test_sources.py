@@ -29,7 +29,32 @@ def test_what_systems_leave_behind_is_passed_over_in_silence(tmp_path: Path) -> 
         (tmp_path / name).write_bytes(b"\0\5")
     listing = list_folder(tmp_path)
     assert listing.paths == ["a/1.jpg"]
-    assert not listing.skipped
+    assert listing.skipped == {"hidden folder": 1}
+
+
+def test_a_picture_is_listed_whatever_dots_its_name_begins_with(tmp_path: Path) -> None:
+    for name in ("a/.1.jpg", "a/._2.jpg", ".b/3.jpg"):
+        write_picture(tmp_path / name, 1)
+    listing = list_folder(tmp_path)
+    assert listing.paths == ["a/.1.jpg", "a/._2.jpg"]
+    assert listing.skipped == {"hidden folder": 1}, "what is passed over is counted"
+
+
+def test_loose_images_bear_the_label_of_their_folders_name(tmp_path: Path) -> None:
+    write_picture(tmp_path / "bee/1.jpg", 1)
+    listing = list_folder(tmp_path / "bee", ("ant", "bee"))
+    assert listing.labels == [(1.0,)] and listing.classes == ("ant", "bee")
+    with pytest.raises(SourceError, match="'bee' is not among the 2 names of --classes"):
+        list_folder(tmp_path / "bee", ("ant", "cat"))
+    assert list_folder(tmp_path / "bee").labels == [(0.0,)]
+
+
+def test_a_link_to_itself_is_a_reject_like_any_file_that_cannot_be_read(tmp_path: Path) -> None:
+    write_picture(tmp_path / "a/1.jpg", 1)
+    for name in ("a/self.jpg", "a/self.txt", "self"):
+        (tmp_path / name).symlink_to((tmp_path / name).name)
+    listing = list_folder(tmp_path)
+    assert listing.paths == ["a/1.jpg", "a/self.jpg"] and list(listing.sizes)[1] == -1
 
 
 def test_other_files_are_counted(tmp_path: Path) -> None:
