@@ -15,10 +15,8 @@ from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded
 from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
 from gpu_pack.geometry import Plan, plan
 from gpu_pack.headers import Header, ImageError, examine, png, too_large
-from gpu_pack.interface import Stage, TransformSpec
+from gpu_pack.interface import MAX_EDGE, Stage, TransformSpec
 
-#: libjpeg's largest edge.
-_JPEG_MAX_EDGE = 65_500
 #: A decode at reduced scale must leave this much to shrink: below it, the full decode is nearer to the triangular
 #: filter (measured against it: 1.4 leaves 40 dB and more in the mean, 1.0 only 36).
 _LEAST_REMAINING_SHRINK = 1.4
@@ -191,9 +189,9 @@ def _check_result(intended: Plan, spec: TransformSpec) -> None:
         raise ImageError(
             f"resized, it would hold {width} x {height} pixels, more than the {spec.max_pixels} allowed", "resize"
         )
-    if (width > _JPEG_MAX_EDGE or height > _JPEG_MAX_EDGE) and spec.encoding == "jpg":
+    if (width > MAX_EDGE or height > MAX_EDGE) and spec.encoding == "jpg":
         raise ImageError(
-            f"its result of {width} x {height} pixels is larger than a JPEG can be ({_JPEG_MAX_EDGE} an edge): "
+            f"its result of {width} x {height} pixels is larger than a JPEG can be ({MAX_EDGE} an edge): "
             "crop it or encode to png",
             "encode",
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from gpu_pack.engine import Rescue
 from gpu_pack.errors import BackendError, UsageError
@@ -44,6 +44,9 @@ class DeviceOptions:
     encoder: Encoder = "auto"
 
     def __post_init__(self) -> None:
+        for name, allowed in (("device", get_args(Device)), ("encoder", get_args(Encoder))):
+            if (value := getattr(self, name)) not in allowed:
+                raise UsageError(f"--{name} {value}: choose {', '.join(allowed[:-1])} or {allowed[-1]}")
         if self.workers is not None and not 1 <= self.workers <= 1024:
             raise UsageError(f"--workers {self.workers}: between 1 and 1024")
         if self.batch_size is not None and not 1 <= self.batch_size <= 4096:

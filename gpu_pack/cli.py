@@ -121,7 +121,13 @@ def create(
     root: Annotated[Path | None, typer.Option(help="Folder that a .lst file's paths start from [its own].")] = None,
     split: Annotated[list[str] | None, typer.Option(help="NAME=FRACTION, repeatable [train=1.0].")] = None,
     seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 100,
-    shuffle: Annotated[bool, typer.Option("--shuffle/--no-shuffle", help="Mix the images of each split.")] = True,
+    shuffle: Annotated[
+        bool | None,
+        typer.Option(
+            "--shuffle/--no-shuffle",
+            help="Mix the images of each split [shuffle; a .lst without --split keeps its order].",
+        ),
+    ] = None,
     stratify: Annotated[
         bool, typer.Option("--stratify/--no-stratify", help="Give each split its share of every label.")
     ] = True,
@@ -129,10 +135,12 @@ def create(
         int | None, typer.Option(help="Shorter edge to N, then the N x N centre [224].", show_default=False)
     ] = None,
     resize: Annotated[int | None, typer.Option(help="Shorter edge to N, without a crop.", show_default=False)] = None,
-    crop: Annotated[bool, typer.Option("--crop/--no-crop", help="Cut the centre square, or keep the aspect.")] = True,
+    crop: Annotated[
+        bool | None, typer.Option("--crop/--no-crop", help="Cut the centre square, or keep the aspect [crop].")
+    ] = None,
     upscale: Annotated[
-        bool, typer.Option("--upscale/--no-upscale", help="Enlarge small images, or leave them.")
-    ] = True,
+        bool | None, typer.Option("--upscale/--no-upscale", help="Enlarge small images, or leave them [upscale].")
+    ] = None,
     pass_through: Annotated[bool, typer.Option("--pass-through", help="Store the files as they are.")] = False,
     quality: Annotated[
         int | None, typer.Option(help="JPEG quality 1-100 [95], or PNG level 0-9 [3].", show_default=False)
@@ -176,12 +184,12 @@ def create(
     from gpu_pack.splits import Division, parse_split
 
     pixels = {"size": size, "resize": resize, "quality": quality, "encoding": encoding, "color": color}
-    changes = _changes(pixels | {"interp": interp}, pass_through)
+    changes = _changes(pixels | {"interp": interp, "crop": crop, "upscale": upscale}, pass_through)
     if max_pixels is not None:  # which --pass-through heeds too
         changes["max_pixels"] = max_pixels
     splits = tuple(parse_split(text) for text in split) if split else Division().splits
     options = CreateOptions(
-        spec=TransformSpec(crop=crop and resize is None, upscale=upscale, pass_through=pass_through, **changes),
+        spec=TransformSpec(pass_through=pass_through, **changes),
         division=Division(splits, seed, shuffle, stratify, shards),
         device=DeviceOptions(device, _gpu_numbers(gpus), workers, batch_size, encoder),
         root=root,
@@ -227,14 +235,20 @@ cli_readers.register(app)
 
 def _changes(flags: dict[str, Any], pass_through: bool) -> dict[str, Any]:
     """What the flags change of a `TransformSpec`. What was not given is left to its own defaults, but a PNG's level."""
+    from gpu_pack.interface import MAX_EDGE
+
     given = {name: value for name, value in flags.items() if value is not None}
     if pass_through and given:
-        names = " and ".join(f"--{name}" for name in given)
+        names = " and ".join(f"--no-{name}" if value is False else f"--{name}" for name, value in given.items())
         raise UsageError(f"--pass-through stores the files as they are, and {names} would change them")
     if "resize" in given:
         if "size" in given:
             raise UsageError("--size and --resize both set the shorter edge; --resize alone does not crop")
-        given["size"] = given.pop("resize")
+        if given.get("crop"):
+            raise UsageError("--resize does not crop: --size N is the shorter edge to N and then the N x N centre")
+        if not 1 <= given["resize"] <= MAX_EDGE:
+            raise UsageError(f"--resize {given['resize']}: the edge lies between 1 and {MAX_EDGE} pixels")
+        given |= {"size": given.pop("resize"), "crop": False}
     if given.get("encoding") == "png":
         given.setdefault("quality", _PNG_LEVEL)
     return given

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from gpu_pack.errors import UsageError
 
@@ -21,6 +21,8 @@ Encoding = Literal["jpg", "png"]
 DEFAULT_MAX_PIXELS = 178_956_970
 #: OpenCV refuses above 2**30 pixels whatever we allow (CV_IO_MAX_IMAGE_PIXELS).
 HARD_MAX_PIXELS = 1 << 30
+#: libjpeg's largest edge in pixels.
+MAX_EDGE = 65_500
 
 
 class Entry(NamedTuple):
@@ -121,14 +123,33 @@ class TransformSpec:
     other_formats: bool = False
 
     def __post_init__(self) -> None:
+        self._check_kinds()
         low, high = (1, 100) if self.encoding == "jpg" else (0, 9)
         if not low <= self.quality <= high:
             kind = "JPEG quality" if self.encoding == "jpg" else "PNG compression level"
             raise UsageError(f"--quality {self.quality}: a {kind} lies between {low} and {high}")
-        if self.size is not None and not 1 <= self.size <= 65_500:
-            raise UsageError(f"--size {self.size}: the edge lies between 1 and 65500 pixels, JPEG's largest")
+        if self.size is not None and not 1 <= self.size <= MAX_EDGE:
+            raise UsageError(f"--size {self.size}: the edge lies between 1 and {MAX_EDGE} pixels, JPEG's largest")
         if not 1 <= self.max_pixels <= HARD_MAX_PIXELS:
             raise UsageError(f"--max-pixels {self.max_pixels}: between 1 and {HARD_MAX_PIXELS}, OpenCV's own limit")
+
+    def _check_kinds(self) -> None:
+        """Types too: what Python's callers get wrong here would only show in every single image."""
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"--{name} {getattr(self, name)}: choose {' or '.join(allowed)}")
+        for name, (kind, words) in _KINDS.items():
+            value = getattr(self, name)
+            if type(value) is not kind and not (name == "size" and value is None):
+                raise UsageError(f"{name} is {value!r}: it takes {words}")
+
+
+_CHOICES = {"interp": get_args(Interp), "color": get_args(Color), "encoding": get_args(Encoding)}
+_KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("crop", "upscale", "pass_through", "other_formats"), (bool, "True or False")),
+    **dict.fromkeys(("quality", "max_pixels"), (int, "a whole number")),
+    "size": (int, "a whole number, or None"),
+}
 
 
 class Worker(Protocol):

@@ -15,7 +15,7 @@ from typing import Any
 from gpu_pack import sources
 from gpu_pack.backends import Choice, DeviceOptions, choose
 from gpu_pack.durable import hash_file, write_durably
-from gpu_pack.errors import OutputError, OutputExistsError, UsageError
+from gpu_pack.errors import OutputError, OutputExistsError, SourceError, UsageError
 from gpu_pack.filling import write_shards
 from gpu_pack.interface import TransformSpec
 from gpu_pack.listing import Listing
@@ -48,7 +48,7 @@ class CreateOptions:
 
     Attributes:
         spec: what happens to each image.
-        division: splits, order and shards. For a .lst without ``--split``, ``shuffle`` is off: its order counts.
+        division: splits, order and shards.
         device: what to run on.
         root: folder that a .lst file's paths start from; None for the list's own folder.
         classes: a classes.txt whose label numbers are to be used.
@@ -104,10 +104,16 @@ class _Run:
         listing = sources.list_source(self.source, options.root, classes, allow_outside=options.allow_outside)
         if options.strict and listing.unnameable:
             raise strict_error(listing.unnameable[0])
-        if self.source.is_file() and [fraction for _, fraction in options.division.splits] == [1]:
-            # A list that nothing divides keeps its own order.
-            self.options = replace(options, division=replace(options.division, shuffle=False, stratify=False))
+        self.options = replace(options, division=self._settled(options.division))
         return listing
+
+    def _settled(self, division: Division) -> Division:
+        """With ``shuffle`` decided: a list that nothing divides keeps its own order unless told otherwise."""
+        if division.shuffle is not None:
+            return division
+        if self.source.is_file() and [fraction for _, fraction in division.splits] == [1]:
+            return replace(division, shuffle=False, stratify=False)
+        return replace(division, shuffle=True)
 
     # ---- what may lie there already
 
@@ -164,6 +170,7 @@ class _Run:
         parts = self._begin(work)
         resumed = sum(len(part.written.keys) for part in parts)
         ran = write_shards(work, parts, choice)
+        self._refuse_nothing(work, parts)
         report = Report(
             str(self.out),
             listed=len(listing) + len(listing.unnameable),
@@ -190,6 +197,18 @@ class _Run:
         return begin(work, self._identity)
 
     # ---- the end
+
+    def _refuse_nothing(self, work: Work, parts: list[Part]) -> None:
+        """A wrong root, or a folder that is not there yet, must not become an empty dataset that looks finished."""
+        if any(part.written.keys for part in parts) or not work.rejects.lines:
+            return
+        first = next(iter(work.rejects.lines.values()))
+        work.staging.clear()
+        work.staging.discard()
+        raise SourceError(
+            f"{self.source}: none of its {len(work.rejects.lines):,} images can be packed, so nothing was written; "
+            f"the first: {first['path']}, at {first['stage']}: {first['reason']}"
+        )
 
     def _publish(self, work: Work, parts: list[Part], report: Report) -> Report:
         staging, listing = work.staging, work.listing

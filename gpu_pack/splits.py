@@ -32,7 +32,8 @@ class Division:
     Attributes:
         splits: (name, fraction) in the order they are cut; fractions are over 0 and sum to at most 1.
         seed: of the shuffle, numpy's legacy MT19937, whose stream NumPy promises never to change.
-        shuffle: mix the images of each split; otherwise the listing's order stays.
+        shuffle: mix the images of each split; otherwise the listing's order stays. None mixes, unless the source is a
+            .lst that nothing divides: its order counts.
         stratify: give every split its share of each label.
         shards: files a split is divided into, in its order.
 
@@ -42,7 +43,7 @@ class Division:
 
     splits: tuple[tuple[str, Fraction], ...] = (("train", Fraction(1)),)
     seed: int = 100
-    shuffle: bool = True
+    shuffle: bool | None = None
     stratify: bool = True
     shards: int = 1
 
@@ -95,18 +96,18 @@ def divide(labels: Sequence[tuple[float, ...]], division: Division) -> list[Shar
     """
     import numpy as np
 
-    random = np.random.RandomState(division.seed)
+    random, mix = np.random.RandomState(division.seed), division.shuffle is not False
     parts: list[list[Rows]] = [[] for _ in division.splits]
     carry = [Fraction(0)] * len(division.splits)
     for rows in _strata(labels, division.stratify):
-        mixed = random.permutation(rows) if division.shuffle else rows
+        mixed = random.permutation(rows) if mix else rows
         cuts = _cuts(len(rows), [fraction for _, fraction in division.splits], carry)
         for part, start, end in zip(parts, [0, *cuts], cuts, strict=False):
             part.append(mixed[start:end])
     shards: list[Shard] = []
     for (name, _), part in zip(division.splits, parts, strict=True):
         joined = np.concatenate(part) if part else np.empty(0, np.int64)
-        ordered = random.permutation(joined) if division.shuffle else np.sort(joined)
+        ordered = random.permutation(joined) if mix else np.sort(joined)
         shards += _shards(name, ordered, division.shards, len(labels))
     return shards
 
@@ -137,10 +138,9 @@ def _cuts(count: int, fractions: list[Fraction], carry: list[Fraction]) -> list[
 
 def _shards(name: str, rows: Rows, shards: int, total: int) -> list[Shard]:
     if len(rows) < shards:
-        what = "no image" if not len(rows) else f"{len(rows)} images, fewer than --shards {shards}"
-        raise UsageError(
-            f"split {name!r} would get {what} of the {total} listed: give it a larger fraction or leave it out"
-        )
+        what = "no image" if not len(rows) else f"{len(rows)} images, fewer than --shards {shards},"
+        remedy = "a larger fraction or leave it out" if not len(rows) else "a larger fraction, or fewer shards"
+        raise UsageError(f"split {name!r} would get {what} of the {total} listed: give it {remedy}")
     cuts = [len(rows) * number // shards for number in range(shards + 1)]
     return [
         Shard(

@@ -16,10 +16,8 @@ from gpu_pack.gpu.seam import Decoder, Encoder, Request
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.headers import ImageError, check_complete, read_header
 from gpu_pack.headers.scan import check_scan
-from gpu_pack.interface import Codec, Encoded, Image, Outcome, TransformSpec
+from gpu_pack.interface import MAX_EDGE, Codec, Encoded, Image, Outcome, TransformSpec
 
-#: libjpeg's largest edge.
-JPEG_MAX_EDGE = 65_500
 #: Where a single picture finds no room on the device, this many pixels tell a large picture from a full device.
 _LARGE = 16_000_000
 #: How DALI, nvJPEG, nvImageCodec and CuPy say that the device's memory is full, in lower case.
@@ -143,7 +141,7 @@ class GpuWorker:
         width, height = header.upright_size
         where = plan(width, height, self._spec)
         result = where.width * where.height
-        if max(width * height, result) > self._spec.max_pixels or max(where.width, where.height) > JPEG_MAX_EDGE:
+        if max(width * height, result) > self._spec.max_pixels or max(where.width, where.height) > MAX_EDGE:
             return None
         return Job(place, image, Request(data, where, last_corner(header)), width * height + result)
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from gpu_pack.errors import UsageError
+from gpu_pack.interface import MAX_EDGE
 
 if TYPE_CHECKING:
     from gpu_pack.backends import Device
-
-_MAX_EDGE = 65_500
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,9 @@ class Options:
         for name, ratio in (("--train-ratio", self.train_ratio), ("--test-ratio", self.test_ratio)):
             if not 0 <= ratio < math.inf:
                 raise UsageError(f"{name} {ratio}: a ratio is a number from 0 on, as in 0.8")
-        if not 0 <= self.resize <= _MAX_EDGE:
+        if not 0 <= self.resize <= MAX_EDGE:
             raise UsageError(
-                f"--resize {self.resize}: the edge lies between 1 and {_MAX_EDGE} pixels; 0 does not resize"
+                f"--resize {self.resize}: the edge lies between 1 and {MAX_EDGE} pixels; 0 does not resize"
             )
         if self.workers is not None and not 1 <= self.workers <= 1024:
             raise UsageError(f"--workers {self.workers}: between 1 and 1024")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gpu_pack import DeviceOptions, TransformSpec
+from gpu_pack.errors import UsageError
 from tests.create.conftest import Run, write_picture
 
 
@@ -36,6 +39,11 @@ def check(done: object, *needles: str) -> None:
         (["--no-such-option"], ["--no-such-option"]),
         (["--color", "cmyk"], ["--color", "cmyk"]),
         (["--shards", 0], ["--shards 0"]),
+        (["--shards", 300], ["30 images, fewer than --shards 300", "fewer shards"]),
+        (["--resize", 0], ["--resize 0"]),
+        (["--resize", 100, "--crop"], ["--resize does not crop"]),
+        (["--pass-through", "--no-crop"], ["--pass-through", "--no-crop would change"]),
+        (["--pass-through", "--upscale"], ["--pass-through", "--upscale would change"]),
     ],
 )
 def test_wrong_usage(
@@ -144,6 +152,37 @@ def test_absolute_paths_below_the_root_lead_nowhere_else(photos: Path, gpu_pack_
 def test_options_about_lists_are_refused_for_folders(photos: Path, gpu_pack_command: Run) -> None:
     for options in (("--root", photos), ("--allow-outside",)):
         check(gpu_pack_command("create", photos, "out", *options, code=2), str(options[0]), "is a folder")
+
+
+def test_nothing_that_can_be_packed_is_no_dataset(gpu_pack_command: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.lst").write_text("1\t0\tant/00.jpg\n2\t0\tant/01.jpg\n")
+    (tmp_path / "elsewhere").mkdir()
+    done = gpu_pack_command("create", "list.lst", "out", "--root", "elsewhere", code=1)
+    check(done, "none of its 2 images can be packed", "the first: ant/00.jpg, at read: no such file")
+    assert not list((tmp_path / "out").glob("*"))
+    gpu_pack_command("create", "list.lst", "out", "--root", photos)
+    before = (tmp_path / "out/train.rec").read_bytes()
+    gpu_pack_command("create", "list.lst", "out", "--root", "elsewhere", "--overwrite", code=1)
+    assert (tmp_path / "out/train.rec").read_bytes() == before, "good records are not replaced by none"
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"encoding": "gif"}, {"interp": "cubic"}, {"color": "bgr"}, {"size": 32.5}, {"size": True}, {"quality": 90.5},
+        {"crop": "no"}, {"upscale": 1}, {"pass_through": None}, {"max_pixels": "9"}, {"size": 0}, {"quality": 101},
+    ],
+)  # fmt: skip
+def test_values_that_only_python_can_get_wrong(values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(values))):
+        TransformSpec(**values)
+
+
+def test_devices_that_only_python_can_get_wrong() -> None:
+    with pytest.raises(UsageError, match="--device tpu: choose auto, gpu, cpu or hybrid"):
+        DeviceOptions("tpu")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--encoder jpeg"):
+        DeviceOptions(encoder="jpeg")  # type: ignore[arg-type]
 
 
 def test_missing_lists_and_roots(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:

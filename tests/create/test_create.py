@@ -176,6 +176,20 @@ def test_dry_run_writes_nothing(photos: Path, gpu_pack_command: Run, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_a_list_keeps_its_order_unless_told_otherwise(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:
+    lines = [f"{key}\t0\tant/{key:02d}.jpg\n" for key in range(10)]
+    (tmp_path / "my.lst").write_text("".join(lines))
+
+    def packed(out: str, *options: object) -> list[str]:
+        gpu_pack_command("create", "my.lst", out, "--root", photos, *options)
+        return (tmp_path / out / "train.lst").read_text().splitlines(keepends=True)
+
+    assert packed("as it is") == packed("said so", "--no-shuffle") == lines
+    mixed = packed("mixed", "--shuffle")
+    assert mixed != lines and sorted(mixed) == lines
+    assert packed("otherwise", "--shuffle", "--seed", 7) != mixed
+
+
 def test_classes_of_an_earlier_run(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("cat\ndog\nant\nbee\n")
     done = gpu_pack_command("create", photos, "out", "--classes", "classes.txt", "--json")
