@@ -1,5 +1,19 @@
-"""`python -m gpu_pack`."""
+"""The `gpu-pack` command, and `python -m gpu_pack`."""
 
-from gpu_pack.cli import main
+from __future__ import annotations
 
-main()
+import os
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Import the command line and run it; a Ctrl-C meanwhile has nothing to interrupt yet."""
+    try:
+        from gpu_pack import cli
+    except KeyboardInterrupt:
+        os._exit(130)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -36,13 +37,19 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
 
 
+#: Commands that go on where they were interrupted.
+_RESUMABLE = ("create", "im2rec", "extract", "sagemaker")
+
+
 def main() -> NoReturn:
     """The `gpu-pack` command."""
-    _utf8_streams()
-    # We use none of it, and a thread for each core would spin for a while each time that NumPy is loaded.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _keep_only(sys.argv[1:2])
     try:
+        _whole_streams()
+        # We use none of it, and a thread for each core would spin for a while each time that NumPy is loaded.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        if "" in sys.argv[1:]:
+            raise UsageError("an argument is empty: is a variable of the shell not set?")
+        _keep_only(sys.argv[1:2])
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
         code = 130
@@ -50,10 +57,13 @@ def main() -> NoReturn:
         _leave(error.exit_code, str(error))
     except BrokenPipeError:
         _leave(1, "")
+    except OSError as error:
+        _leave(1, f"{error.filename or 'input or output'}: {error.strerror or error}")
     except Exception as error:
         _leave_otherwise(error)
     # Typer itself makes 130 of a Ctrl-C that reaches it.
-    _leave(code if isinstance(code, int) else 0, "interrupted; run the same command again to go on" * (code == 130))
+    on = "; run the same command again to go on" if {*sys.argv[1:2]} & {*_RESUMABLE} else ""
+    _leave(code if isinstance(code, int) else 0, f"interrupted{on}" if code == 130 else "")
 
 
 def _keep_only(name: list[str]) -> None:
@@ -64,12 +74,15 @@ def _keep_only(name: list[str]) -> None:
 
 def _leave(code: int, message: str) -> NoReturn:
     """Say it and go, without waiting for threads that may hang in a device or a dead network file."""
-    if message:
-        print(f"gpu-pack: {message}", file=sys.stderr)
+    from gpu_pack.console import clean
+
+    with contextlib.suppress(OSError):
+        print(f"gpu-pack: {clean(message)}" if message else "", end="\n" * bool(message), file=sys.stderr, flush=True)
     try:
         sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
+    except OSError as error:  # of which a reader that went away is the usual kind, and needs no word
+        if not code and not isinstance(error, BrokenPipeError):
+            _leave(1, f"standard output: {error.strerror or error}")
         code = code or 1
     os._exit(code)
 
@@ -92,10 +105,17 @@ def _leave_otherwise(error: Exception) -> NoReturn:
     raise error
 
 
-def _utf8_streams() -> None:
-    """File names may hold what the terminal's encoding does not."""
+def _whole_streams() -> None:
+    """Standard streams that are there and take any text."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed by whoever started us: the next file that is opened would take its number
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding does not
             stream.reconfigure(errors="backslashreplace")
 
 

@@ -5,6 +5,7 @@ All of it goes to standard error, so that standard output is the machine's (``--
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,9 +22,14 @@ Show = TypeVar("Show")
 _PLAIN_EVERY = 10.0
 
 
+def clean(text: str) -> str:
+    """Text in which nothing steers the terminal: names come from files that strangers made."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
 def say(message: str) -> None:
     """One line on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    print(clean(message), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -40,7 +46,7 @@ def watch(
     """A bar on a terminal, a line now and then elsewhere, or nothing."""
     if quiet:
         yield lambda _: None
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         with bar() as show:
             yield show
     else:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -280,7 +281,8 @@ def _refuse_inside(source: Path, out: Path) -> None:
     """OUT inside SOURCE would be taken for a class the next time."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: a file of that name is in the way of the output folder")
-    if source.is_dir() and (out.resolve() == source.resolve() or source.resolve() in out.resolve().parents):
+    inner, outer = Path(os.path.realpath(out)), Path(os.path.realpath(source))  # which take links to themselves, too
+    if source.is_dir() and (inner == outer or outer in inner.parents):
         raise UsageError(f"{out}: the output lies inside the source {source}: choose a folder outside of it")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import gpu_pack
 from gpu_pack import lst
 from gpu_pack.backends import DeviceOptions
-from gpu_pack.durable import HashingFile, cut_file, unwritable
+from gpu_pack.durable import HashingFile, cut_file, hash_file, unwritable
 from gpu_pack.errors import StrictError
 from gpu_pack.interface import Rejected, TransformSpec
 from gpu_pack.listing import Listing, entries
@@ -113,6 +113,7 @@ def resume(work: Work) -> list[Part]:
     """What the interrupted run had done: for each shard, the images decided without a gap."""
     staging, listing, rejects = work.staging, work.listing, work.rejects
     staging.resume()
+    _mend_lists(work)
     rejects.recover()
     parts = []
     kept = [_unnameable_key(rejected) for rejected in listing.unnameable]
@@ -138,6 +139,16 @@ def resume(work: Work) -> list[Part]:
     for rejected in missing:
         rejects.add(rejected, None)
     return parts
+
+
+def _mend_lists(work: Work) -> None:
+    """Write again each staged .lst that is not what it was: the run's identity has just said what it must be."""
+    digests = (work.staging.identity() or {}).get("lists", {})
+    for shard in work.shards:
+        name = shard.name + ".lst"
+        path = work.staging.path(name)
+        if not path.is_file() or hash_file(path) != digests.get(name):
+            write_list(work.listing, shard, path)
 
 
 def _unnameable_key(rejected: Rejected) -> RejectKey:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from gpu_pack.headers import sniff
 from gpu_pack.readers.account import CLASSES, read_class_names
 from gpu_pack.readers.faults import Fault, Faults
 from gpu_pack.readers.folder import Folder
-from gpu_pack.readers.locate import Located, Target, locate
+from gpu_pack.readers.locate import Located, Target, locate, other_count
 from gpu_pack.readers.names import Taken, safe_part, safe_parts, with_suffix
 from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.sidecars import text_lines
@@ -26,6 +27,7 @@ Layout = Literal["list", "class", "flat"]
 
 _MAX_LINE = 1 << 20
 _MAX_AHEAD = 2_000_000
+_MAX_RENAMES = 100
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,9 @@ class Extraction:
     """What extract did.
 
     Attributes:
-        written, bytes: files, and what they hold.
+        written, bytes: files, and what they hold; those that an earlier, interrupted extract had written included.
+        renamed: files that do not bear the name that the .lst gives them, since some system would refuse it or since
+            it was taken; ``renames`` has the first hundred, old name to new.
         missing: keys that were asked for and are in no record.
         faults: places where records could not be read; those records are left out.
     """
@@ -70,6 +74,8 @@ class Extraction:
     dest: str
     written: int = 0
     bytes: int = 0
+    renamed: int = 0
+    renames: dict[str, str] = field(default_factory=dict)
     missing: list[int] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
@@ -128,6 +134,8 @@ def extract(
         if run.finished:
             break
         run.extract(target)
+    if located.whole and not run.finished:
+        run.check_counts(targets)
     result = run.result
     if options.keys is not None and not (options.limit and result.written >= options.limit):
         result.missing = sorted(options.keys - run.done)
@@ -155,6 +163,8 @@ class _Run:
         self.faults = Faults()
         self.done: set[int] = set()
         self._taken = Taken()
+        self._counts: Counter[str | None] = Counter()
+        self._damaged: set[str | None] = set()  # splits of which not all could be read
         self._tell_at = 0.0
         self._classes = self._class_names(located)
 
@@ -171,11 +181,19 @@ class _Run:
         with RecFile(target.rec, whole=True) as file:
             for found in walk(file, payloads=True):
                 if isinstance(found, Damage):
+                    self._damaged.add(target.split)
                     self.faults.add(Fault(str(target.rec), found.reason, found.offset))
                     continue
+                self._counts[target.split] += 1
                 self._write(found, names)
                 if self.finished:
                     return
+
+    def check_counts(self, targets: list[Target]) -> None:
+        """A file cut between two records looks whole: only the manifest knows how many there were."""
+        for target in {target.split: target for target in targets if target.split not in self._damaged}.values():
+            if wrong := other_count(target, self._counts[target.split]):
+                self.faults.add(wrong)
 
     def _write(self, found: Found, names: _Names | None) -> None:
         info, payload = found.info, found.payload
@@ -187,7 +205,12 @@ class _Run:
         listed = names.of(info.key) if names is not None else None
         parts = safe_parts(listed) if listed is not None else self._parts(info.key, info.labels[0])
         parts[-1] = with_suffix(parts[-1], sniff(data))
-        self.folder.write(self._taken.unique(parts, info.key), data)
+        parts = self._taken.unique(parts, info.key)
+        if listed is not None and (name := "/".join(parts)) != listed:
+            self.result.renamed += 1
+            if len(self.result.renames) < _MAX_RENAMES:
+                self.result.renames[listed] = name
+        self.folder.write(parts, data)
         self.done.add(info.key) if self.options.keys is not None else None
         self.result.written += 1
         self.result.bytes += len(data)

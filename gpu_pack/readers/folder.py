@@ -28,8 +28,10 @@ class Folder:
     def write(self, parts: list[str], data: bytes) -> None:
         """A file below the folder; ``parts`` are safe.
 
+        A file that is there with the same bytes stays: an extract that was interrupted can be run again.
+
         Raises:
-            OutputExistsError: it is there.
+            OutputExistsError: another file is there.
             OutputError: it cannot be written, or a link stands where a folder should be.
         """
         parent = self._parent(parts[:-1])
@@ -38,12 +40,11 @@ class Folder:
             try:
                 _create(path, data)
             except FileExistsError:
+                if _holds(path, data):
+                    return
                 if not self._overwrite or stat.S_ISDIR(os.lstat(path).st_mode):
                     raise
-                fresh = parent / f".{parts[-1]}.partial"
-                fresh.unlink(missing_ok=True)
-                _create(fresh, data)
-                fresh.replace(path)
+                _write_beside(path, data).replace(path)
         except FileExistsError:
             raise OutputExistsError(f"{path} is there already: choose another folder, or give --overwrite") from None
         except OSError as error:
@@ -69,12 +70,41 @@ class Folder:
 
 
 def _create(path: Path, data: bytes) -> None:
-    """A new file, never through a link; nothing half-written stays."""
+    """A new file, whole or not at all, never through a link.
+
+    Raises:
+        FileExistsError: something of that name is there.
+    """
+    if os.path.lexists(path):
+        raise FileExistsError(path)
+    fresh = _write_beside(path, data)
+    try:
+        os.link(fresh, path)
+    except FileExistsError:
+        raise
+    except (OSError, AttributeError):  # a file system without hard links; nobody else writes here, or it is theirs
+        fresh.rename(path)
+        return
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def _write_beside(path: Path, data: bytes) -> Path:
+    """The bytes in a file beside ``path``, in the place of what a killed run may have left there."""
+    fresh = path.with_name(f".{path.name}.partial")
+    fresh.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = os.open(fresh, flags, 0o666)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
     except BaseException:
-        path.unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
+    return fresh
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    """Whether a plain file holds exactly these bytes."""
+    status = os.lstat(path)
+    return stat.S_ISREG(status.st_mode) and status.st_size == len(data) and path.read_bytes() == data

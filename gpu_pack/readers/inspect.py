@@ -13,7 +13,7 @@ from gpu_pack.errors import FormatError, GpuPackError, UsageError
 from gpu_pack.headers import ImageError, read_header, sniff
 from gpu_pack.readers.account import CLASSES, read_class_names
 from gpu_pack.readers.faults import Fault, Faults
-from gpu_pack.readers.locate import Located, Target, locate
+from gpu_pack.readers.locate import Located, Target, locate, other_count
 from gpu_pack.readers.recfile import RecFile
 from gpu_pack.readers.walk import Damage, walk
 from gpu_pack.recordio.scanning import read_header as read_record_header
@@ -123,6 +123,8 @@ def inspect(path: str | Path, options: InspectOptions | None = None) -> Inspecti
     run = _Run(located, options or InspectOptions())
     for target in located.targets:
         run.look(target)
+    if located.whole and not run.faults.count:
+        run.check_counts()
     return run.finish()
 
 
@@ -159,6 +161,13 @@ class _Run:
         self.result.files.append(FileInfo(target.rec.name, target.split, len(offsets), size, *there))
         self.result.records += len(offsets)
         self.result.bytes += size
+
+    def check_counts(self) -> None:
+        """A file cut between two records looks whole: only the manifest knows how many there were."""
+        for target in {target.split: target for target in self.located.targets}.values():
+            records = sum(item.records for item in self.result.files if item.split == target.split)
+            if wrong := other_count(target, records):
+                self.faults.add(wrong)
 
     def _sample(self, file: RecFile, target: Target, offsets: array[int]) -> None:
         """The first records, one by one, and images evenly from the whole file."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_pack.errors import FormatError, SourceError
-from gpu_pack.readers.faults import unreadable
+from gpu_pack.readers.faults import Fault, unreadable
 from gpu_pack.readers.manifest import NAME, Manifest, read_manifest
 
 
@@ -78,6 +78,16 @@ def locate(path: Path) -> Located:
     # A file that the manifest beside it does not know is none of its business.
     target = known.get(path.name, Target(path))
     return Located(folder, False, (target,), target.manifest, damage)
+
+
+def other_count(target: Target, records: int) -> Fault | None:
+    """The fault of a split that holds another number of records than the manifest says; None where it does not say."""
+    if target.manifest is None or target.split is None:
+        return None
+    packed = target.manifest.splits[target.split].packed
+    if records == packed:
+        return None
+    return Fault(str(target.rec), f"split {target.split} holds {records:,} records, and the manifest says {packed:,}")
 
 
 def _manifest(folder: Path) -> tuple[Manifest | None, FormatError | None]:

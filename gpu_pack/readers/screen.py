@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import say, watch
+from gpu_pack.console import clean, say, watch
 
 if TYPE_CHECKING:
     from gpu_pack.readers.extract import Extraction
@@ -21,11 +21,6 @@ if TYPE_CHECKING:
 MAX_SHOWN = 50
 _PLAIN_EVERY = 10.0
 _MAX_LISTED = 8
-
-
-def clean(text: str) -> str:
-    """Text in which nothing steers the terminal: names come from files that strangers made."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def print_faults(faults: Sequence[Fault], count: int) -> None:
@@ -171,7 +166,7 @@ def _row(title: str, items: Iterable[str], after: str = "", *, count: bool = Fal
 def _table(records: list[Shown], several: bool) -> Iterator[str]:
     rows = [("key", "labels", "width x height", "bytes", "format", *(("file",) if several else ()))]
     for record in records:
-        labels = " ".join("nan or inf" if label is None else f"{label:g}" for label in record.labels[:4])
+        labels = " ".join("nan or inf" if label is None else f"{label:.9g}" for label in record.labels[:4])
         labels += " ..." if len(record.labels) > 4 else ""
         shape = f"{record.width} x {record.height}" if record.width else "-"
         file = (record.file,) if several else ()
@@ -196,8 +191,12 @@ def print_extraction(result: Extraction, quiet: bool) -> None:
         keys = ", ".join(map(str, result.missing[:_MAX_LISTED]))
         more = f" and {len(result.missing) - _MAX_LISTED:,} more" if len(result.missing) > _MAX_LISTED else ""
         print(f"no record has the key {keys}{more}")
-    if not quiet:
-        print(clean(f"{result.written:,} files ({size(result.bytes)}) in {result.dest}; {result.seconds:.1f} s"))
+    if quiet:
+        return
+    if result.renamed:
+        before, after = next(iter(result.renames.items()))
+        print(clean(f"{result.renamed:,} files under names that every system takes, such as {after} for {before}"))
+    print(clean(f"{result.written:,} files ({size(result.bytes)}) in {result.dest}; {result.seconds:.1f} s"))
 
 
 def print_indexed(results: Sequence[Indexed], quiet: bool) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import say, watch
-from gpu_pack.readers.screen import clean, size
+from gpu_pack.console import clean, say, watch
+from gpu_pack.readers.screen import size
 
 if TYPE_CHECKING:
     from gpu_pack.sagemaker.upload import Job, OnTransfer, Transfer

@@ -63,7 +63,7 @@ def test_help_lists_every_command_on_a_line_and_each_has_its_own(gpu_pack_comman
         assert gpu_pack_command(name, "--help").stdout.lower().lstrip().startswith("usage: ")
     nothing = gpu_pack_command(code=2)
     assert nothing.stderr == shown and nothing.stdout == ""
-    for typo in ("creat", "--creat", ""):
+    for typo in ("creat", "--creat"):
         check(gpu_pack_command(typo, code=2), typo, "--help tells more")
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +250,16 @@ def test_resuming_redoes_only_what_was_in_flight(many: Path, tmp_path: Path) -> 
     interrupt_after(many, tmp_path / "out", 150)
     report = gpu_pack.create(many, tmp_path / "out", OPTIONS)
     assert report.resumed > 90, "of some 133 good ones among 150, less what two workers had in hand"
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_staged_lists_that_were_lost_are_written_again(
+    many: Path, undisturbed: dict[str, bytes], tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    interrupt_after(many, tmp_path / "out", 90)
+    damage(tmp_path / "out/.gpu-pack/train-00000-of-00002.lst.partial")
+    gpu_pack.create(many, tmp_path / "out", OPTIONS)
+    assert published(tmp_path / "out") == undisturbed
 
 
 def test_other_options_are_named(many: Path, tmp_path: Path, gpu_pack_command: Run) -> None:

@@ -55,6 +55,9 @@ def test_inspect_extract_and_index(dataset: Path, tmp_path: Path) -> None:
     done = _run("extract", dataset, tmp_path / "dest", "--split", "train", "--by-class")
     assert done.returncode == 0 and "13 files" in done.stdout
     done = _run("extract", dataset, tmp_path / "dest", "--split", "train", "--by-class")
+    assert done.returncode == 0 and "13 files" in done.stdout, "the same command again goes on"
+    next((tmp_path / "dest").rglob("*.jpg")).write_bytes(b"somebody's own")
+    done = _run("extract", dataset, tmp_path / "dest", "--split", "train", "--by-class")
     assert done.returncode == 1 and "is there already" in done.stderr
     rec = dataset / "train-00000-of-00002.rec"
     done = _run("index", rec, "--overwrite")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gpu_pack.errors import OutputError, OutputExistsError, SourceError, UsageError
 from gpu_pack.readers.extract import ExtractOptions, extract, parse_keys
+from gpu_pack.readers.inspect import inspect
 from gpu_pack.readers.names import Taken, safe_part, safe_parts, with_suffix
 from gpu_pack.recordio import frame_image, scan, unpack
 
@@ -50,6 +51,34 @@ def test_every_image_comes_back_under_its_own_name(dataset: Path, tmp_path: Path
     assert result.ok and result.written == 16
     assert sorted(files.values()) == _images(dataset)
     assert {f"class {number % 2}/{number}.jpeg" for number in range(16)} == files.keys()
+
+
+def test_names_that_are_not_kept_are_said(tmp_path: Path) -> None:
+    rec = _rec(tmp_path / "in", ["a.jpg", "12:30.jpg", "b/what?.jpg"])
+    result = extract(rec, tmp_path / "dest")
+    assert result.renames == {"12:30.jpg": "12_30.jpg", "b/what?.jpg": "b/what_.jpg"} and result.renamed == 2
+    assert _files(tmp_path / "dest").keys() == {"a.jpg", "12_30.jpg", "b/what_.jpg"}
+
+
+def test_an_interrupted_extract_goes_on(dataset: Path, tmp_path: Path) -> None:
+    extract(dataset, tmp_path / "dest", ExtractOptions(limit=5))
+    (tmp_path / "dest/class 1/.9.jpeg.partial").write_bytes(b"where a kill left it")
+    assert extract(dataset, tmp_path / "dest").written == 16
+    assert sorted(_files(tmp_path / "dest").values()) == _images(dataset)
+
+
+def test_a_file_cut_between_two_records_is_short_and_said_so(dataset: Path, tmp_path: Path) -> None:
+    rec = dataset / "train-00001-of-00002.rec"
+    with rec.open("rb") as file:
+        offsets = [record.offset for record in scan(file)]
+    rec.write_bytes(rec.read_bytes()[: offsets[-2]])
+    for result in (extract(dataset, tmp_path / "dest"), inspect(dataset)):
+        assert [fault.what for fault in result.faults] == ["split train holds 11 records, and the manifest says 13"]
+        assert not result.ok
+    rec.write_bytes(b"")
+    assert not extract(dataset, tmp_path / "other").ok and not inspect(dataset).ok
+    assert extract(dataset, tmp_path / "some", ExtractOptions(split="validation")).ok
+    assert extract(dataset, tmp_path / "few", ExtractOptions(limit=2)).ok, "not all was asked for"
 
 
 def test_by_class_and_flat(dataset: Path, tmp_path: Path) -> None:
