@@ -22,7 +22,8 @@ from gpu_pack.geometry import plan
 from gpu_pack.gpu.seam import Request
 from gpu_pack.gpu.settings import available_cores
 from gpu_pack.headers import read_header
-from gpu_pack.interface import Encoded, Entry, Image, Rejected, TransformSpec
+from gpu_pack.interface import Encoded, Entry, Image, Outcome, Rejected, TransformSpec
+from gpu_pack.native_stderr import captured
 
 INTERPS = ("antialias", "linear")
 #: What each knob is tried at, the rest being the best so far; knobs that matter most come first.
@@ -109,13 +110,18 @@ def faults(session: Session) -> None:
             by_gpu = isinstance(odd, Encoded) and odd.backend == "gpu"
             figures = {
                 "verdict": f"packed by {odd.backend}" if isinstance(odd, Encoded) else f"rejected: {odd.reason}",
-                "silent": by_gpu and isinstance(codec(spec)(batch[7]), Rejected),
+                "silent": by_gpu and isinstance(_codec_verdict(spec, batch[7]), Rejected),
                 "others_exact": others == alone,
                 "milliseconds": round(milliseconds),
             }
             session.say(f"{encoder},load={load:g},{name}", figures)
         session.say(f"{encoder},load={load:g} said", failures([worker]))
         worker.close()
+
+
+def _codec_verdict(spec: TransformSpec, image: Image) -> Outcome:
+    with captured():  # so that it hears what libjpeg says
+        return codec(spec)(image)
 
 
 def damaged(data: bytes) -> dict[str, bytes]:

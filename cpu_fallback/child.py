@@ -13,6 +13,7 @@ from typing import IO
 from cpu_fallback.wire import receive, send
 from cpu_fallback.worker import CpuWorker
 from gpu_pack.interface import Entry, Image, Outcome, Rejected
+from gpu_pack.native_stderr import captured
 
 #: Stands for every image's entry: the other side knows whose turn it is.
 _NOBODY = Entry(0, (0.0,), "")
@@ -24,7 +25,8 @@ def main() -> None:
     # What native code prints must not get among the messages.
     with open(0, "rb", closefd=False) as batches, os.fdopen(os.dup(1), "wb") as outcomes:
         os.dup2(2, 1)
-        with contextlib.suppress(EOFError, OSError, MemoryError):  # the other side is gone, or sees that this one is
+        # The other side is gone, or sees that this one is.
+        with captured(), contextlib.suppress(EOFError, OSError, MemoryError):
             (spec,) = receive(batches)
             worker = CpuWorker(pickle.loads(spec))
             send(outcomes, ())

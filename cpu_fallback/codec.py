@@ -11,7 +11,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded
+from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded, decode_jpeg
 from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
 from gpu_pack.geometry import Plan, plan
 from gpu_pack.headers import Header, ImageError, examine, png, too_large
@@ -159,14 +159,20 @@ def _window(header: Header, intended: Plan, reduction: int) -> tuple[float, floa
 def _decode(data: bytes, header: Header, flags: int) -> Pixels:
     if header.format == "png":
         data = png.still(data)
+    complaint = None
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if header.format == "jpeg":
+            pixels, complaint = decode_jpeg(data, flags)
+        else:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         raise _refused(error, "decode it", "decode") from None
     if pixels is None:
         raise ImageError(f"OpenCV {cv2.__version__} cannot decode it: a damaged {header.format}, or a rare kind of it")
     if header.format == "jpeg":
         check_decoded(pixels, data, header, turned=flags != cv2.IMREAD_UNCHANGED)
+    if complaint:
+        raise ImageError(f"a damaged JPEG: {complaint}")
     return pixels
 
 

@@ -36,7 +36,7 @@ def settle_process() -> None:
     """Turn off OpenCV's own threads and its log and keep the pictures' memory, for the whole process.
 
     One image at a time in each of our threads is faster; what the log would say of a bad image is its reason already.
-    libjpeg, libpng and libtiff write some warnings to standard error past OpenCV; these stay.
+    libjpeg, libpng and libtiff write some warnings to standard error past OpenCV: see `gpu_pack.native_stderr`.
     """
     cv2.setNumThreads(1)
     log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.10 has setLogLevel at the top

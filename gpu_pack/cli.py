@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from gpu_pack import __version__, cli_readers
 from gpu_pack.errors import GpuPackError, UsageError
-from gpu_pack.library_noise import without_library_noise
+from gpu_pack.native_stderr import captured
 
 if TYPE_CHECKING:
     from gpu_pack.packing import CreateOptions
@@ -246,7 +246,7 @@ def im2rec_(ctx: typer.Context) -> int:
     """MXNet's im2rec.py: its flags, its files, byte for byte."""
     from gpu_pack import im2rec
 
-    with without_library_noise():
+    with captured():
         return im2rec.main(ctx.args)
 
 
@@ -278,7 +278,7 @@ def _pack(source: Path, out: Path, options: CreateOptions, as_json: bool, quiet:
     """Run, and tell how it went."""
     from gpu_pack import console, packing
 
-    with without_library_noise(), console.progress(quiet) as on_progress:
+    with captured(), console.progress(quiet) as on_progress:
         report = packing.create(source, out, options, on_progress)
     if as_json:
         print(json.dumps(report.to_json(), indent=1))

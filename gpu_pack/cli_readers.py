@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from gpu_pack.errors import UsageError
-from gpu_pack.library_noise import without_library_noise
+from gpu_pack.native_stderr import captured
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
@@ -37,7 +37,7 @@ def verify(
     from gpu_pack.readers.verification import VerifyOptions
     from gpu_pack.readers.verify import verify as run
 
-    with without_library_noise(), screen.verify_progress(quiet) as on_progress:
+    with captured(), screen.verify_progress(quiet) as on_progress:
         result = run(paths, VerifyOptions(decode, workers), on_progress)
     if json_:
         print(json.dumps(result.to_json(), indent=1))

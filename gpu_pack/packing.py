@@ -20,6 +20,7 @@ from gpu_pack.errors import OutputError, OutputExistsError, SourceError, UsageEr
 from gpu_pack.filling import write_shards
 from gpu_pack.interface import TransformSpec
 from gpu_pack.listing import Listing
+from gpu_pack.native_stderr import captured
 from gpu_pack.recovery import BACKENDS
 from gpu_pack.report import RejectLog, Report, SplitCount, from_manifest, histogram, manifest
 from gpu_pack.seal import sealed
@@ -80,7 +81,8 @@ def create(
     Raises:
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be gone on with.
     """
-    return _Run(Path(source), Path(out), options or CreateOptions(), on_progress or (lambda _: None)).run()
+    with captured():
+        return _Run(Path(source), Path(out), options or CreateOptions(), on_progress or (lambda _: None)).run()
 
 
 class _Run:

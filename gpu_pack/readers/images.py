@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from cpu_fallback.damage import decode_jpeg
 from gpu_pack.headers import Header, ImageError, check_complete, read_header
 from gpu_pack.headers.scan import check_scan
 from gpu_pack.interface import DEFAULT_MAX_PIXELS, TransformSpec
@@ -69,8 +70,12 @@ def _decode(data: bytes, header: Header) -> str | None:
 
 
 def _decode_now(data: bytes, header: Header) -> str | None:
+    complaint = None
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if header.format == "jpeg":
+            pixels, complaint = decode_jpeg(data, cv2.IMREAD_UNCHANGED)
+        else:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         return f"OpenCV {cv2.__version__} cannot decode the image: {' '.join(str(error.err).split())}"
     except MemoryError:
@@ -80,7 +85,7 @@ def _decode_now(data: bytes, header: Header) -> str | None:
     height, width = pixels.shape[:2]
     if (width, height) not in ((header.width, header.height), header.upright_size):
         return f"the image decodes to {width} x {height} pixels, and its header says {header.width} x {header.height}"
-    return None
+    return f"the image is damaged: {complaint}" if complaint else None
 
 
 @contextmanager

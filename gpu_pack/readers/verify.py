@@ -18,6 +18,7 @@ from typing import Any
 from gpu_pack.backends import cores
 from gpu_pack.durable import hash_file
 from gpu_pack.errors import GpuPackError
+from gpu_pack.native_stderr import captured
 from gpu_pack.readers import account, sidecars
 from gpu_pack.readers.crew import Crew, StoppedError
 from gpu_pack.readers.faults import Fault, Faults
@@ -42,7 +43,7 @@ def verify(
     from gpu_pack.readers.images import silent_opencv
 
     workers = options.workers or cores()
-    with silent_opencv(), Crew(workers) as crew:
+    with captured(), silent_opencv(), Crew(workers) as crew:
         run = _Run(options, crew)
         for item in located:
             run.plan(item)

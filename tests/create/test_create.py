@@ -253,8 +253,8 @@ def test_what_libraries_print_of_odd_images_stays_off_the_terminal(gpu_pack_comm
     assert done.stderr == ""
     code = (
         "import os\n"
-        "from gpu_pack.library_noise import without_library_noise\n"
-        "with without_library_noise():\n"
+        "from gpu_pack.native_stderr import captured\n"
+        "with captured():\n"
         "    os.write(2, b'Corrupt JPEG data: 4 extraneous bytes before marker 0xdb\\nsomething else\\n')\n"
         "    import sys; print('of ours', file=sys.stderr)\n"
         "os.write(2, b'afterwards')\n"
