@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -37,6 +38,7 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
 
 
+_terminated = False
 #: Commands that go on where they were interrupted.
 _RESUMABLE = ("create", "im2rec", "extract", "sagemaker")
 
@@ -45,6 +47,7 @@ def main() -> NoReturn:
     """The `gpu-pack` command."""
     try:
         _whole_streams()
+        _stop_on_terminate()
         # We use none of it, and a thread for each core would spin for a while each time that NumPy is loaded.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         if "" in sys.argv[1:]:
@@ -66,6 +69,18 @@ def main() -> NoReturn:
     _leave(code if isinstance(code, int) else 0, f"interrupted{on}" if code == 130 else "")
 
 
+def _stop_on_terminate() -> None:
+    """`kill` stops a run as Ctrl-C does: the bar goes and the cursor comes back. `nohup` and the like stay obeyed."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    global _terminated
+    _terminated = True
+    raise KeyboardInterrupt
+
+
 def _keep_only(name: list[str]) -> None:
     """Drop the other commands where one is named: Typer builds each from its function, in a millisecond or two."""
     named = [command for command in app.registered_commands if [command.name] == name]
@@ -76,6 +91,8 @@ def _leave(code: int, message: str) -> NoReturn:
     """Say it and go, without waiting for threads that may hang in a device or a dead network file."""
     from gpu_pack.console import clean
 
+    if code == 130 and _terminated:
+        code, message = 128 + signal.SIGTERM, message.replace("interrupted", "terminated")
     with contextlib.suppress(OSError):
         print(f"gpu-pack: {clean(message)}" if message else "", end="\n" * bool(message), file=sys.stderr, flush=True)
     try:

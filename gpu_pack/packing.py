@@ -194,8 +194,8 @@ class _Run:
                 return resume(work)
             if not self.options.overwrite:
                 raise OutputExistsError(
-                    f"{self.out}: an interrupted run lies there, and {reason}: give the same command to go on "
-                    "with it, or --overwrite to start anew"
+                    f"{self.out}: an interrupted run lies there, and {reason}: undo that to go on with it, or start "
+                    "anew with --overwrite"
                 )
         return begin(work, self._identity)
 

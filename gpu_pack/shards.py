@@ -102,7 +102,7 @@ def obstacle(work: Work, identity: Identity) -> str:
     differences = work.staging.differences(identity)
     told = [str(item) for item in differences if not item.what.startswith("lists.")]
     if not told and differences:
-        told = ["the list of images is another one now"]
+        told = ["the source lists other images now (some were added, removed or renamed)"]
     if not told and (changed := _changed_files(work.staging, work.listing)):
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         told = [f"{changed[0]}{more} changed since it began"]

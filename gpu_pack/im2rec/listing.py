@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +145,8 @@ def write_list(path: Path, found: Found, rows: list[int]) -> None:
             sync_file(file.fileno())
         growing.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            growing.unlink()
         raise unwritable(path, error) from error
 
 

@@ -89,7 +89,7 @@ class _Run:
             if located.whole:
                 self._plan_published(located)
             rejects = self._guarded(manifest.path, lambda: account.read_rejects(manifest, faults))
-        else:
+        elif located.damage is None:
             path = located.folder if located.whole else located.targets[0].rec
             what = "no manifest: what the structure does not show, such as a bit inside a picture, goes unnoticed"
             self.result.notes.append(f"{path}: {what}")

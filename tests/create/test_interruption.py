@@ -179,7 +179,10 @@ class Touches:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 @pytest.mark.parametrize("workers", [2, 9], ids=["threads", "processes"])
-def test_ctrl_c_stops_within_a_second_and_goes_on(many: Path, tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(("sent", "status", "word"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")])
+def test_ctrl_c_and_kill_stop_within_a_second_and_it_goes_on(
+    many: Path, tmp_path: Path, workers: int, sent: str, status: int, word: str
+) -> None:
     for number in range(3000):
         os.link(many / "c0/000.jpg", many / f"c0/x{number}.jpg")
     args = ("create", many, tmp_path / "out", "--size", 24, "--device", "cpu", "--workers", workers)
@@ -189,11 +192,11 @@ def test_ctrl_c_stops_within_a_second_and_goes_on(many: Path, tmp_path: Path, wo
         assert process.poll() is None
         time.sleep(0.005)
     start = time.monotonic()
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, sent))
     _, errors = process.communicate(timeout=20)
     assert time.monotonic() - start < 3, "a second, and some for a busy machine"
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == "gpu-pack: interrupted; run the same command again to go on"
+    assert process.returncode == status
+    assert errors.splitlines()[-1] == f"gpu-pack: {word}; run the same command again to go on"
     assert not list((tmp_path / "out").glob("*.rec"))
     done = subprocess.run(command(*args, "--json"), env=ENVIRONMENT, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
@@ -282,7 +285,7 @@ def test_a_changed_source_is_noticed_and_named(many: Path, tmp_path: Path) -> No
     write_picture(changed, 1)
     os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
     write_picture(many / "c1/new.jpg", 5)
-    with pytest.raises(OutputExistsError, match="the list of images is another one now"):
+    with pytest.raises(OutputExistsError, match="the source lists other images now"):
         gpu_pack.create(many, out, OPTIONS)
     (many / "c1/new.jpg").unlink()
     gpu_pack.create(many, out, OPTIONS)
