@@ -47,6 +47,8 @@ _MOST_BYTES = 16 << 20
 _BLOCK = 1 << 20
 #: Seconds between two looks whether the others have finished, each an image.
 _MOMENT = 0.0002
+#: Seconds after which they are taken to hang. The largest picture takes a tenth of it.
+_PATIENCE = 60.0
 
 
 class _Mine(threading.local):
@@ -73,13 +75,13 @@ class _Capture:
         self._rest = b""
         self._over = threading.Event()
         self._copier = threading.Thread(target=self._copy, name="stderr", daemon=True)
+        self._copier.start()
         self._stderr: TextIO | None = None
         if _leads_to_2(sys.stderr):  # Python's own goes on to write where it did
             self._stderr = sys.stderr
             sys.stderr.flush()
             sys.stderr = _writer(os.dup(self._terminal), sys.stderr.encoding)
         os.dup2(file, 2)
-        self._copier.start()
 
     def end(self) -> None:
         os.dup2(self._terminal, 2)
@@ -166,11 +168,11 @@ def overhear(decode: Callable[[], T], sense: Callable[[bytes], str | None]) -> t
             mine.heard, mine.age = 0, _age
         result = decode()
         size = _size()
+        if size == mine.heard or _file is None:
+            return result, None
+        said, mine.heard = _read(_file, mine.heard, size - mine.heard), size
     finally:
         mine.busy[0] = False
-    if size == mine.heard or _file is None:
-        return result, None
-    said, mine.heard = _read(_file, mine.heard, size - mine.heard), size
     if sense(said) is None:
         return result, None
     with _alone():
@@ -181,12 +183,15 @@ def overhear(decode: Callable[[], T], sense: Callable[[bytes], str | None]) -> t
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """Nobody else decodes. A thread says that it is busy before it looks whether it may be: none slips through."""
+    """Nobody else decodes. A thread says that it is busy before it looks whether it may be: none slips through.
+
+    One that hangs in its decoder is not waited for for ever: others must go on.
+    """
     global _closed
     with _one_alone:
-        _closed = True
+        _closed, patience = True, time.monotonic() + _PATIENCE
         try:
-            while any(busy[0] for busy in _threads):
+            while any(busy[0] for busy in _threads) and time.monotonic() < patience:
                 time.sleep(_MOMENT)
             yield
         finally:

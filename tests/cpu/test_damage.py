@@ -192,3 +192,17 @@ def test_a_late_thread_harms_nothing(tmp_path: Path) -> None:
         go.set()
         thread.join()
         assert file.read() == b"56789" and results == [None]
+
+
+@listening
+def test_a_decoder_that_hangs_holds_up_nobody_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_stderr, "_PATIENCE", 0.2)
+    go = threading.Event()
+    hanging = threading.Thread(target=lambda: native_stderr.overhear(go.wait, lambda said: None))
+    hanging.start()
+    try:
+        assert verdict(DAMAGED["a block of another picture"]) is not None
+        assert verdict(WHOLE) is None
+    finally:
+        go.set()
+        hanging.join()
