@@ -204,12 +204,11 @@ class _Run:
         assert len(payload) >= HEADER_SIZE
         listed = names.of(info.key) if names is not None else None
         parts = safe_parts(listed) if listed is not None else self._parts(info.key, info.labels[0])
-        parts[-1] = with_suffix(parts[-1], sniff(data))
+        kind = sniff(data)
+        parts[-1] = with_suffix(parts[-1], kind)
         parts = self._taken.unique(parts, info.key)
-        if listed is not None and (name := "/".join(parts)) != listed:
-            self.result.renamed += 1
-            if len(self.result.renames) < _MAX_RENAMES:
-                self.result.renames[listed] = name
+        if listed is not None:
+            self._compare(listed, kind, "/".join(parts))
         self.folder.write(parts, data)
         self.done.add(info.key) if self.options.keys is not None else None
         self.result.written += 1
@@ -217,6 +216,14 @@ class _Run:
         if (now := time.monotonic()) >= self._tell_at:
             self._tell_at = now + 0.1
             self.on_written(self.result.written)
+
+    def _compare(self, listed: str, kind: str | None, name: str) -> None:
+        """Note a name that is not the list's; a suffix that fits what was packed is no other name."""
+        folder, slash, last = listed.rpartition("/")
+        if name != folder + slash + with_suffix(last, kind):
+            self.result.renamed += 1
+            if len(self.result.renames) < _MAX_RENAMES:
+                self.result.renames[listed] = name
 
     def _parts(self, key: int, label: float) -> list[str]:
         if self.options.layout == "flat":

@@ -54,10 +54,10 @@ def test_every_image_comes_back_under_its_own_name(dataset: Path, tmp_path: Path
 
 
 def test_names_that_are_not_kept_are_said(tmp_path: Path) -> None:
-    rec = _rec(tmp_path / "in", ["a.jpg", "12:30.jpg", "b/what?.jpg"])
+    rec = _rec(tmp_path / "in", ["a.jpg", "12:30.jpg", "b/what?.jpg", "made from.png"])
     result = extract(rec, tmp_path / "dest")
     assert result.renames == {"12:30.jpg": "12_30.jpg", "b/what?.jpg": "b/what_.jpg"} and result.renamed == 2
-    assert _files(tmp_path / "dest").keys() == {"a.jpg", "12_30.jpg", "b/what_.jpg"}
+    assert _files(tmp_path / "dest").keys() == {"a.jpg", "12_30.jpg", "b/what_.jpg", "made from.jpg"}
 
 
 def test_an_interrupted_extract_goes_on(dataset: Path, tmp_path: Path) -> None:
