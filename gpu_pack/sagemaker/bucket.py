@@ -67,7 +67,7 @@ class Bucket:
             from botocore.config import Config
         except ImportError as error:
             raise OutputError(
-                f"uploading takes boto3 ({error}): pip install 'gpu-pack[sagemaker]'; --dry-run checks without it"
+                f"uploading takes boto3 ({error}): pip install boto3; --dry-run checks without it"
             ) from None
         with self._explained():
             config = Config(user_agent_extra=f"gpu-pack/{__version__}", retries={"mode": "standard"})

@@ -129,7 +129,7 @@ def test_without_boto3_it_says_what_to_install(dataset: Path, tmp_path: Path) ->
     path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
     done = _run(dataset, URL, PYTHONPATH=path)
     assert done.returncode == 1
-    assert "pip install 'gpu-pack[sagemaker]'" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert "pip install boto3" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
