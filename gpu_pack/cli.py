@@ -94,7 +94,9 @@ def _leave(code: int, message: str) -> NoReturn:
     if code == 130 and _terminated:
         code, message = 128 + signal.SIGTERM, message.replace("interrupted", "terminated")
     with contextlib.suppress(OSError):
-        print(f"gpu-pack: {clean(message)}" if message else "", end="\n" * bool(message), file=sys.stderr, flush=True)
+        if message:
+            print(f"gpu-pack: {clean(message)}", file=sys.stderr)
+        sys.stderr.flush()
     try:
         sys.stdout.flush()
     except OSError as error:  # of which a reader that went away is the usual kind, and needs no word

@@ -58,7 +58,7 @@ class GpuWorker:
         pool: these threads; the worker shuts them down when it is closed, as it does with graph and encoder.
 
     Attributes:
-        encoder: which encoder runs, ``nvjpeg`` or ``cpu``: for the manifest.
+        encoder: which encoder runs, ``nvjpeg``, ``cuda`` or ``cpu``: for the manifest.
         failures: what the device said of batches that failed, and how often.
 
     Raises:

@@ -71,7 +71,7 @@ class Encoder(Protocol):
     """Turns a batch of crops into files. Belongs to one worker and is called from one thread at a time.
 
     Attributes:
-        name: ``nvjpeg`` or ``cpu``.
+        name: ``nvjpeg``, ``cuda`` or ``cpu``.
     """
 
     name: str

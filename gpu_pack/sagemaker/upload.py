@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -228,7 +229,9 @@ class _Meter:
 
     def __init__(self, step: str, total: int, tell: OnTransfer) -> None:
         self._step, self._total, self._tell, self._done = step, total, tell, 0
+        self._lock = threading.Lock()
 
     def add(self, count: int) -> None:
-        self._done += count
-        self._tell(Transfer(self._step, self._done, self._total))
+        with self._lock:
+            self._done += count
+            self._tell(Transfer(self._step, self._done, self._total))
