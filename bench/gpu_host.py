@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from gpu_pack.gpu.pipeline import Graph
 from gpu_pack.gpu.seam import Crops
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.interface import Entry, Image, TransformSpec
-from gpu_pack.reading import read_images
 from gpu_pack.recovery import Written
+from gpu_pack.remote.child import Opening
+from gpu_pack.remote.worker import Crew
 from gpu_pack.writer import RecordWriter
 
 #: A 224 x 224 crop at quality 95 is about so large.
@@ -50,14 +52,18 @@ class Nothing:
     def close(self) -> None: ...
 
 
-def _worker(spec: TransformSpec, batch_size: int) -> GpuWorker:
-    settings, nothing = GpuSettings(device="cpu", batch_size=batch_size), Nothing()
-    return GpuWorker("gpu:0", spec, settings, codec(spec), HostMemory(), nothing, nothing, ThreadPoolExecutor(1))
+def nothing_workers(spec: TransformSpec, batch_size: int, workers: int) -> list[GpuWorker]:
+    """In a process: real workers around a device that does nothing."""
+    settings, nothing, memory = GpuSettings(device="cpu", batch_size=batch_size), Nothing(), HostMemory()
+    return [
+        GpuWorker("gpu:0", spec, settings, codec(spec), memory, nothing, nothing, ThreadPoolExecutor(1))
+        for _ in range(workers)
+    ]
 
 
 def python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
     """What the interpreter does for each image in a worker."""
-    worker = _worker(spec, len(datas))
+    (worker,) = nothing_workers(spec, len(datas), 1)
     images = [Image(Entry(key, (0.0,), ""), data) for key, data in enumerate(datas)]
     spent = []
     for _ in range(20):
@@ -68,22 +74,25 @@ def python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
     return round(1e6 * min(spent) / len(images), 2)
 
 
-def host_rate(session: Session, spec: TransformSpec, workers: int, seconds: float) -> float:
+def host_rate(session: Session, spec: TransformSpec, settings: GpuSettings, seconds: float) -> float:
     """Images/s of reading, engine, workers and writing, over ``seconds``."""
-    entries = [Entry(key, (0.0,), path.as_posix(), path.stat().st_size) for key, path in enumerate(session.files())]
-    deadline = time.perf_counter() + seconds
-
-    def listed() -> Iterator[Entry]:
-        for entry in itertools.cycle(entries):
-            if time.perf_counter() > deadline:
-                return
-            yield entry
-
+    opening = Opening(partial(nothing_workers, spec, settings.batch_size, settings.workers), ".", "gpu_host")
+    crews = [
+        Crew("gpu:0", opening, opening, settings.workers, settings.batch_size, 0)
+        for _ in range(settings.processes_each(1))
+    ]
+    for crew in crews:
+        crew.open()
+    lanes = [lane for crew in crews for lane in crew.lanes()]
     with tempfile.TemporaryDirectory() as folder:
         writer = RecordWriter(Path(folder) / "host.rec", Written(), lambda point: None)
-        engine = Engine([_worker(spec, session.settings().batch_size) for _ in range(workers)])
         begin = time.perf_counter()
-        for outcome in engine.run(read_images(listed(), ".", threads=2)):
+        for outcome in Engine(lanes, bytes_in_flight=1 << 30).run(entries(session, begin + seconds)):
             writer.append(outcome)
         writer.finish()
         return round(len(writer.written.keys) / (time.perf_counter() - begin), 1)
+
+
+def entries(session: Session, deadline: float) -> Iterator[Entry]:
+    """The photographs, over and over."""
+    return itertools.takewhile(lambda _: time.perf_counter() < deadline, itertools.cycle(session.entries()))

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.interface import Codec, Encoded, Entry, Image, Outcome, TransformSpec, Worker
+from gpu_pack.interface import Codec, Encoded, Entry, Image, TransformSpec, Worker
+from gpu_pack.remote.worker import Crew, RemoteWorker
 
 #: More do not make the figures any better, and they must fit into memory.
 MOST_PHOTOS = 2048
@@ -73,17 +74,30 @@ class Session:
         files = self.files()[:most]
         return [Image(Entry(key, (0.0,), path.as_posix()), path.read_bytes()) for key, path in enumerate(files)]
 
+    def entries(self) -> list[Entry]:
+        """The photographs, for workers that read them."""
+        return [Entry(key, (0.0,), path.as_posix(), path.stat().st_size) for key, path in enumerate(self.files())]
+
     def settings(self, **changes: Any) -> GpuSettings:
         """The sweep's best, or the defaults, with changes. Smaller in the CPU mode."""
-        small = {"batch_size": 16, "workers": 1, "threads": 2} if self.cpu else {}
+        small = {"batch_size": 16, "processes": 1, "workers": 1, "threads": 2} if self.cpu else {}
         return GpuSettings(**{**small, **self.best, "device": "cpu" if self.cpu else "gpu", **changes})
 
 
 def open_gpu(spec: TransformSpec, settings: GpuSettings) -> list[Worker]:
-    """GPU 0's workers over the CPU codec."""
+    """GPU 0's workers over the CPU codec, in this process."""
     from gpu_pack.gpu.worker import open_workers
 
     return list(open_workers(spec, codec(spec), [0], settings))
+
+
+def open_crews(spec: TransformSpec, settings: GpuSettings) -> list[Crew]:
+    """GPU 0's workers as a run has them."""
+    from cpu_fallback.process import process_opening
+    from cpu_fallback.worker import make_codec
+    from gpu_pack.gpu.processes import gpu_crews
+
+    return gpu_crews(spec, make_codec, process_opening(spec, "."), [0], settings)
 
 
 def codec(spec: TransformSpec) -> Codec:
@@ -93,29 +107,31 @@ def codec(spec: TransformSpec) -> Codec:
     return make_codec(spec)
 
 
-def rate(workers: Sequence[Worker], images: list[Image], seconds: float) -> dict[str, float]:
-    """Images/s of the workers side by side, together and by name, over ``seconds`` after a first batch each.
+def rate(crews: Sequence[Crew], entries: list[Entry], seconds: float) -> dict[str, float]:
+    """Images/s of the crews side by side, together and by name, over ``seconds`` after a first batch each.
 
-    Of a GPU's workers only what the GPU packed counts: a rate must not look well because the CPU helped out.
+    Of a GPU's workers only what the GPU packed counts: a rate must not look well because the CPU helped out. The rest
+    is ``left to the CPU``.
     """
-    batches = {worker: itertools.cycle(cut(images, worker.batch_size)) for worker in workers}
+    lanes = [lane for crew in crews for lane in crew.lanes()]
+    batches = {lane: itertools.cycle(cut(entries, lane.batch_size)) for lane in lanes}
+    left: Counter[str] = Counter()
 
-    def step(worker: Worker) -> int:
-        return done_by(worker, worker.transform(next(batches[worker])))
+    def step(lane: RemoteWorker) -> int:
+        outcomes = lane.transform(next(batches[lane]))
+        if not lane.name.startswith("gpu"):
+            return len(outcomes)
+        own = sum(isinstance(outcome, Encoded) and outcome.backend == "gpu" for outcome in outcomes)
+        left[lane.name] += len(outcomes) - own
+        return own
 
-    counts, elapsed = side_by_side([lambda worker=worker: step(worker) for worker in workers], seconds)
-    rates = {"images/s": sum(counts) / elapsed}
-    for worker, count in zip(workers, counts, strict=True):
-        kind = worker.name.split(":")[0]
-        rates[kind] = rates.get(kind, 0) + count / elapsed
+    counts, elapsed = side_by_side([lambda lane=lane: step(lane) for lane in lanes], seconds)
+    rates: Counter[str] = Counter({"images/s": sum(counts) / elapsed})
+    for lane, count in zip(lanes, counts, strict=True):
+        rates[lane.name.split(":")[0]] += count / elapsed
+    if sum(left.values()):
+        rates["left to the CPU"] = sum(left.values()) / elapsed
     return {kind: round(value, 1) for kind, value in rates.items()}
-
-
-def done_by(worker: Worker, outcomes: Sequence[Outcome]) -> int:
-    """How many of the outcomes are the worker's own work."""
-    if not worker.name.startswith("gpu"):
-        return len(outcomes)
-    return sum(isinstance(outcome, Encoded) and outcome.backend == "gpu" for outcome in outcomes)
 
 
 def failures(workers: Sequence[Worker]) -> dict[str, int]:
@@ -126,7 +142,7 @@ def failures(workers: Sequence[Worker]) -> dict[str, int]:
     return dict(found.most_common(5))
 
 
-def cut(images: list[Image], size: int) -> list[list[Image]]:
+def cut(images: list[Entry], size: int) -> list[list[Entry]]:
     """Whole batches; a small folder's photographs come round again."""
     pool = images * (1 + size // len(images))
     return [pool[start : start + size] for start in range(0, len(pool) - size + 1, size)]

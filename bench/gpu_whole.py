@@ -14,13 +14,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu_measure import Session, failures, open_gpu, rate
+from gpu_measure import Session, open_crews, rate
 
-from gpu_pack.backends import DeviceOptions, cpu_workers
+from cpu_fallback.process import process_crew
+from gpu_pack.backends import cores
 from gpu_pack.gpu import driver
 from gpu_pack.interface import TransformSpec
 
-#: (seconds since the start, resident MB of the process, MB in use on the GPU).
+#: (seconds since the start, resident MB of the process and those that it started, MB in use on the GPU).
 Sample = tuple[float, float, float]
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -73,15 +74,15 @@ def compare(session: Session) -> None:
 
 def _worker_rates(session: Session, devices: tuple[str, ...]) -> dict[str, float]:
     """The same without reading, writing and engine: what the workers alone can do."""
-    spec, images, seconds = TransformSpec(), session.images(), max(0.5, session.seconds / 20)
+    spec, entries, seconds = TransformSpec(), session.entries(), max(0.5, session.seconds / 20)
     rates = {}
     for device in devices:
-        gpu = open_gpu(spec, session.settings()) if device != "cpu" else []
-        cpu = cpu_workers(spec, DeviceOptions("hybrid" if device == "hybrid" else "cpu")) if device != "gpu" else []
-        rates[device] = (figures := rate([*gpu, *cpu], images, seconds))["images/s"]
-        session.say(f"workers alone, {device}", figures | {"failures": failures(gpu)})
-        for worker in (*gpu, *cpu):
-            worker.close()
+        crews = open_crews(spec, session.settings()) if device != "cpu" else []
+        crews += [process_crew(spec, ".", f"cpu:{number}") for number in range(cores() if device != "gpu" else 0)]
+        rates[device] = (figures := rate(crews, entries, seconds))["images/s"]
+        session.say(f"workers alone, {device}", figures)
+        for crew in crews:
+            crew.close()
     return rates
 
 
@@ -149,9 +150,10 @@ def create(session: Session, device: str, count: int, samples: list[Sample] | No
 
 #: ``gpu-pack`` with the sweep's best for defaults, before they stand in `gpu_pack.gpu.settings`.
 _CREATE = """
-import functools, json, sys
+import json, sys
 from gpu_pack.gpu import settings
-settings.GpuSettings = functools.partial(settings.GpuSettings, **json.loads(sys.argv.pop(1)))
+best = settings.GpuSettings(**json.loads(sys.argv.pop(1)))
+settings.default_settings = lambda: best
 from gpu_pack.cli import main
 main()
 """
@@ -171,13 +173,25 @@ def _watch(process: subprocess.Popen[str], samples: list[Sample]) -> None:
     """A sample every quarter second while the process lives, where /proc tells."""
     begin, path = time.monotonic(), Path(f"/proc/{process.pid}/status")
     while process.poll() is None and path.exists():
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return
-        resident = next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
+        resident = sum(map(_resident, (process.pid, *_children(process.pid))))
         samples.append((round(time.monotonic() - begin, 1), round(resident / 1024, 1), round(gpu_memory_used(), 1)))
         time.sleep(0.25)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _resident(pid: int) -> int:
+    """KiB; 0 of a process that is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmRSS")), 0)
 
 
 class _MemoryInfo(ctypes.Structure):

@@ -32,11 +32,11 @@ SHARES = {
     "environment": 2,
     "agreement": 8,
     "faults": 6,
-    "sweep": 30,
+    "sweep": 36,
     "stages": 10,
     "compare": 22,
     "tests": 10,
-    "memory": 22,
+    "memory": 16,
 }
 #: A part that overruns its share so much is killed, with all that it started.
 GRACE_SECONDS = 45

@@ -6,13 +6,17 @@ Nothing of CUDA, DALI or OpenCV is imported before a run knows that it needs it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Literal, get_args
 
-from gpu_pack.engine import Rescue
+from gpu_pack.engine import DEFAULT_BYTES_IN_FLIGHT, Rescue, Workers
 from gpu_pack.errors import BackendError, UsageError
-from gpu_pack.interface import TransformSpec, Worker
+from gpu_pack.interface import EntryWorker, TransformSpec
+
+if TYPE_CHECKING:
+    from gpu_pack.remote.worker import Crew
 
 Device = Literal["auto", "gpu", "cpu", "hybrid"]
 Encoder = Literal["auto", "nvjpeg", "cpu", "cuda"]
@@ -78,18 +82,26 @@ class Backend:
     """The workers of a run, for the engine, which closes them.
 
     Attributes:
+        choice: what runs in the end: under ``auto``, the CPU where the GPU could not be set up.
+        count: how many workers there are, where some of ``workers`` stand for the same one.
+        reading: who reads the files: ``ahead``, threads that do nothing else; ``inline``, the workers' own threads,
+            which do better where they leave no core for others to read on; ``remote``, the workers, in other processes.
         rescue: what the engine calls when the last worker broke; None where that ends the run.
         encoder: which JPEG encoder runs on the GPU path, ``nvjpeg``, ``cuda`` or ``cpu``; None without it.
-        choice: what runs in the end: under ``auto``, the CPU where the GPU could not be set up.
-        reads: whether the workers' threads do better to read their images themselves: where they decode them too, and
-            leave no core for others to read on.
+        bytes_in_flight: for the engine. Files that nobody here reads take no memory here.
     """
 
-    workers: Sequence[Worker]
+    workers: Workers
     choice: Choice
+    count: int
+    reading: Literal["ahead", "inline", "remote"]
     rescue: Rescue | None = None
     encoder: str | None = None
-    reads: bool = False
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """Of files that are read elsewhere, enough for every batch that a large machine has in hand."""
+        return (4 if self.reading == "remote" else 1) * DEFAULT_BYTES_IN_FLIGHT
 
 
 def cores() -> int:
@@ -133,51 +145,72 @@ def _usable_gpus(spec: TransformSpec, options: DeviceOptions) -> tuple[tuple[int
     return options.gpus or there, found.reason, ""
 
 
-def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice) -> Backend:
+def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, root: str) -> Backend:
     """The chosen workers, ready to run.
+
+    Args:
+        root: what the entries' paths are relative to.
 
     Raises:
         BackendError: a GPU fails while it is set up (under ``auto``, the CPU takes over instead).
     """
     if choice.device == "cpu":
-        return _cpu_backend(spec, options, choice)
-    rescue: Rescue = lambda _: cpu_workers(spec, options)  # noqa: E731
+        return _cpu_backend(spec, options, choice, root)
     try:
-        workers, encoder = _gpu_workers(spec, options, choice.gpus)
+        crews = _gpu_crews(spec, options, choice.gpus, root)
     except BackendError as error:
         if options.device == "auto":
-            return _cpu_backend(spec, options, Choice("cpu", str(error)))
+            return _cpu_backend(spec, options, Choice("cpu", str(error)), root)
         raise
+    # Beside a GPU with its own batch size: what suits that one would keep a CPU waiting.
+    helpers: Callable[[], list[Crew]] = lambda: _cpu_crews(spec, replace(options, batch_size=None), root)  # noqa: E731
+    rescue: Rescue | None = lambda _: _lanes(helpers())  # noqa: E731
+    encoder = crews[0].encoder
     if choice.device == "hybrid":
-        return Backend([*workers, *cpu_workers(spec, options)], choice, rescue, encoder)
-    return Backend(workers, choice, rescue if options.device == "auto" else None, encoder)
+        crews += helpers()
+    elif options.device != "auto":
+        rescue = None
+    return Backend(_lanes(crews), choice, sum(crew.count for crew in crews), "remote", rescue, encoder)
 
 
-def _cpu_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice) -> Backend:
-    workers = cpu_workers(spec, options)
-    return Backend(workers, choice, reads=cores() <= len(workers) <= _MOST_THREADS)
-
-
-def _gpu_workers(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...]) -> tuple[list[Worker], str]:
-    from cpu_fallback.worker import make_codec
-    from gpu_pack.gpu.settings import GpuSettings
-    from gpu_pack.gpu.worker import open_workers
-
-    settings = GpuSettings(encoder=options.encoder)
-    if options.batch_size is not None:
-        settings = replace(settings, batch_size=options.batch_size)
-    workers = open_workers(spec, make_codec(spec), gpus, settings)
-    return list(workers), workers[0].encoder
-
-
-def cpu_workers(spec: TransformSpec, options: DeviceOptions) -> list[Worker]:
+def _cpu_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, root: str) -> Backend:
     """One OpenCV worker a core, unless told otherwise; in processes where many would wait for one interpreter."""
-    count = options.workers or cores()
-    size = {} if options.batch_size is None or options.device == "hybrid" else {"batch_size": options.batch_size}
-    if count > _MOST_THREADS or options.device == "hybrid":
-        from cpu_fallback.process import ProcessWorker
-
-        return [ProcessWorker(spec, f"cpu:{number}", **size) for number in range(count)]
+    count = _cpu_count(options)
+    if count > _MOST_THREADS:
+        return Backend(_lanes(_cpu_crews(spec, options, root)), choice, count, "remote")
     from cpu_fallback.worker import CpuWorker
 
-    return [CpuWorker(spec, f"cpu:{number}", **size) for number in range(count)]
+    workers = [CpuWorker(spec, f"cpu:{number}", **_batch(options)) for number in range(count)]
+    return Backend(workers, choice, count, "inline" if cores() <= count else "ahead")
+
+
+def _cpu_crews(spec: TransformSpec, options: DeviceOptions, root: str) -> list[Crew]:
+    from cpu_fallback.process import process_crew
+
+    return [process_crew(spec, root, f"cpu:{number}", **_batch(options)) for number in range(_cpu_count(options))]
+
+
+def _gpu_crews(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...], root: str) -> list[Crew]:
+    from cpu_fallback.process import process_opening
+    from cpu_fallback.worker import make_codec
+    from gpu_pack.gpu.processes import gpu_crews
+    from gpu_pack.gpu.settings import default_settings
+
+    settings = replace(default_settings(), encoder=options.encoder)
+    if options.batch_size is not None:
+        settings = replace(settings, batch_size=options.batch_size)
+    return gpu_crews(spec, make_codec, process_opening(spec, root), gpus, settings)
+
+
+def _cpu_count(options: DeviceOptions) -> int:
+    return options.workers or cores()
+
+
+def _batch(options: DeviceOptions) -> dict[str, int]:
+    return {} if options.batch_size is None else {"batch_size": options.batch_size}
+
+
+def _lanes(crews: Sequence[Crew]) -> list[EntryWorker]:
+    """One of each crew, then the next of each: small runs use them all."""
+    lanes = [crew.lanes() for crew in crews]
+    return [lane for row in zip_longest(*lanes) for lane in row if lane is not None]

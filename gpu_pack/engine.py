@@ -12,12 +12,16 @@ import threading
 import time
 from bisect import insort
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any
 
 from gpu_pack.errors import BackendError
-from gpu_pack.interface import Image, Outcome, Rejected, Worker
+from gpu_pack.interface import Entry, EntryWorker, Image, Outcome, Rejected, Worker, file_bytes
 
-Item = Image | Rejected
-Rescue = Callable[[BackendError], Sequence[Worker]]
+#: What a stream holds: images, or entries where the workers read them.
+Item = Image | Entry | Rejected
+AnyWorker = Worker | EntryWorker
+Workers = Sequence[AnyWorker]
+Rescue = Callable[[BackendError], Workers]
 
 #: Encoded bytes that may be with the workers or waiting for their turn.
 DEFAULT_BYTES_IN_FLIGHT = 256 << 20
@@ -48,7 +52,7 @@ class Engine:
 
     def __init__(
         self,
-        workers: Sequence[Worker],
+        workers: Workers,
         rescue: Rescue | None = None,
         *,
         bytes_in_flight: int = DEFAULT_BYTES_IN_FLIGHT,
@@ -57,7 +61,7 @@ class Engine:
         if not workers:
             raise BackendError("there is no worker to run on")
         self.broken: list[str] = []
-        self._workers = list(workers)
+        self._workers: list[AnyWorker] = [*workers]
         self._rescue = rescue
         self._limit = bytes_in_flight
         self._stall = stall_seconds
@@ -71,6 +75,7 @@ class Engine:
         self._yielded = 0  # encoded bytes of the images that it yielded last
         self._taken = 0  # images pulled so far: the next one's number
         self._sizes: dict[int, int] = {}  # first image's number -> encoded bytes; every batch not yet yielded
+        self._paths: dict[int, str] = {}  # and the first image's path
         self._in_flight = 0  # their sum
         self._done: dict[int, list[Outcome]] = {}  # those of them that have outcomes
         self._answered = 0  # how many outcomes these are
@@ -132,7 +137,7 @@ class Engine:
                 if self._answered != answered:
                     answered, last_answer = self._answered, time.monotonic()
                 elif time.monotonic() - last_answer > self._stall:
-                    raise BackendError(_stalled(self._turn, self._stall))
+                    raise BackendError(_stalled(self._paths.get(self._turn), self._turn, self._stall))
             return self._collect()
 
     def _ripe(self) -> bool:
@@ -149,12 +154,13 @@ class Engine:
         self._yielded = 0
         while (batch := self._done.pop(self._turn, None)) is not None:
             self._yielded += self._sizes.pop(self._turn)
+            del self._paths[self._turn]
             self._turn += len(batch)
             outcomes += batch
         self._answered -= len(outcomes)
         return outcomes
 
-    def _start(self, workers: Sequence[Worker]) -> None:
+    def _start(self, workers: Workers) -> None:
         threads = [threading.Thread(target=self._serve, args=(one,), name=one.name, daemon=True) for one in workers]
         with self._state:  # all of them before the first one runs: it must not take itself for the last
             self._living += len(threads)
@@ -164,7 +170,7 @@ class Engine:
 
     # ---- in a worker's thread
 
-    def _serve(self, worker: Worker) -> None:
+    def _serve(self, worker: AnyWorker) -> None:
         try:
             while (taken := self._take(worker.batch_size)) is not None:
                 first, items = taken
@@ -226,14 +232,13 @@ class Engine:
                 ended = True
                 break
             items.append(item)
-            if isinstance(item, Image):
-                size += len(item.data)
+            size += _bytes(item)
         with self._state:
             self._exhausted = ended
             first = self._taken
             if items:
                 self._taken += len(items)
-                self._sizes[first] = size
+                self._sizes[first], self._paths[first] = size, _path(items[0])
                 self._in_flight += size
             self._tell()
         return (first, items) if items else None
@@ -244,11 +249,11 @@ class Engine:
         mine, rest = items[:count], items[count:]
         if rest:
             insort(self._returned, (first + count, rest), key=lambda batch: batch[0])
-            self._sizes[first + count] = sum(len(item.data) for item in rest if isinstance(item, Image))
+            self._sizes[first + count], self._paths[first + count] = sum(map(_bytes, rest)), _path(rest[0])
             self._sizes[first] -= self._sizes[first + count]
         return first, mine
 
-    def _give_back(self, worker: Worker, first: int, items: list[Item], error: BackendError) -> None:
+    def _give_back(self, worker: AnyWorker, first: int, items: list[Item], error: BackendError) -> None:
         with self._state:
             self.broken.append(f"{worker.name}: {error}")
             insort(self._returned, (first, items), key=lambda batch: batch[0])
@@ -263,13 +268,13 @@ class Engine:
             self._start(helpers)
 
 
-def _transform(worker: Worker, items: list[Item]) -> list[Outcome]:
+def _transform(worker: AnyWorker, items: list[Item]) -> list[Outcome]:
     """The worker's outcomes for the images, with the stream's own rejects in their places.
 
     Raises:
         BackendError: the worker broke, or answered with another number of outcomes.
     """
-    images = [item for item in items if isinstance(item, Image)]
+    images: list[Any] = [item for item in items if not isinstance(item, Rejected)]  # or entries: what this worker takes
     try:
         answers = worker.transform(images) if images else []
     except BackendError:
@@ -281,11 +286,23 @@ def _transform(worker: Worker, items: list[Item]) -> list[Outcome]:
     if len(images) == len(items):
         return answers
     remaining = iter(answers)
-    return [next(remaining) if isinstance(item, Image) else item for item in items]
+    return [item if isinstance(item, Rejected) else next(remaining) for item in items]
 
 
-def _stalled(turn: int, seconds: float) -> str:
+def _bytes(item: Item) -> int:
+    if isinstance(item, Image):
+        return len(item.data)
+    return file_bytes(item) if isinstance(item, Entry) else 0
+
+
+def _path(item: Item) -> str:
+    return item.path if isinstance(item, Entry) else item.entry.path
+
+
+def _stalled(path: str | None, turn: int, seconds: float) -> str:
+    """``path``: of the first image of the batch that is waited for; None where it was not even taken."""
     return (
-        f"no worker has answered for {seconds:.0f} s; image number {turn} of the run, from 0, is the one waited for: "
-        "run the same command again to go on, and if it hangs there again, leave that image out"
+        f"no worker has answered for {seconds:.0f} s; {path or 'a file'}, image number {turn} of the run, from 0, is "
+        "the first one waited for: run the same command again to go on, and if it hangs there again, leave out that "
+        "image, or one of the few after it"
     )

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, islice
 
 from gpu_pack.backends import Backend, Choice, cores, open_backend
-from gpu_pack.engine import Engine
+from gpu_pack.engine import Engine, Item
 from gpu_pack.errors import FormatError, StrictError
 from gpu_pack.interface import Entry, Framed, Outcome, Rejected
 from gpu_pack.io_threads import MOST_READERS
@@ -43,16 +43,24 @@ Fill = Callable[[Part, RecordWriter], Generator[tuple[int, int], None, None]]
 
 def write_shards(work: Work, parts: list[Part], choice: Choice) -> Ran:
     """Pack what is not decided yet, shard by shard, in the lists' order."""
-    if work.spec.pass_through:
-        return _pass_through(work, parts, choice)
+    with closing(work.rejects):
+        return _pass_through(work, parts, choice) if work.spec.pass_through else _transform(work, parts, choice)
+
+
+def _transform(work: Work, parts: list[Part], choice: Choice) -> Ran:
     backend = _open_backend(work, choice)
-    engine = Engine(backend.workers, backend.rescue)
-    readers = max(2, len(backend.workers) // 4)
+    engine = Engine(backend.workers, backend.rescue, bytes_in_flight=backend.bytes_in_flight)
     listed = chain.from_iterable(_undecided(work, part) for part in parts)
-    images = read_images(listed, work.listing.root, threads=readers, by_caller=backend.reads)
-    with closing(engine.run(images)) as outcomes:
+    with closing(engine.run(_items(backend, listed, work.listing.root))) as outcomes:
         _write(work, parts, partial(_append_outcomes, work, outcomes))
-    return Ran(backend.choice, len(backend.workers), backend.encoder, engine.broken)
+    return Ran(backend.choice, backend.count, backend.encoder, engine.broken)
+
+
+def _items(backend: Backend, listed: Iterator[Entry], root: str) -> Iterator[Item]:
+    """What the workers take: entries where they read the files, else images."""
+    if backend.reading == "remote":
+        return listed
+    return read_images(listed, root, threads=max(2, backend.count // 4), by_caller=backend.reading == "inline")
 
 
 def _pass_through(work: Work, parts: list[Part], choice: Choice) -> Ran:
@@ -67,7 +75,8 @@ def _pass_through(work: Work, parts: list[Part], choice: Choice) -> Ran:
 def _open_backend(work: Work, choice: Choice) -> Backend:
     """The workers; a run that goes on keeps the encoder that it began with, since the two write other bytes."""
     noted = work.staging.note("encoder")
-    backend = open_backend(work.spec, replace(work.device, encoder=noted) if noted else work.device, choice)
+    device = replace(work.device, encoder=noted) if noted else work.device
+    backend = open_backend(work.spec, device, choice, work.listing.root)
     if backend.encoder is not None and noted is None:
         work.staging.set_note("encoder", backend.encoder)
     return backend

@@ -41,6 +41,15 @@ class Entry(NamedTuple):
     size: int | None = None
 
 
+#: What a file counts for whose size nobody looked up.
+_UNKNOWN_BYTES = 256 << 10
+
+
+def file_bytes(entry: Entry) -> int:
+    """How large an entry's file is, or may be."""
+    return _UNKNOWN_BYTES if entry.size is None else entry.size
+
+
 class Image(NamedTuple):
     """An entry with the bytes of its file, still encoded."""
 
@@ -175,6 +184,25 @@ class Worker(Protocol):
 
     def close(self) -> None:
         """Free what the worker holds. Called once, from any thread, after the last transform."""
+        ...
+
+
+class EntryWorker(Protocol):
+    """A `Worker` that reads the files itself, in another process.
+
+    Attributes:
+        name, batch_size: see `Worker`.
+    """
+
+    name: str
+    batch_size: int
+
+    def transform(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """The outcomes of the entries' files: see `Worker.transform`. One that cannot be read is a `Rejected`, too."""
+        ...
+
+    def close(self) -> None:
+        """See `Worker.close`."""
         ...
 
 

@@ -19,15 +19,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 
-from gpu_pack.interface import Entry, Image, Rejected
+from gpu_pack.interface import Entry, Image, Rejected, file_bytes
 from gpu_pack.io_threads import DEFAULT_BYTES_AHEAD, MOST_READERS, IoThreads, Task
 
 #: The largest file that is read at all: a RecordIO record ends below 2**29 bytes, and the header needs a few.
 MAX_FILE_BYTES = (1 << 29) - (1 << 16)
 _CHUNK_FILES = 32
 _CHUNK_BYTES = 8 << 20
-#: What a file counts for whose size nobody looked up.
-_UNKNOWN_BYTES = 256 << 10
 # Opening a FIFO must not wait for its writer, and Windows must not translate line ends.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 #: Advice that a file will be read soon, where the system takes such.
@@ -98,7 +96,7 @@ def chunks(entries: Iterable[Entry], files: int, size: int, head: int = 0) -> It
     chunk: list[Entry] = []
     total = 0
     for entry in entries:
-        own = head + (_UNKNOWN_BYTES if entry.size is None else entry.size)
+        own = head + file_bytes(entry)
         if chunk and (len(chunk) == files or total + own > size):
             yield chunk, total
             chunk, total = [], 0

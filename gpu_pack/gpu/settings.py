@@ -8,6 +8,8 @@ from typing import Literal
 
 from gpu_pack.errors import UsageError
 
+#: Of each GPU, and how many cores there must be for each of them.
+_MOST_PROCESSES, _PROCESS_CORES = 4, 4
 EncoderChoice = Literal["auto", "nvjpeg", "cpu", "cuda"]
 
 
@@ -19,7 +21,9 @@ class GpuSettings:
     sweeps each of them; whoever runs it puts its best values here, with the machine they were found on.
 
     Attributes:
-        workers: DALI pipelines per GPU; one decodes while another encodes.
+        processes: processes per GPU; None for one for every four cores, but at most four. Each has an interpreter of
+            its own: in one, the Python of a large machine's images would bound them (see `gpu_pack.remote`).
+        workers: DALI pipelines per process; one decodes while another encodes.
         batch_size: images per pipeline run. Memory per worker grows with it, and so does the time to first result.
         batch_pixels: a batch is cut where its pictures together reach this many pixels (3 bytes each on the device),
             so that a folder of large photographs does not exhaust a small GPU.
@@ -42,7 +46,8 @@ class GpuSettings:
         UsageError: a value out of range.
     """
 
-    workers: int = 3
+    processes: int | None = None
+    workers: int = 2
     batch_size: int = 128
     batch_pixels: int = 256_000_000
     hw_decoder_load: float = 1.0
@@ -54,6 +59,8 @@ class GpuSettings:
     device: Literal["gpu", "cpu"] = "gpu"
 
     def __post_init__(self) -> None:
+        if self.processes is not None:
+            _between("GPU processes", self.processes, 1, 64)
         _between("GPU workers", self.workers, 1, 64)
         _between("batch size", self.batch_size, 1, 4096)
         _between("batch pixels", self.batch_pixels, 1, 1 << 40)
@@ -66,9 +73,18 @@ class GpuSettings:
         if self.device not in ("gpu", "cpu"):
             raise UsageError(f"device {self.device!r}: choose gpu or cpu")
 
+    def processes_each(self, gpus: int) -> int:
+        """Processes for each of ``gpus`` GPUs."""
+        return self.processes or max(1, min(_MOST_PROCESSES, available_cores() // (_PROCESS_CORES * gpus)))
+
     def threads_each(self, workers: int) -> int:
         """CPU threads for each of ``workers`` workers."""
         return self.threads or max(1, available_cores() // workers)
+
+
+def default_settings() -> GpuSettings:
+    """What a run begins with; whoever tries other settings puts another function in this one's place."""
+    return GpuSettings()
 
 
 def available_cores() -> int:

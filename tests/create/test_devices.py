@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,7 @@ from gpu_pack import recordio
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu import probe, settings
 from gpu_pack.gpu.driver import Gpu
-from gpu_pack.interface import Image, Outcome
+from gpu_pack.remote import process
 from tests.create.conftest import write_picture
 from tests.create.test_create import published
 
@@ -32,8 +30,8 @@ def a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     fields = {"number": 0, "name": "CPU mode", "memory": 1 << 30, "compute": (9, 0)}
     gpu = Gpu(**{name: fields[name] for name in Gpu._fields if name in fields})
     monkeypatch.setattr(probe, "probe", lambda: probe.Probe(True, "CPU mode", gpus=(gpu,)))
-    small = functools.partial(settings.GpuSettings, device="cpu", workers=2, batch_size=8, threads=1)
-    monkeypatch.setattr(settings, "GpuSettings", small)
+    small = settings.GpuSettings(device="cpu", processes=1, workers=2, batch_size=8, threads=1)
+    monkeypatch.setattr(settings, "default_settings", lambda: small)
 
 
 @pytest.fixture
@@ -74,20 +72,36 @@ def test_every_device_packs_the_same_images_in_the_same_order(device: str, mixed
     assert (manifest["run"]["encoder"], manifest["packed_by"]) == ("cpu", report.packed_by)
 
 
-def break_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
-    """Every GPU worker loses its device after some batches between them."""
+#: Code for a process whose GPU is gone after some batches, for all processes and for good.
+_BREAKING = """
+import sys; sys.path[:] = sys.argv[3:]
+from pathlib import Path
+from gpu_pack.remote import child
+if sys.argv[2] == "gpu_pack.gpu.worker":
+    from gpu_pack.errors import BackendError
     from gpu_pack.gpu.worker import GpuWorker
-
-    real = GpuWorker.transform
-    done: list[int] = []
-
-    def transform(self: GpuWorker, images: Sequence[Image]) -> list[Outcome]:
-        if len(done) >= batches:
+    opening, transform = GpuWorker.__init__, GpuWorker.transform
+    done, gone = Path({folder!r}, "done"), Path({folder!r}, "gone")
+    def opened(self, *args):
+        if gone.exists():
             raise BackendError("the device is gone")
-        done.append(len(images))
-        return real(self, images)
+        opening(self, *args)
+    def transformed(self, images):
+        with done.open("ab") as file:
+            if file.tell() >= {batches}:
+                gone.touch()
+                raise BackendError("the device is gone")
+            file.write(b".")
+        return transform(self, images)
+    GpuWorker.__init__, GpuWorker.transform = opened, transformed
+child.main()
+"""
 
-    monkeypatch.setattr(GpuWorker, "transform", transform)
+
+def break_after(monkeypatch: pytest.MonkeyPatch, batches: int, folder: Path) -> None:
+    """The GPU is gone after some batches, and is not there again."""
+    folder.mkdir()
+    monkeypatch.setattr(process, "_COMMAND", _BREAKING.format(batches=batches, folder=str(folder)))
 
 
 @pytest.mark.parametrize("device", ["auto", "hybrid"])
@@ -95,7 +109,7 @@ def break_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
 def test_the_cpu_finishes_when_the_device_breaks(
     device: str, batches: int, mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    break_after(monkeypatch, batches)
+    break_after(monkeypatch, batches, tmp_path / "gpu")
     report = gpu_pack.create(mixed, tmp_path / "out", options(device))
     assert (report.packed, report.rejected) == (54, 6)
     assert all("the device is gone" in sentence for sentence in report.broken)
@@ -105,7 +119,7 @@ def test_the_cpu_finishes_when_the_device_breaks(
 def test_under_gpu_a_broken_device_stops_a_run_that_goes_on_later(mixed: Path, tmp_path: Path) -> None:
     gpu_pack.create(mixed, tmp_path / "undisturbed", options("gpu"))
     with pytest.MonkeyPatch.context() as patch:
-        break_after(patch, 3)
+        break_after(patch, 3, tmp_path / "gpu")
         with pytest.raises(BackendError, match="the device is gone"):
             gpu_pack.create(mixed, tmp_path / "out", options("gpu"))
     report = gpu_pack.create(mixed, tmp_path / "out", options("gpu"))

@@ -43,7 +43,7 @@ def test_every_part_but_the_tests_themselves(photos, tmp_path):
     assert not any(kind["silent"] for kind in faults.values() if "foreign" in kind)
     assert parts["faults"]["cpu,load=1 said"], "a Huffman table that is none makes its batch fail, and it says why"
     assert parts["sweep"]["best_images/s"] > 0
-    assert parts["sweep"]["trials"][0]["failures"] == {}
+    assert "left to the CPU" not in parts["sweep"]["trials"][0]
     assert parts["stages"]["graph x1 images/s"] > 0
     assert parts["stages"]["host x1 images/s"] > parts["stages"]["graph x1 images/s"]
     assert parts["compare"]["images/s"]["cpu"] > 0

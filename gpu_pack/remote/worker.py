@@ -1,0 +1,219 @@
+"""Workers behind processes: what the engine asks, and what happens when a process ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+from gpu_pack.errors import BackendError
+from gpu_pack.interface import Entry, Outcome, Rejected, Worker
+from gpu_pack.remote.child import Opening, outcomes_of
+from gpu_pack.remote.process import EndedError, Process
+
+#: How a process ends that somebody killed: the system, mostly.
+_KILLED = -getattr(signal, "SIGKILL", 9)
+#: Lanes for each worker: one's files are read while the other's are being transformed.
+_LANES = 2
+
+
+class RemoteWorker:
+    """A `gpu_pack.interface.EntryWorker`: one lane of a crew, for one thread at a time."""
+
+    def __init__(self, crew: Crew, lane: int) -> None:
+        self.name, self.batch_size = crew.name, crew.batch_size
+        self._crew, self._lane = crew, lane
+
+    def transform(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """The outcomes of the entries' files: same length, same order.
+
+        Raises:
+            BackendError: an error of ours over there, or processes that end whatever they are given.
+        """
+        try:
+            return self._crew.ask(self._lane, entries)
+        except EndedError:  # because of one of them, perhaps
+            return self._crew.ask_alone(entries)
+
+    def close(self) -> None:
+        """End the crew's process, and the other lanes with it."""
+        self._crew.close()
+
+
+class Crew:
+    """Some workers in one process, which is replaced when it ends.
+
+    Each batch that it had in hand then gets a process to itself. Whoever ends that one too is among its files: they go
+    to the CPU codec, one by one, in a process that may end as well. So a crash costs the picture that causes it.
+
+    Args:
+        name: of each of them, e.g. ``gpu:0``.
+        opening: what the process is told first.
+        careful: the same for the process in which images are alone.
+        workers: how many the process will have.
+        batch_size: files in a batch.
+        losses: so many processes in a row may end without an answer; None for any number, and for doing the work here
+            where none can be started.
+
+    Attributes:
+        name, opening, batch_size: as above.
+        count: how many workers there are.
+        encoder: of theirs, once they were opened.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        opening: Opening,
+        careful: Opening,
+        workers: int = 1,
+        batch_size: int = 8,
+        losses: int | None = None,
+    ) -> None:
+        self.name, self.count, self.batch_size, self.opening = name, workers, batch_size, opening
+        self.encoder: str | None = None
+        self._careful, self._losses = careful, losses
+        self._changing = threading.Lock()  # guards everything below
+        self._process: Process | None = None
+        self._opened = False
+        self._lost = 0  # processes that ended since the last answer
+        self._here: SimpleQueue[Worker] | None = None  # where there is no process to be had
+        self._one_by_one = threading.Lock()
+
+    def lanes(self) -> list[RemoteWorker]:
+        """What the engine gets: several for each worker over there."""
+        return [RemoteWorker(self, lane) for lane in range(_LANES * self.count)]
+
+    def launch(self) -> None:
+        """Begin the process, which imports what it will need while others are being opened.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        if self._process is None:
+            self._process, self._opened = Process(self.name, _LANES * self.count, self.opening.preload), False
+
+    def open(self) -> None:
+        """Have the process make its workers.
+
+        Raises:
+            BackendError: it cannot.
+            EndedError, OSError: there is no process.
+        """
+        self.launch()
+        assert self._process is not None
+        try:
+            self.encoder, self._opened = self._process.open(self.opening), True
+        except BaseException:
+            self._process.end()
+            self._process = None
+            raise
+
+    def ask(self, lane: int, entries: Sequence[Entry]) -> list[Outcome]:
+        """The outcomes of one batch.
+
+        Raises:
+            BackendError: see `RemoteWorker.transform`.
+            EndedError: the process ended meanwhile.
+        """
+        process = self._running()
+        if process is None:
+            assert self._here is not None
+            return outcomes_of(entries, self.opening.root, self._here)
+        try:
+            outcomes = process.ask(lane, entries)
+        except EndedError as ended:
+            self._lose(process, ended)
+            raise
+        self._lost = 0
+        return outcomes
+
+    def ask_alone(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """The outcomes of a batch that was in hand when the process ended; of one at a time.
+
+        Raises:
+            BackendError: none of the files is to blame.
+        """
+        with self._one_by_one:
+            process = self._another(self.opening)
+            try:
+                return process.ask(0, entries)
+            except EndedError as ended:
+                self._refuse_killed(ended)
+            finally:
+                process.end()
+            return self._one_after_the_other(entries)
+
+    def close(self) -> None:
+        """End the process. May be called again."""
+        with self._changing:
+            if self._process is not None:
+                self._process.end()
+                self._process = None
+
+    def _running(self) -> Process | None:
+        """The process, begun anew if need be; None where that cannot be done and need not."""
+        with self._changing:
+            if self._here is None and not (self._process is not None and self._opened):
+                try:
+                    self.open()
+                except (EndedError, OSError) as error:
+                    if self._losses is not None:
+                        raise BackendError(f"{self.name}: its process cannot be started: {error}") from error
+                    self._here = SimpleQueue()
+                    for worker in self.opening.make():
+                        self._here.put(worker)
+            return self._process
+
+    def _lose(self, process: Process, ended: EndedError) -> None:
+        """Take note of a process that ended, or is of no use any more.
+
+        Raises:
+            BackendError: it is one too many.
+        """
+        process.end()
+        with self._changing:
+            if self._process is process:  # another lane may have been here before
+                self._process = None
+                self._lost += 1
+            if self._losses is not None and self._lost > self._losses:
+                raise BackendError(str(ended) if ended.status is None else f"{self.name}: {ended}") from ended
+
+    def _one_after_the_other(self, entries: Sequence[Entry]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        process: Process | None = None
+        try:
+            for entry in entries:
+                process = process or self._another(self._careful)
+                try:
+                    outcomes += process.ask(0, [entry])
+                except EndedError as ended:
+                    process.end()
+                    process = None
+                    self._refuse_killed(ended)
+                    reason = f"its decoder's process ended with {ended.how}: OpenCV crashed on it, or memory is short"
+                    outcomes.append(Rejected(entry, "decode", reason))
+        finally:
+            if process is not None:
+                process.end()
+        return outcomes
+
+    def _another(self, opening: Opening) -> Process:
+        try:
+            process = Process(self.name, 1, opening.preload)
+            try:
+                process.open(opening)
+            except BaseException:
+                process.end()
+                raise
+        except (EndedError, OSError) as error:
+            raise BackendError(f"{self.name}: its process ended, and no other can be started: {error}") from error
+        return process
+
+    def _refuse_killed(self, ended: EndedError) -> None:
+        if ended.status == _KILLED:
+            raise BackendError(
+                f"worker {self.name}: its process was killed, and again; memory may be short: run the same command "
+                "again to go on, with fewer --workers"
+            ) from ended

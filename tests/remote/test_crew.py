@@ -1,0 +1,254 @@
+"""Workers in a process of their own: the same contract, and what a process can do that a thread cannot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from cpu_fallback.process import process_crew, process_opening
+from cpu_fallback.worker import CpuWorker
+from gpu_pack.errors import BackendError
+from gpu_pack.interface import Encoded, Entry, Image, Outcome, Rejected, TransformSpec, Worker
+from gpu_pack.remote import child, process
+from gpu_pack.remote.child import Opening
+from gpu_pack.remote.worker import Crew
+from tests.contract import BackendContract
+from tests.pictures import jpeg, photo
+from tests.remote.files import FromFiles
+
+SPEC = TransformSpec(size=24)
+#: Code for the other side: what its worker does instead of its work.
+INSTEAD = (
+    "import sys; sys.path[:] = sys.argv[3:]\nimport os, time\nfrom pathlib import Path\n"
+    "from cpu_fallback.worker import CpuWorker\nfrom gpu_pack.errors import BackendError\n"
+    "real = CpuWorker.transform\ndef instead(self, images):\n    {}\n    return real(self, images)\n"
+    "CpuWorker.transform = instead\nfrom gpu_pack.remote.child import main; main()"
+)
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+
+
+class TestProcess(BackendContract):
+    backend_name = "cpu"
+
+    def make_worker(self, spec: TransformSpec) -> Worker:
+        return FromFiles(lambda root: process_crew(spec, root))
+
+
+@pytest.fixture
+def worker() -> Iterator[FromFiles]:
+    worker = FromFiles(lambda root: process_crew(SPEC, root, "cpu:3"))
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def strict() -> Iterator[FromFiles]:
+    """As a GPU's: two losses in a row, and no work without a process."""
+
+    def make(root: str) -> Crew:
+        opening = process_opening(SPEC, root)
+        return Crew("gpu:0", opening, opening, losses=2)
+
+    worker = FromFiles(make)
+    yield worker
+    worker.close()
+
+
+def images(count: int = 4) -> list[Image]:
+    return [Image(Entry(key, (float(key),), f"{key}.jpg"), jpeg(photo(40 + key, 50))) for key in range(count)]
+
+
+def bare(outcomes: list[Outcome]) -> list[Outcome]:
+    """Without the paths, which the files' folder changes."""
+    return [outcome._replace(entry=outcome.entry._replace(path="")) for outcome in outcomes]
+
+
+def here(batch: list[Image]) -> list[Outcome]:
+    """What a thread makes of it."""
+    return CpuWorker(SPEC).transform(batch)
+
+
+def test_the_outcomes_are_those_of_a_thread(worker: FromFiles) -> None:
+    batch = [*images(), Image(Entry(9, (0.0,), "no.jpg"), b"no picture"), *images(2)]
+    for lane in (0, 1, 0):
+        assert worker.transform(batch, lane) == here(batch)
+
+
+def test_a_batch_of_many_pieces_and_bytes(worker: FromFiles) -> None:
+    """More pieces than a call of the system takes, and more bytes than a pipe holds."""
+    batch = images(1) * 1500 + [Image(Entry(1, (0.0,), "long"), bytes(3_000_000))]
+    outcomes = worker.transform(batch)
+    assert [type(outcome) for outcome in outcomes] == [Encoded] * 1500 + [Rejected]
+
+
+def test_a_file_that_cannot_be_read_is_named_in_its_place(worker: FromFiles) -> None:
+    entries = worker.written(images())
+    entries[1] = entries[1]._replace(path="gone.jpg")
+    entries[3] = entries[3]._replace(size=3)
+    lane = worker.crew.lanes()[0]
+    good, gone, also_good, changed = lane.transform(entries)
+    assert isinstance(good, Encoded) and isinstance(also_good, Encoded)
+    assert gone == Rejected(entries[1], "read", "no such file")
+    assert isinstance(changed, Rejected) and "the file changed while packing" in changed.reason
+
+
+def test_what_is_read_at_once_is_bounded(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list need not say how large its files are."""
+    batch = images(7)
+    taken: list[int] = []
+
+    class Counting(CpuWorker):
+        def transform(self, images: list[Image]) -> list[Outcome]:
+            taken.append(len(images))
+            return super().transform(images)
+
+    monkeypatch.setattr(child, "_PART_BYTES", 2 * max(len(image.data) for image in batch))
+    free: child.SimpleQueue[Worker] = child.SimpleQueue()
+    free.put(Counting(SPEC))
+    entries = worker.written(batch)
+    entries[4] = entries[4]._replace(path="gone")
+    outcomes = child.outcomes_of(entries, worker.crew.opening.root, free)
+    assert [outcome.entry for outcome in outcomes] == entries
+    assert max(taken) <= 3 and sum(taken) == 6
+
+
+def test_lanes_answer_side_by_side(worker: FromFiles) -> None:
+    batch, found = images(), {}
+    entries = worker.written(batch)
+
+    def ask(lane: int) -> None:
+        found[lane] = [worker._lanes[lane].transform(entries) for _ in range(20)]
+
+    threads = [threading.Thread(target=ask, args=(lane,)) for lane in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [bare(outcomes) for lane in (0, 1) for outcomes in found[lane]] == [bare(here(batch))] * 40
+
+
+def test_a_process_that_is_killed_is_replaced(worker: FromFiles) -> None:
+    expected = worker.transform(images())
+    assert worker.crew._process is not None
+    worker.crew._process._process.kill()
+    assert worker.transform(images()) == expected
+
+
+@needs_signals
+def test_an_image_that_crashes_opencv_is_the_only_one_lost(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also not those of the other lane, which lose their process with it."""
+    crash = "any(b'crash' in image.data for image in images) and os.kill(os.getpid(), 11)"
+    monkeypatch.setattr(process, "_COMMAND", INSTEAD.format(crash))
+    batch = images()
+    batch[2] = batch[2]._replace(data=batch[2].data + b"crash")
+    stop, other = threading.Event(), []
+    entries = worker.written([image._replace(entry=image.entry._replace(path="beside")) for image in images(2)])
+
+    def beside() -> None:
+        while not stop.is_set():
+            other.append(worker._lanes[1].transform(entries))
+
+    thread = threading.Thread(target=beside)
+    thread.start()
+    outcomes = [worker._lanes[0].transform(worker.written([image])) for image in batch]
+    together = worker.transform(batch)
+    stop.set()
+    thread.join(20)
+    ended = f"signal 11 ({signal.strsignal(11)})"
+    reason = f"its decoder's process ended with {ended}: OpenCV crashed on it, or memory is short"
+    assert together[2] == Rejected(together[2].entry, "decode", reason) and isinstance(outcomes[2][0], Rejected)
+    assert [*together[:2], together[3]] == here([*batch[:2], batch[3]])
+    assert other and all(isinstance(outcome, Encoded) for outcomes in other for outcome in outcomes)
+
+
+@needs_signals
+def test_a_process_that_is_killed_again_and_again_is_no_image_s_fault(
+    worker: FromFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_COMMAND", INSTEAD.format("os.kill(os.getpid(), 9)"))
+    with pytest.raises(BackendError, match="cpu:3: its process was killed, and again; memory may be short"):
+        worker.transform(images())
+
+
+def test_an_error_of_ours_is_told(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_COMMAND", INSTEAD.format("raise ZeroDivisionError('by us')"))
+    with pytest.raises(BackendError, match="worker cpu:3 failed with ZeroDivisionError: by us"):
+        worker.transform(images())
+
+
+def test_a_device_that_breaks_once_costs_nothing(
+    strict: FromFiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A new process has a new CUDA context."""
+    once = f"Path({str(tmp_path / 'broke')!r}).exists() or (Path({str(tmp_path / 'broke')!r}).touch(), fail())"
+    command = INSTEAD.format(once).replace("real =", "def fail(): raise BackendError('sticky')\nreal =")
+    monkeypatch.setattr(process, "_COMMAND", command)
+    assert strict.transform(images()) == here(images())
+    assert (tmp_path / "broke").exists()
+
+
+def test_a_device_that_breaks_every_time_is_given_up(strict: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_COMMAND", INSTEAD.format("raise BackendError('gpu:0: sticky')"))
+    with pytest.raises(BackendError, match=r"^gpu:0: sticky$"):
+        for _ in range(3):
+            strict.transform(images())
+
+
+def test_workers_that_cannot_be_made_are_an_error_that_says_why(strict: FromFiles) -> None:
+    strict.crew.opening = Opening(partial(no_workers, "no such GPU"), "", "gpu_pack.interface")
+    with pytest.raises(BackendError, match=r"^no such GPU$"):
+        strict.crew.open()
+    with pytest.raises(BackendError, match=r"^no such GPU$"):
+        strict.transform(images())
+
+
+def no_workers(reason: str) -> list[Worker]:
+    raise BackendError(reason)
+
+
+@pytest.mark.parametrize("command", ["raise SystemExit(3)", "import no_such_module"])
+def test_where_python_does_not_start_again_the_work_is_done_here(
+    worker: FromFiles, strict: FromFiles, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(process, "_COMMAND", command)
+    assert worker.transform(images()) == here(images())
+    with pytest.raises(BackendError, match="gpu:0: its process cannot be started: its process ended with exit status"):
+        strict.transform(images())
+    monkeypatch.setattr(sys, "executable", "/no/such/python")
+    another = FromFiles(lambda root: process_crew(SPEC, root))
+    assert another.transform(images()) == here(images())
+    another.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("busy", [False, True])
+def test_no_process_outlives_a_run_that_is_killed(busy: bool) -> None:
+    script = (
+        "import threading, time\nfrom gpu_pack.remote import process\n"
+        "from tests.remote.test_crew import INSTEAD, SPEC, FromFiles, images, process_crew\n"
+        f"if {busy}: process._COMMAND = INSTEAD.format('time.sleep(60)')\n"
+        "worker = FromFiles(lambda root: process_crew(SPEC, root))\n"
+        "threading.Thread(target=worker.transform, args=(images(),), daemon=True).start()\n"
+        "while worker.crew._process is None: time.sleep(0.01)\n"
+        "print(worker.crew._process._process.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        child = Path("/proc", run.stdout.readline().decode().strip(), "cmdline")
+        assert b"gpu_pack" in child.read_bytes()
+        time.sleep(0.3)
+        run.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while child.exists() and child.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not child.exists() or not child.read_bytes()
