@@ -145,11 +145,12 @@ def _usable_gpus(spec: TransformSpec, options: DeviceOptions) -> tuple[tuple[int
     return options.gpus or there, found.reason, ""
 
 
-def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, root: str) -> Backend:
+def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, root: str, images: int) -> Backend:
     """The chosen workers, ready to run.
 
     Args:
         root: what the entries' paths are relative to.
+        images: how many there are: a few need not all the processes that a GPU may have, which take seconds to start.
 
     Raises:
         BackendError: a GPU fails while it is set up (under ``auto``, the CPU takes over instead).
@@ -157,7 +158,7 @@ def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, ro
     if choice.device == "cpu":
         return _cpu_backend(spec, options, choice, root)
     try:
-        crews = _gpu_crews(spec, options, choice.gpus, root)
+        crews = _gpu_crews(spec, options, choice.gpus, root, images)
     except BackendError as error:
         if options.device == "auto":
             return _cpu_backend(spec, options, Choice("cpu", str(error)), root)
@@ -190,7 +191,9 @@ def _cpu_crews(spec: TransformSpec, options: DeviceOptions, root: str) -> list[C
     return [process_crew(spec, root, f"cpu:{number}", **_batch(options)) for number in range(_cpu_count(options))]
 
 
-def _gpu_crews(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...], root: str) -> list[Crew]:
+def _gpu_crews(
+    spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...], root: str, images: int
+) -> list[Crew]:
     from cpu_fallback.process import process_opening
     from cpu_fallback.worker import make_codec
     from gpu_pack.gpu.processes import gpu_crews
@@ -199,7 +202,7 @@ def _gpu_crews(spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...
     settings = replace(default_settings(), encoder=options.encoder)
     if options.batch_size is not None:
         settings = replace(settings, batch_size=options.batch_size)
-    return gpu_crews(spec, make_codec, process_opening(spec, root), gpus, settings)
+    return gpu_crews(spec, make_codec, process_opening(spec, root), gpus, settings, images)
 
 
 def _cpu_count(options: DeviceOptions) -> int:

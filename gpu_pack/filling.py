@@ -48,7 +48,7 @@ def write_shards(work: Work, parts: list[Part], choice: Choice) -> Ran:
 
 
 def _transform(work: Work, parts: list[Part], choice: Choice) -> Ran:
-    backend = _open_backend(work, choice)
+    backend = _open_backend(work, choice, sum(len(part.shard.rows) - part.decided for part in parts))
     engine = Engine(backend.workers, backend.rescue, bytes_in_flight=backend.bytes_in_flight)
     listed = chain.from_iterable(_undecided(work, part) for part in parts)
     with closing(engine.run(_items(backend, listed, work.listing.root))) as outcomes:
@@ -72,11 +72,11 @@ def _pass_through(work: Work, parts: list[Part], choice: Choice) -> Ran:
     return Ran(choice, threads)
 
 
-def _open_backend(work: Work, choice: Choice) -> Backend:
+def _open_backend(work: Work, choice: Choice, images: int) -> Backend:
     """The workers; a run that goes on keeps the encoder that it began with, since the two write other bytes."""
     noted = work.staging.note("encoder")
     device = replace(work.device, encoder=noted) if noted else work.device
-    backend = open_backend(work.spec, device, choice, work.listing.root)
+    backend = open_backend(work.spec, device, choice, work.listing.root, images)
     if backend.encoder is not None and noted is None:
         work.staging.set_note("encoder", backend.encoder)
     return backend

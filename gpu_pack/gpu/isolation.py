@@ -198,7 +198,7 @@ class GpuWorker:
         if len(batch) == 1 and pixels < _LARGE:
             raise BackendError(
                 f"{self.name}: the GPU's memory is full, even for a single picture: {brief(error)}; "
-                "free memory on it, or use fewer --workers or a smaller --batch-size"
+                "free memory on it, or use a smaller --batch-size"
             ) from error
         self._rebuild(error)
 

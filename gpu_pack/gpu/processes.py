@@ -25,18 +25,27 @@ _LOSSES = 2
 
 
 def gpu_crews(
-    spec: TransformSpec, make_codec: MakeCodec, careful: Opening, gpus: Sequence[int], settings: GpuSettings
+    spec: TransformSpec,
+    make_codec: MakeCodec,
+    careful: Opening,
+    gpus: Sequence[int],
+    settings: GpuSettings,
+    images: int | None = None,
 ) -> list[Crew]:
     """The crews of all GPUs, ready to run, GPU by GPU in turn, so that the first of each come first.
 
     Args:
         make_codec: makes the CPU codec over there, for images that the device refuses; a function of a module.
         careful: see `Crew`.
+        images: so many will come; without a batch for each worker there are fewer processes.
 
     Raises:
         BackendError: a GPU or a process fails while it is set up.
     """
-    places = [gpu for _ in range(settings.processes_each(len(gpus))) for gpu in gpus]
+    processes = settings.processes_each(len(gpus))
+    if images is not None:
+        processes = min(processes, max(1, images // (len(gpus) * settings.workers * settings.batch_size)))
+    places = [gpu for _ in range(processes) for gpu in gpus]
     settings = replace(settings, threads=settings.threads_each(len(places) * settings.workers))
 
     def opening(gpu: int, encoder: EncoderChoice) -> Opening:

@@ -55,9 +55,9 @@ def crews(tmp_path: Path) -> Iterator[Callable[..., list[Crew]]]:
     need_dali()
     opened: list[Crew] = []
 
-    def open_them(**changes) -> list[Crew]:
+    def open_them(images: int | None = None, **changes) -> list[Crew]:
         settings = dataclasses.replace(SETTINGS, **changes)
-        opened.extend(gpu_crews(SPEC, make_codec, process_opening(SPEC, str(tmp_path)), [0], settings))
+        opened.extend(gpu_crews(SPEC, make_codec, process_opening(SPEC, str(tmp_path)), [0], settings, images))
         return opened
 
     yield open_them
@@ -79,6 +79,10 @@ def test_all_processes_take_the_encoder_of_the_first(crews) -> None:
     assert len(found) == 2
     assert {crew.encoder for crew in found} in ({"cpu"}, {"nvjpeg"})
     assert {crew.opening.make.args[3].encoder for crew in found} == {found[0].encoder}, "those that replace them, too"
+
+
+def test_a_few_images_start_one_process(crews) -> None:
+    assert len(crews(images=7)) == 1
 
 
 def test_a_picture_that_crashes_the_process_goes_to_the_cpu(crews, files, tmp_path, monkeypatch) -> None:
