@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.int64]
 
 _HALF = Fraction(1, 2)
+#: File systems take 255 bytes, and names of files are longer than their split's.
+_MOST_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class Division:
         for name, fraction in self.splits:
             if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in "-.":
                 raise UsageError(f"--split {name}={_plain(fraction)}: a split's name is letters, digits, '-', '_', '.'")
+            if len(name.encode()) > _MOST_NAME_BYTES:
+                raise UsageError(f"--split {name[:20]}...: a split's name has at most {_MOST_NAME_BYTES} bytes")
             if not 0 < fraction <= 1:
                 raise UsageError(f"--split {name}={_plain(fraction)}: a fraction is over 0 and at most 1")
             if names.count(name) > 1:

@@ -48,15 +48,17 @@ class Faults:
 
     def __init__(self) -> None:
         self.count = 0
-        self._kept: list[Fault] = []
+        self._kept: dict[Fault, None] = {}
         self._lock = threading.Lock()
 
     def add(self, fault: Fault) -> None:
-        """Keep one, or count it only."""
+        """Keep one, or count it only; what two checks find is one fault."""
         with self._lock:
+            if fault in self._kept:
+                return
             self.count += 1
             if len(self._kept) < MAX_KEPT:
-                self._kept.append(fault)
+                self._kept[fault] = None
 
     def sorted(self) -> list[Fault]:
         """Those that were kept, by file and place."""

@@ -88,7 +88,9 @@ class _Run:
             account.check_manifest(manifest, faults)
             if located.whole:
                 self._plan_published(located)
-            rejects = self._guarded(manifest.path, lambda: account.read_rejects(manifest, faults))
+            rejects = self._guarded(
+                manifest.path.with_name(account.REJECTS), lambda: account.read_rejects(manifest, faults)
+            )
         elif located.damage is None:
             path = located.folder if located.whole else located.targets[0].rec
             what = "no manifest: what the structure does not show, such as a bit inside a picture, goes unnoticed"

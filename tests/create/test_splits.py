@@ -96,6 +96,7 @@ def test_what_is_no_split_says_how_to_write_one(text: str) -> None:
         ({"splits": (("a", Fraction(2, 3)), ("b", Fraction(2, 3)))}, "sum to 1.33333, which is over 1"),
         ({"splits": (("a", Fraction(0)),)}, "over 0 and at most 1"),
         ({"splits": (("a", Fraction(1, 2)), ("a", Fraction(1, 2)))}, "named twice"),
+        ({"splits": (("é" * 101, Fraction(1)),)}, "at most 200 bytes"),
         ({"splits": (("../up", Fraction(1)),)}, "letters, digits"),
         ({"seed": -1}, "--seed -1"),
         ({"shards": 0}, "--shards 0"),
