@@ -35,8 +35,8 @@ SHARES = {
     "sweep": 36,
     "stages": 10,
     "compare": 22,
-    "tests": 10,
-    "memory": 16,
+    "tests": 14,
+    "memory": 12,
 }
 #: A part that overruns its share so much is killed, with all that it started.
 GRACE_SECONDS = 45

@@ -7,7 +7,10 @@ start.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from functools import partial
+from pathlib import Path
 
 from cpu_fallback.worker import CpuWorker
 from gpu_pack.interface import TransformSpec
@@ -20,19 +23,35 @@ def process_opening(spec: TransformSpec, root: str) -> Opening:
     return Opening(partial(_make, spec), root, "cpu_fallback.worker")
 
 
-def process_crew(spec: TransformSpec, root: str, name: str = "cpu", batch_size: int = 8) -> Crew:
+#: How much a process gives way to others (nice): between two levels, the processor's time differs by a quarter.
+_GIVING_WAY = 10
+
+
+def process_crew(
+    spec: TransformSpec, root: str, name: str = "cpu", batch_size: int = 8, *, gives_way: bool = False
+) -> Crew:
     """One `CpuWorker` in a process, which begins with the first images.
 
     An image that crashes OpenCV, which ends the whole run where workers are threads, is a `Rejected`. Where Python
     cannot be started once more, the work is done here.
+
+    Args:
+        root: what the entries' paths are relative to, unless they are absolute.
+        gives_way: to other processes: beside a GPU's, which make more images of the same time.
 
     Raises:
         BackendError: ``spec`` passes files through.
     """
     CpuWorker(spec)  # checks it
     opening = process_opening(spec, root)
-    return Crew(name, opening, opening, batch_size=batch_size)
+    making = opening._replace(make=partial(_make, spec, gives_way))
+    return Crew(name, making, opening, batch_size=batch_size)
 
 
-def _make(spec: TransformSpec) -> list[CpuWorker]:
+def _make(spec: TransformSpec, gives_way: bool = False) -> list[CpuWorker]:
+    """In the process."""
+    if gives_way and hasattr(os, "nice"):
+        os.nice(_GIVING_WAY)
+        with contextlib.suppress(OSError):  # where Linux weighs sessions instead of processes, and each of ours is one
+            Path("/proc/self/autogroup").write_text(str(_GIVING_WAY), encoding="ascii")
     return [CpuWorker(spec)]

@@ -6,7 +6,7 @@ Nothing of CUDA, DALI or OpenCV is imported before a run knows that it needs it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, get_args
@@ -164,11 +164,11 @@ def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, ro
             return _cpu_backend(spec, options, Choice("cpu", str(error)), root)
         raise
     # Beside a GPU with its own batch size: what suits that one would keep a CPU waiting.
-    helpers: Callable[[], list[Crew]] = lambda: _cpu_crews(spec, replace(options, batch_size=None), root)  # noqa: E731
-    rescue: Rescue | None = lambda _: _lanes(helpers())  # noqa: E731
+    helpers = replace(options, batch_size=None)
+    rescue: Rescue | None = lambda _: _lanes(_cpu_crews(spec, helpers, root))  # noqa: E731
     encoder = crews[0].encoder
     if choice.device == "hybrid":
-        crews += helpers()
+        crews += _cpu_crews(spec, helpers, root, gives_way=True)
     elif options.device != "auto":
         rescue = None
     return Backend(_lanes(crews), choice, sum(crew.count for crew in crews), "remote", rescue, encoder)
@@ -185,10 +185,13 @@ def _cpu_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, ro
     return Backend(workers, choice, count, "inline" if cores() <= count else "ahead")
 
 
-def _cpu_crews(spec: TransformSpec, options: DeviceOptions, root: str) -> list[Crew]:
+def _cpu_crews(spec: TransformSpec, options: DeviceOptions, root: str, gives_way: bool = False) -> list[Crew]:
     from cpu_fallback.process import process_crew
 
-    return [process_crew(spec, root, f"cpu:{number}", **_batch(options)) for number in range(_cpu_count(options))]
+    return [
+        process_crew(spec, root, f"cpu:{number}", **_batch(options), gives_way=gives_way)
+        for number in range(_cpu_count(options))
+    ]
 
 
 def _gpu_crews(

@@ -162,7 +162,7 @@ class Crew:
                     if self._losses is not None:
                         raise BackendError(f"{self.name}: its process cannot be started: {error}") from error
                     self._here = SimpleQueue()
-                    for worker in self.opening.make():
+                    for worker in self._careful.make():
                         self._here.put(worker)
             return self._process
 

@@ -229,6 +229,19 @@ def test_where_python_does_not_start_again_the_work_is_done_here(
     another.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="there are no priorities")
+def test_a_process_that_gives_way() -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    for gives_way, more in ((False, 0), (True, 10)):
+        worker = FromFiles(lambda root, gives_way=gives_way: process_crew(SPEC, root, gives_way=gives_way))
+        assert worker.transform(images()) == here(images())
+        assert worker.crew._process is not None
+        theirs = os.getpriority(os.PRIO_PROCESS, worker.crew._process._process.pid)
+        assert theirs == min(mine + more, 19)
+        worker.close()
+    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("busy", [False, True])
 def test_no_process_outlives_a_run_that_is_killed(busy: bool) -> None:
