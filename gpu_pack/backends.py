@@ -178,7 +178,8 @@ def _cpu_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, ro
     """One OpenCV worker a core, unless told otherwise; in processes where many would wait for one interpreter."""
     count = _cpu_count(options)
     if count > _MOST_THREADS:
-        return Backend(_lanes(_cpu_crews(spec, options, root)), choice, count, "remote")
+        crews = _cpu_crews(spec, options, root)
+        return Backend(_lanes(crews), choice, len(crews), "remote")
     from cpu_fallback.worker import CpuWorker
 
     workers = [CpuWorker(spec, f"cpu:{number}", **_batch(options)) for number in range(count)]
@@ -187,10 +188,12 @@ def _cpu_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, ro
 
 def _cpu_crews(spec: TransformSpec, options: DeviceOptions, root: str, gives_way: bool = False) -> list[Crew]:
     from cpu_fallback.process import process_crew
+    from gpu_pack.remote.process import room_for
+    from gpu_pack.remote.worker import LANES
 
     return [
         process_crew(spec, root, f"cpu:{number}", **_batch(options), gives_way=gives_way)
-        for number in range(_cpu_count(options))
+        for number in range(room_for(_cpu_count(options), LANES))
     ]
 
 

@@ -81,6 +81,7 @@ class Engine:
         self._answered = 0  # how many outcomes these are
         self._returned: list[tuple[int, list[Item]]] = []  # a broken worker's batches, lowest number first
         self._living = 0
+        self._leaving = 0  # those of them that broke and are about to end
         self._exhausted = False
         self._stopped = False
         self._error: BaseException | None = None
@@ -114,10 +115,7 @@ class Engine:
         deadline = time.monotonic() + _CLOSE_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        workers, self._workers = self._workers, []
-        if not any(thread.is_alive() for thread in self._threads):  # never take a device away under a running call
-            for worker in workers:
-                worker.close()
+        self._free()
 
     # ---- in the caller's thread
 
@@ -164,19 +162,31 @@ class Engine:
         threads = [threading.Thread(target=self._serve, args=(one,), name=one.name, daemon=True) for one in workers]
         with self._state:  # all of them before the first one runs: it must not take itself for the last
             self._living += len(threads)
-            self._threads += threads
-        for thread in threads:
-            thread.start()
+        for place, thread in enumerate(threads):
+            try:
+                thread.start()
+            except RuntimeError as error:  # the system gives no more: those that run must do
+                with self._state:
+                    self._living -= len(threads) - place
+                if not place:
+                    raise BackendError(
+                        f"no thread can be started for {thread.name}: end other programs, raise the limit of "
+                        "processes (ulimit -u), or use fewer --workers"
+                    ) from error
+                return
+            self._threads.append(thread)
 
     # ---- in a worker's thread
 
     def _serve(self, worker: AnyWorker) -> None:
+        broke = 0
         try:
             while (taken := self._take(worker.batch_size)) is not None:
                 first, items = taken
                 try:
                     outcomes = _transform(worker, items)
                 except BackendError as error:
+                    broke = 1
                     self._give_back(worker, first, items, error)
                     return
                 with self._state:
@@ -189,8 +199,22 @@ class Engine:
         finally:
             with self._state:
                 self._living -= 1
+                self._leaving -= broke
                 self._answers.notify()
                 self._room.notify_all()
+            self._free()
+
+    def _free(self) -> None:
+        """Close the workers of a stopped run, once no thread is left: never take a device away under a running call.
+
+        So where closing could not wait for it, the last thread does it.
+        """
+        with self._state:
+            if self._living or not self._stopped:
+                return
+            workers, self._workers = self._workers, []
+        for worker in workers:
+            worker.close()
 
     def _tell(self) -> None:
         """Wake whom it may concern that images were taken or answered."""
@@ -257,7 +281,8 @@ class Engine:
         with self._state:
             self.broken.append(f"{worker.name}: {error}")
             insort(self._returned, (first, items), key=lambda batch: batch[0])
-            last = self._living == 1
+            self._leaving += 1  # of two that break at once, neither must take the other for one who stays
+            last = self._living == self._leaving
         if self._rescue is None:
             raise error
         if last:

@@ -48,11 +48,18 @@ def write_shards(work: Work, parts: list[Part], choice: Choice) -> Ran:
 
 
 def _transform(work: Work, parts: list[Part], choice: Choice) -> Ran:
-    backend = _open_backend(work, choice, sum(len(part.shard.rows) - part.decided for part in parts))
-    engine = Engine(backend.workers, backend.rescue, bytes_in_flight=backend.bytes_in_flight)
+    # A run that goes on keeps the encoder that it began with, since the two write other bytes.
+    noted = work.staging.note("encoder")
+    device = replace(work.device, encoder=noted) if noted else work.device
+    images = sum(len(part.shard.rows) - part.decided for part in parts)
+    backend = open_backend(work.spec, device, choice, work.listing.root, images)
     listed = chain.from_iterable(_undecided(work, part) for part in parts)
-    with closing(engine.run(_items(backend, listed, work.listing.root))) as outcomes:
-        _write(work, parts, partial(_append_outcomes, work, outcomes))
+    # Closed also if it is never run, since nothing is left to be done.
+    with closing(Engine(backend.workers, backend.rescue, bytes_in_flight=backend.bytes_in_flight)) as engine:
+        if backend.encoder is not None and noted is None:
+            work.staging.set_note("encoder", backend.encoder)
+        with closing(engine.run(_items(backend, listed, work.listing.root))) as outcomes:
+            _write(work, parts, partial(_append_outcomes, work, outcomes))
     return Ran(backend.choice, backend.count, backend.encoder, engine.broken)
 
 
@@ -70,16 +77,6 @@ def _pass_through(work: Work, parts: list[Part], choice: Choice) -> Ran:
     with closing(FilePasser(work.listing.root, work.spec, threads, asked or MOST_READERS)) as passer:
         _write(work, parts, partial(_append_files, work, passer))
     return Ran(choice, threads)
-
-
-def _open_backend(work: Work, choice: Choice, images: int) -> Backend:
-    """The workers; a run that goes on keeps the encoder that it began with, since the two write other bytes."""
-    noted = work.staging.note("encoder")
-    device = replace(work.device, encoder=noted) if noted else work.device
-    backend = open_backend(work.spec, device, choice, work.listing.root, images)
-    if backend.encoder is not None and noted is None:
-        work.staging.set_note("encoder", backend.encoder)
-    return backend
 
 
 def _undecided(work: Work, part: Part) -> Iterator[Entry]:

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 
+from gpu_pack.errors import SourceError
 from gpu_pack.interface import Entry, Image, Rejected, file_bytes
 from gpu_pack.io_threads import DEFAULT_BYTES_AHEAD, MOST_READERS, IoThreads, Task
 
@@ -37,6 +38,8 @@ _OPEN_AHEAD = 1 if _WILL_NEED is None else max(1, min(32, os.sysconf("SC_OPEN_MA
 _WAIT_SECONDS, _WAIT_SHARE = 50e-6, 0.5
 #: So many more files that made it wait than others, and a caller reads no more itself.
 _TOO_MANY_WAITS = 8
+#: Errors that are the machine's, at this moment, and not the file's.
+_SHORT = {errno.EMFILE: "this process has too many files open", errno.ENFILE: "the system has too many files open"}
 
 
 def read_images(
@@ -134,6 +137,9 @@ def read_image(entry: Entry, root: str, descriptor: int | None = None) -> Image 
 
     Args:
         descriptor: the file, open at its beginning, which is closed then; without one it is opened.
+
+    Raises:
+        SourceError: no more files can be opened.
     """
     try:
         if descriptor is None:
@@ -149,6 +155,11 @@ def read_image(entry: Entry, root: str, descriptor: int | None = None) -> Image 
         finally:
             os.close(descriptor)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in _SHORT:
+            raise SourceError(
+                f"{entry.path}: {_SHORT[error.errno]}: raise the limit (ulimit -n), or use fewer --workers, then run "
+                "the same command again to go on"
+            ) from error
         return Rejected(entry, "read", _explain(error))
 
 

@@ -16,8 +16,8 @@ from gpu_pack.errors import BackendError
 from gpu_pack.gpu.settings import EncoderChoice, GpuSettings
 from gpu_pack.interface import Codec, TransformSpec, Worker
 from gpu_pack.remote.child import Opening
-from gpu_pack.remote.process import EndedError
-from gpu_pack.remote.worker import Crew
+from gpu_pack.remote.process import EndedError, room_for
+from gpu_pack.remote.worker import LANES, Crew
 
 MakeCodec = Callable[[TransformSpec], Codec]
 #: So many processes in a row may end without an answer before a GPU is given up.
@@ -45,6 +45,7 @@ def gpu_crews(
     processes = settings.processes_each(len(gpus))
     if images is not None:
         processes = min(processes, max(1, images // (len(gpus) * settings.workers * settings.batch_size)))
+    processes = max(1, room_for(processes * len(gpus), LANES * settings.workers) // len(gpus))
     places = [gpu for _ in range(processes) for gpu in gpus]
     settings = replace(settings, threads=settings.threads_each(len(places) * settings.workers))
 

@@ -61,6 +61,9 @@ def main() -> None:
     message is a pickled `Opening`, and answered with the name of the workers' encoder, or a `Failure`.
     """
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    # Without standard error, a lane would get its number, and what leads there would end in that lane.
+    if (descriptor := os.open(os.devnull, os.O_WRONLY)) != 2:
+        os.close(descriptor)
     lanes = list(_lanes([int(number) for number in sys.argv[1].split(",") if number]))
     # What native code prints must not get among the messages.
     os.dup2(2, 1)
@@ -140,21 +143,26 @@ def _open(batches: IO[bytes], outcomes: IO[bytes]) -> tuple[Opening, SimpleQueue
 
 
 def _serve(lane: Lane, workers: SimpleQueue[Worker], root: str) -> None:
-    batches, outcomes = lane
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            (listed,) = receive(batches)
-            # Key and labels are known on the other side.
-            entries = [Entry(0, (0.0,), path, size) for path, size in pickle.loads(listed)]
-            try:
-                made = outcomes_of(entries, root, workers)
-            except Exception as error:
-                send(outcomes, (pickle.dumps(_failure(error)),))
-            else:
-                data = [one.data for one in made if isinstance(one, Encoded)]
-                send(
-                    outcomes, (pickle.dumps([one[1:] if isinstance(one, Rejected) else one[2:] for one in made]), *data)
-                )
+    """Answer until the other side is gone. A thread that ended otherwise would leave it waiting."""
+    try:
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                _answer(*lane, workers, root)
+    except BaseException:
+        os._exit(1)
+
+
+def _answer(batches: IO[bytes], outcomes: IO[bytes], workers: SimpleQueue[Worker], root: str) -> None:
+    (listed,) = receive(batches)
+    # Key and labels are known on the other side.
+    entries = [Entry(0, (0.0,), path, size) for path, size in pickle.loads(listed)]
+    try:
+        made = outcomes_of(entries, root, workers)
+    except Exception as error:
+        send(outcomes, (pickle.dumps(_failure(error)),))
+    else:
+        facts = [one[1:] if isinstance(one, Rejected) else one[2:] for one in made]
+        send(outcomes, (pickle.dumps(facts), *(one.data for one in made if isinstance(one, Encoded))))
 
 
 def _failure(error: Exception) -> Failure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pickle
 import signal
@@ -19,6 +20,8 @@ from gpu_pack.remote.wire import receive, send, widen
 
 #: With this process's own path: without it, Python would look into the working folder first.
 _COMMAND = "import sys; sys.path[:] = sys.argv[3:]; from gpu_pack.remote.child import main; main()"
+#: Importing and setting up takes seconds; whoever takes so many hangs.
+_OPEN_SECONDS = 300.0
 #: How long a process that answers no more may take to say with what it ended.
 _EXIT_SECONDS = 5.0
 #: Windows hands on no descriptors but the standard ones.
@@ -55,34 +58,45 @@ class Process:
 
     def __init__(self, name: str, lanes: int, preload: str) -> None:
         self._name = name
-        pipes = [(os.pipe(), os.pipe()) for _ in range(min(lanes, _MOST_LANES) - 1)]  # there, and back
-        theirs = [descriptor for (there, _), (_, back) in pipes for descriptor in (there, back)]
-        self._lanes: list[tuple[IO[bytes], IO[bytes]]] = [
-            (os.fdopen(there, "wb", 0), os.fdopen(back, "rb")) for (_, there), (back, _) in pipes
-        ]
-        self._locks = [threading.Lock() for _ in range(len(pipes) + 1)]
+        self._lanes: list[tuple[IO[bytes], IO[bytes]]] = []
+        self._locks = [threading.Lock() for _ in range(min(lanes, _MOST_LANES))]
+        theirs: list[int] = []
         try:
+            for _ in self._locks:
+                batches, there = os.pipe()
+                theirs.append(batches)
+                opened = os.fdopen(there, "wb", 0)
+                try:
+                    back, outcomes = os.pipe()
+                except OSError:
+                    opened.close()
+                    raise
+                theirs.append(outcomes)
+                self._lanes.append((opened, os.fdopen(back, "rb")))
             self._process = _start(theirs, preload)
-        except OSError:
+        except BaseException:
             self._let_go()
             raise
         finally:
             for descriptor in theirs:
                 os.close(descriptor)
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._lanes.append((self._process.stdin, self._process.stdout))
-        self._lanes.insert(0, self._lanes.pop())
-        for _, back in self._lanes:
-            widen(back)
+        for _, answers in self._lanes:
+            widen(answers)
 
     def open(self, opening: Opening) -> str | None:
         """Have it make its workers; the name of their encoder.
 
         Raises:
             BackendError: it cannot.
-            EndedError: the process is gone.
+            EndedError: the process is gone, or hangs.
         """
-        (answer,) = self._exchange(0, [pickle.dumps(opening)])
+        limit = threading.Timer(_OPEN_SECONDS, self._process.kill)
+        limit.daemon = True
+        limit.start()
+        try:
+            (answer,) = self._exchange(0, [pickle.dumps(opening)])
+        finally:
+            limit.cancel()
         made: str | Failure | None = pickle.loads(answer)
         if isinstance(made, Failure):
             raise BackendError(made.text)
@@ -130,13 +144,39 @@ class Process:
                         pipe.close()
 
 
+def room_for(processes: int, lanes: int) -> int:
+    """How many of so many processes leave half of what this one may open to the files that it reads and writes.
+
+    The limit is raised first, as far as that may be. Each process takes two descriptors for each lane, and two more
+    while a batch is alone.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return processes
+    each = 2 * (2 * lanes + 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return processes
+    wanted = processes * each
+    if soft < wanted:
+        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    return max(1, min(processes, soft // each))
+
+
 def _start(descriptors: Sequence[int], preload: str) -> subprocess.Popen[bytes]:
-    arguments = [",".join(map(str, descriptors)), preload, *(entry or os.getcwd() for entry in sys.path)]
-    more: dict[str, Any] = {"pass_fds": descriptors} if descriptors else {}
+    if not sys.executable or getattr(sys, "frozen", False):  # the program itself would run once more
+        raise FileNotFoundError(errno.ENOENT, "no Python interpreter is known that could be started")
+    stdin, stdout, *others = descriptors
+    arguments = [",".join(map(str, others)), preload, *(entry or os.getcwd() for entry in sys.path)]
+    more: dict[str, Any] = {"pass_fds": others} if others else {}
     return subprocess.Popen(
         [sys.executable, "-c", _COMMAND, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdin=stdin,
+        stdout=stdout,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         # In a group of its own: Ctrl-C is for this process, which ends that one when it closes it.
         start_new_session=True,

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import IO
 
 _COUNT = struct.Struct("<I")
-#: Linux lets a pipe hold so much without further rights: a message is then written and read at once.
-_PIPE_BYTES = 1 << 20
+#: A CPU worker's answers mostly fit, and two hundred such pipes stay below what Linux lets a user have in all.
+_PIPE_BYTES = 1 << 18
 #: What Linux and macOS take in one call.
 _PIECES = 1024
 

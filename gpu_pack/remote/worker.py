@@ -12,10 +12,10 @@ from gpu_pack.interface import Entry, Outcome, Rejected, Worker
 from gpu_pack.remote.child import Opening, outcomes_of
 from gpu_pack.remote.process import EndedError, Process
 
-#: How a process ends that somebody killed: the system, mostly.
-_KILLED = -getattr(signal, "SIGKILL", 9)
+#: How a process ends that somebody ended, and no picture: the system, mostly, or a guard of memory that asks first.
+_KILLED = {-getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)}
 #: Lanes for each worker: one's files are read while the other's are being transformed.
-_LANES = 2
+LANES = 2
 
 
 class RemoteWorker:
@@ -83,7 +83,7 @@ class Crew:
 
     def lanes(self) -> list[RemoteWorker]:
         """What the engine gets: several for each worker over there."""
-        return [RemoteWorker(self, lane) for lane in range(_LANES * self.count)]
+        return [RemoteWorker(self, lane) for lane in range(LANES * self.count)]
 
     def launch(self) -> None:
         """Begin the process, which imports what it will need while others are being opened.
@@ -92,7 +92,7 @@ class Crew:
             OSError: it cannot be started.
         """
         if self._process is None:
-            self._process, self._opened = Process(self.name, _LANES * self.count, self.opening.preload), False
+            self._process, self._opened = Process(self.name, LANES * self.count, self.opening.preload), False
 
     def open(self) -> None:
         """Have the process make its workers.
@@ -201,19 +201,29 @@ class Crew:
 
     def _another(self, opening: Opening) -> Process:
         try:
-            process = Process(self.name, 1, opening.preload)
             try:
-                process.open(opening)
-            except BaseException:
-                process.end()
-                raise
+                return _opened(self.name, opening)
+            except EndedError:  # whatever ends the others may have ended this one
+                return _opened(self.name, opening)
         except (EndedError, OSError) as error:
-            raise BackendError(f"{self.name}: its process ended, and no other can be started: {error}") from error
-        return process
+            raise BackendError(
+                f"worker {self.name}: its process ended, and no other can be started: {error}; run the same command "
+                "again to go on"
+            ) from error
 
     def _refuse_killed(self, ended: EndedError) -> None:
-        if ended.status == _KILLED:
+        if ended.status in _KILLED:
             raise BackendError(
                 f"worker {self.name}: its process was killed, and again; memory may be short: run the same command "
                 "again to go on, with fewer --workers"
             ) from ended
+
+
+def _opened(name: str, opening: Opening) -> Process:
+    process = Process(name, 1, opening.preload)
+    try:
+        process.open(opening)
+    except BaseException:
+        process.end()
+        raise
+    return process

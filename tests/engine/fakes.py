@@ -56,9 +56,10 @@ class HangingWorker(EchoWorker):
 
     def __init__(self, name: str = "hanging") -> None:
         super().__init__(name)
-        self.let_go = threading.Event()
+        self.asked, self.let_go = threading.Event(), threading.Event()
 
     def transform(self, images: Sequence[Image]) -> list[Outcome]:
+        self.asked.set()
         self.let_go.wait(60)
         return super().transform(images)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -151,3 +154,82 @@ def test_leaving_early_stops_the_threads() -> None:
 def test_no_workers_is_an_error() -> None:
     with pytest.raises(BackendError, match="no worker"):
         Engine([])
+
+
+def test_two_that_break_at_once_call_the_rescue_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither may take the other for one who stays."""
+    together = threading.Barrier(2, timeout=10)
+
+    class Both(EchoWorker):
+        def transform(self, images: object) -> list:
+            together.wait()
+            raise BackendError("lost context")
+
+    give_back = Engine._give_back
+
+    def giving_back(self: Engine, *args: Any) -> None:
+        try:
+            give_back(self, *args)
+        finally:
+            together.wait()  # before either has left
+
+    monkeypatch.setattr(Engine, "_give_back", giving_back)
+    helper = EchoWorker("helper")
+    engine = Engine([Both("one"), Both("other")], rescue=lambda error: [helper])
+    assert keys(engine, images(40)) == list(range(40))
+    assert len(engine.broken) == 2 and helper.closed == 1
+
+
+def test_who_is_busy_when_the_run_ends_is_closed_afterwards() -> None:
+    hanging, quick = HangingWorker(), EchoWorker("quick")
+    engine = Engine([quick, hanging], bytes_in_flight=400)
+
+    def run() -> None:
+        with contextlib.suppress(BackendError):
+            keys(engine, itertools.cycle(images(40)))
+
+    threading.Thread(target=run, daemon=True).start()
+    assert hanging.asked.wait(10)
+    engine.close()
+    assert (quick.closed, hanging.closed) == (0, 0), "never under a running call"
+    hanging.let_go.set()
+    deadline = time.monotonic() + 10
+    while not hanging.closed and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert (quick.closed, hanging.closed) == (1, 1)
+
+
+def test_an_engine_that_never_ran_closes_its_workers() -> None:
+    worker = EchoWorker()
+    Engine([worker]).close()
+    assert worker.closed == 1
+
+
+@pytest.mark.parametrize("started", [0, 2])
+def test_where_the_system_has_no_more_threads_those_that_run_do_the_work(
+    started: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, count = threading.Thread.start, itertools.count()
+
+    def starting(self: threading.Thread) -> None:
+        if self.name == "few" and next(count) >= started:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    workers = [EchoWorker("few") for _ in range(5)]
+    if started:
+        assert keys(Engine(workers), images(50)) == list(range(50))
+    else:
+        with pytest.raises(BackendError, match="no thread can be started"):
+            keys(Engine(workers), images(50))
+    assert [worker.closed for worker in workers] == [1] * 5
+
+
+def test_entries_go_to_workers_that_read_them() -> None:
+    class Reading(EchoWorker):
+        def transform(self, entries: Sequence[Entry]) -> list:
+            return super().transform([images(entry.key + 1)[entry.key] for entry in entries])
+
+    stream = [image.entry for image in images(50)]
+    assert keys(Engine([Reading(), Reading("other", 7)], bytes_in_flight=100), stream) == list(range(50))

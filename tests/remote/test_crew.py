@@ -171,10 +171,11 @@ def test_an_image_that_crashes_opencv_is_the_only_one_lost(worker: FromFiles, mo
 
 
 @needs_signals
+@pytest.mark.parametrize("number", [9, 15])
 def test_a_process_that_is_killed_again_and_again_is_no_image_s_fault(
-    worker: FromFiles, monkeypatch: pytest.MonkeyPatch
+    worker: FromFiles, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    monkeypatch.setattr(process, "_COMMAND", INSTEAD.format("os.kill(os.getpid(), 9)"))
+    monkeypatch.setattr(process, "_COMMAND", INSTEAD.format(f"os.kill(os.getpid(), {number})"))
     with pytest.raises(BackendError, match="cpu:3: its process was killed, and again; memory may be short"):
         worker.transform(images())
 
@@ -227,6 +228,64 @@ def test_where_python_does_not_start_again_the_work_is_done_here(
     another = FromFiles(lambda root: process_crew(SPEC, root))
     assert another.transform(images()) == here(images())
     another.close()
+
+
+def test_a_process_that_hangs_while_it_is_set_up_is_ended(strict: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_COMMAND", "import time; time.sleep(60)")
+    monkeypatch.setattr(process, "_OPEN_SECONDS", 0.2)
+    with pytest.raises(BackendError, match="gpu:0: its process cannot be started"):
+        strict.transform(images())
+
+
+def test_a_lane_that_fails_ends_its_process(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It must not leave the other side waiting: here a second lane whose answers cannot be pickled."""
+    broken = "child._failure = lambda error: 1 / 0; raise ZeroDivisionError"
+    monkeypatch.setattr(process, "_COMMAND", INSTEAD.format("from gpu_pack.remote import child; " + broken))
+    outcomes = worker.transform(images(), lane=1)
+    assert all(isinstance(outcome, Rejected) and "exit status 1" in outcome.reason for outcome in outcomes)
+
+
+@needs_signals
+def test_nothing_is_left_open_where_a_process_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    for executable in ("/no/such/python", None):
+        monkeypatch.setattr(sys, "executable", executable)
+        lowest = os.dup(0)
+        os.close(lowest)
+        with pytest.raises(OSError, match=r"No such file|no Python interpreter"):
+            process.Process("cpu", 4, "os")
+        again = os.dup(0)
+        os.close(again)
+        assert again == lowest
+
+
+@needs_signals
+def test_processes_leave_descriptors_for_files() -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
+        assert process.room_for(40, 2) == 40, "the limit is raised where that may be"
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets Linux's limits")
+def test_few_descriptors_cost_processes_and_no_pictures(tmp_path: Path) -> None:
+    for image in images(20):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / image.entry.path).write_bytes(image.data)
+    script = (
+        "import resource, sys, gpu_pack\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "options = gpu_pack.CreateOptions(device=gpu_pack.DeviceOptions('cpu', workers=16, batch_size=1))\n"
+        "report = gpu_pack.create(sys.argv[1], sys.argv[2], options)\nprint(report.packed, report.workers)\n"
+    )
+    arguments = [sys.executable, "-c", script, tmp_path / "photos", tmp_path / "out"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
+    packed, workers = map(int, done.stdout.split())
+    assert packed == 20 and workers < 16
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="there are no priorities")
