@@ -69,7 +69,7 @@ def main() -> None:
     os.dup2(2, 1)
     # The other side is gone, or sees that this one is.
     with captured(), contextlib.suppress(EOFError, OSError, MemoryError):
-        with contextlib.suppress(ImportError):  # then opening tells
+        with contextlib.suppress(Exception):  # then opening tells: a library may miss others in any way
             importlib.import_module(sys.argv[2])
         batches, outcomes = lanes[0]
         opening, workers = _open(batches, outcomes)

@@ -99,7 +99,7 @@ class Process:
             limit.cancel()
         made: str | Failure | None = pickle.loads(answer)
         if isinstance(made, Failure):
-            raise BackendError(made.text)
+            raise BackendError(made.text if made.device else f"{self._name}: it cannot be set up: {made.text}")
         return made
 
     def ask(self, lane: int, entries: Sequence[Entry]) -> list[Outcome]:

@@ -107,6 +107,11 @@ def test_a_picture_that_crashes_the_process_goes_to_the_cpu(crews, files, tmp_pa
             "def fail(*a): raise OSError('no driver')\nw.Graph = fail\nfrom gpu_pack.remote.child import main; main()",
             "gpu:0: it cannot be set up: no driver",
         ),
+        (
+            "import sys; sys.path[:] = sys.argv[3:]; sys.modules['nvidia.nvimgcodec'] = None\n"
+            "from gpu_pack.remote.child import main; main()",
+            "gpu:0: it cannot be set up: .*nvimgcodec",
+        ),
     ],
 )
 def test_processes_that_cannot_be_set_up_say_why(crews, monkeypatch, command: str, reason: str) -> None:
