@@ -57,18 +57,20 @@ def gpu_crews(
         Crew(f"gpu:{gpu}", opening(gpu, settings.encoder), careful, settings.workers, settings.batch_size, _LOSSES)
         for gpu in places
     ]
+    pool = ThreadPoolExecutor(len(crews))
     try:
         for crew in crews:
             crew.launch()
         crews[0].open()  # auto tries both encoders once, for all
         for crew, gpu in zip(crews, places, strict=True):
             crew.opening = opening(gpu, cast(EncoderChoice, crews[0].encoder))
-        with ThreadPoolExecutor(len(crews)) as pool:
-            for _ in pool.map(Crew.open, crews[1:]):
-                pass
+        for opened in [pool.submit(crew.open) for crew in crews[1:]]:
+            opened.result()
+        pool.shutdown()
     except BaseException as error:
+        pool.shutdown(wait=False, cancel_futures=True)
         for crew in crews:
-            crew.close()
+            crew.close()  # which ends those that are still being set up, too: Ctrl-C does not wait for them
         if isinstance(error, EndedError | OSError):
             raise BackendError(f"{crews[0].name}: it cannot be set up: {error}") from error
         raise

@@ -102,11 +102,12 @@ class Crew:
             EndedError, OSError: there is no process.
         """
         self.launch()
-        assert self._process is not None
+        process = self._process
+        assert process is not None
         try:
-            self.encoder, self._opened = self._process.open(self.opening), True
+            self.encoder, self._opened = process.open(self.opening), True
         except BaseException:
-            self._process.end()
+            process.end()
             self._process = None
             raise
 

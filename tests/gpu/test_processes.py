@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,26 @@ def test_all_processes_take_the_encoder_of_the_first(crews) -> None:
     assert len(found) == 2
     assert {crew.encoder for crew in found} in ({"cpu"}, {"nvjpeg"})
     assert {crew.opening.make.args[3].encoder for crew in found} == {found[0].encoder}, "those that replace them, too"
+
+
+def test_an_interruption_does_not_wait_for_those_that_are_being_set_up(crews, monkeypatch, tmp_path) -> None:
+    hanging = (
+        "import sys, os, time; sys.path[:] = sys.argv[3:]; import gpu_pack.gpu.worker as w\nreal = w.open_workers\n"
+        f"def opening(*a):\n    if os.path.exists({str(tmp_path / 'first')!r}): time.sleep(60)\n"
+        f"    open({str(tmp_path / 'first')!r}, 'w').close()\n    return real(*a)\n"
+        "w.open_workers = opening\nfrom gpu_pack.remote.child import main; main()"
+    )
+    monkeypatch.setattr(process, "_COMMAND", hanging)
+    raised: list[float] = []
+
+    def interrupted(*args: object) -> None:
+        raised.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Future, "result", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        crews()
+    assert time.monotonic() - raised[0] < 2
 
 
 def test_a_few_images_start_one_process(crews) -> None:
