@@ -162,7 +162,7 @@ def large(setting: Setting) -> Iterator[dict[str, object]]:
 
 def pass_through(setting: Setting) -> Iterator[dict[str, object]]:
     if setting.im2rec:
-        yield passed(setting, "pass-through", repeated(setting, setting.images))
+        yield from passed(setting, "pass-through", repeated(setting, setting.images))
 
 
 def cold(setting: Setting) -> Iterator[dict[str, object]]:
@@ -172,14 +172,17 @@ def cold(setting: Setting) -> Iterator[dict[str, object]]:
     source = setting.work / f"cold-{setting.images}"
     if not source.exists():
         shutil.copytree(repeated(setting, setting.images), source)  # links would be the same few files
-    yield passed(setting, "from a disk", source, source)
+    yield from passed(setting, "from a disk", source, source)
 
 
-def passed(setting: Setting, name: str, source: Path, cold: Path | None = None) -> dict[str, object]:
+def passed(setting: Setting, name: str, source: Path, cold: Path | None = None) -> Iterator[dict[str, object]]:
+    """The same command, which writes the same files; and ours, which also tells the sha256 of each."""
     lists(setting, source)
     theirs = setting.im2rec_py("--pass-through", "--num-thread", setting.cores, prefix(setting), source)
-    ours = setting.create(source, "--pass-through")
-    return pair(setting, name, setting.images, ours, theirs, f"im2rec.py, {setting.cores} processes", cold)
+    against = f"im2rec.py, {setting.cores} processes"
+    drop_in = [sys.executable, "-m", "gpu_pack", "im2rec", *theirs[2:]]
+    yield pair(setting, f"im2rec, {name}", setting.images, drop_in, theirs, against, cold)
+    yield pair(setting, name, setting.images, setting.create(source, "--pass-through"), theirs, against, cold)
 
 
 def listing(setting: Setting) -> Iterator[dict[str, object]]:

@@ -100,7 +100,7 @@ def read_list_im2rec(path: str | os.PathLike[str], report: Callable[[str], None]
             continue
         try:
             key = int(fields[0])
-            labels = tuple(float(field) for field in fields[1:-1])
+            labels = tuple(map(float, fields[1:-1]))
         except ValueError as error:
             report(f"Parsing lst met error for {fields}, detail: {error}")
             continue

@@ -220,7 +220,7 @@ class _Run:
         names = self._published_names(listing, work.shards)
         if listing.classes is not None:
             write_durably(staging.path(_CLASSES), "".join(f"{name}\n" for name in listing.classes).encode())
-        known = {part.shard.name + ".rec": part.written.sha256.hexdigest() for part in parts}
+        known = {part.shard.name + ".rec": part.written.digest.hexdigest() for part in parts}
         for name in names[:-1]:
             path = staging.path(name)
             report.files[name] = {"bytes": path.stat().st_size, "sha256": known.get(name) or hash_file(path)}

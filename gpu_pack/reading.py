@@ -15,7 +15,7 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from functools import partial
 
@@ -114,22 +114,55 @@ def _read_chunk(chunk: list[Entry], root: str) -> list[Image | Rejected]:
 
 
 def read_files(entries: Iterable[Entry], root: str) -> Iterator[Image | Rejected]:
-    """The files of some entries, in order; the storage fetches those that follow meanwhile.
+    """The files of some entries, in order; the storage fetches those that follow meanwhile."""
+    for entry, descriptor in opened(entries, root):
+        yield read_image(entry, root, descriptor)
 
-    A file of the size that it was listed with takes four calls of the system: open, the advice, read, close.
+
+def opened(entries: Iterable[Entry], root: str) -> Generator[tuple[Entry, int | None], None, None]:
+    """Entries in order, each with its file, open at the beginning, for the caller to close; None if that fails.
+
+    Some more are open then, and the storage fetches them. A file of the size that it was listed with takes four calls
+    of the system: open, the advice, read, close.
     """
-    opened: deque[tuple[Entry, str, int | None]] = deque()
+    ahead: deque[tuple[Entry, int | None]] = deque()
     try:
         for entry in entries:
-            if len(opened) == _OPEN_AHEAD:
-                yield read_image(*opened.popleft())
-            opened.append((entry, root, _open_early(entry, root)))
-        while opened:
-            yield read_image(*opened.popleft())
+            if len(ahead) == _OPEN_AHEAD:
+                yield ahead.popleft()
+            ahead.append((entry, _open_early(entry, root)))
+        while ahead:
+            yield ahead.popleft()
     finally:
-        for _, _, descriptor in opened:
+        for _, descriptor in ahead:
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def read_into(descriptor: int, size: int, room: memoryview) -> bool:
+    """Read a file of ``size`` bytes to the beginning of ``room``, which is longer, and close it.
+
+    Gives False if it has another size now, or cannot be read: `read_image` tells what it is then.
+    """
+    try:
+        return _read_into(descriptor, room[: size + 1]) == size
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _read_and_copy(descriptor: int, room: memoryview) -> int:
+    data = os.read(descriptor, len(room))
+    room[: len(data)] = data
+    return len(data)
+
+
+def _read_in_place(descriptor: int, room: memoryview) -> int:
+    return os.readv(descriptor, (room,))
+
+
+_read_into = _read_in_place if hasattr(os, "readv") else _read_and_copy  # Windows has none
 
 
 def read_image(entry: Entry, root: str, descriptor: int | None = None) -> Image | Rejected:

@@ -5,6 +5,7 @@ What is decided is always a prefix of the lists: an image is a record or a rejec
 
 from __future__ import annotations
 
+import hashlib
 import io
 from array import array
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from gpu_pack.durable import HashingFile, cut_file, hash_file, unwritable
 from gpu_pack.errors import StrictError
 from gpu_pack.interface import Rejected, TransformSpec
 from gpu_pack.listing import Listing, entries
-from gpu_pack.recovery import Written, recover
+from gpu_pack.recovery import Digest, Written, recover
 from gpu_pack.report import RejectKey, RejectLog
 from gpu_pack.splits import Shard
 from gpu_pack.staging import Identity, Staging
@@ -53,6 +54,7 @@ class Work:
 
     Attributes:
         strict: the first bad image ends the run and empties the staging folder.
+        new_digest: of each .rec: what shows whether it is what a checkpoint says, and stands in create's manifest.
     """
 
     staging: Staging
@@ -63,6 +65,7 @@ class Work:
     rejects: RejectLog
     on_progress: OnProgress
     strict: bool = False
+    new_digest: Callable[[], Digest] = hashlib.sha256
 
 
 # ---- beginning
@@ -94,7 +97,7 @@ def begin(work: Work, identity: Callable[[dict[str, str]], Identity]) -> list[Pa
     work.rejects.start(())
     for rejected in listing.unnameable:
         work.rejects.add(rejected, None)
-    return [Part(shard, Written()) for shard in work.shards]
+    return [Part(shard, Written(work.new_digest)) for shard in work.shards]
 
 
 def obstacle(work: Work, identity: Identity) -> str:
@@ -121,7 +124,9 @@ def resume(work: Work) -> list[Part]:
     for shard in work.shards:
         name = shard.name + ".rec"
         path = staging.path(name)
-        written = recover(path, staging.checkpoints(name), trust_tail=staging.same_boot) if whole else Written()
+        written = Written(work.new_digest)
+        if whole:
+            written = recover(path, staging.checkpoints(name), work.new_digest, trust_tail=staging.same_boot)
         part = Part(shard, written)
         if whole:
             part.decided, records, refused = _decided(listing, shard, written, rejects)

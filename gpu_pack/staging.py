@@ -132,15 +132,15 @@ class Staging:
         self._journal = {}
         for line in _whole_lines(self.folder / _JOURNAL):
             try:
-                name, size, sha256 = json.loads(line)
-                self._journal.setdefault(str(name), []).append(Checkpoint(int(size), str(sha256)))
+                name, size, digest = json.loads(line)
+                self._journal.setdefault(str(name), []).append(Checkpoint(int(size), str(digest)))
             except (ValueError, TypeError):
                 break
 
     def renew(self, kept: Mapping[str, int]) -> None:
         """Note that from here on this start of the system writes, after the ``kept`` bytes that each file is cut to."""
         points = [
-            [name, point.size, point.sha256]
+            [name, point.size, point.digest]
             for name, size in kept.items()
             for point in self.checkpoints(name)
             if point.size <= size
@@ -156,7 +156,7 @@ class Staging:
         """Note that ``name`` is durable so far. Called from the syncing thread."""
         try:
             with (self.folder / _JOURNAL).open("ab") as file:
-                file.write(json.dumps([name, point.size, point.sha256]).encode() + b"\n")
+                file.write(json.dumps([name, point.size, point.digest]).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:

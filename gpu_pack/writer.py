@@ -188,9 +188,9 @@ class _Behind:
 
     def hash(self, pieces: Sequence[bytes | memoryview]) -> None:
         """Hash a batch that is in the file, and have the file synced where it is time. Raises what a sync raised."""
-        sha256 = self._writer.written.sha256
+        digest = self._writer.written.digest
         for piece in pieces:
-            sha256.update(piece)
+            digest.update(piece)
             self._hashed += len(piece)
         self.check()
         if self._hashed - self._synced >= _SYNC_BYTES and (self._syncing is None or self._syncing.done()):
@@ -216,7 +216,7 @@ class _Behind:
         self._waiting -= size
 
     def _here(self) -> Checkpoint:
-        return Checkpoint(self._hashed, self._writer.written.sha256.hexdigest())
+        return Checkpoint(self._hashed, self._writer.written.digest.hexdigest())
 
 
 def write_index(path: Path, written: Written) -> None:

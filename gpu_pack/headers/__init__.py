@@ -13,7 +13,7 @@ from gpu_pack.headers import bmp, jpeg, png, tiff, webp
 from gpu_pack.headers.model import Header, ImageError
 from gpu_pack.headers.signature import describe, sniff
 
-__all__ = ["Header", "ImageError", "check_complete", "examine", "read_header", "sniff", "too_large"]
+__all__ = ["Header", "ImageError", "check_complete", "examine", "examine_in_place", "read_header", "sniff", "too_large"]
 
 _READERS = {"jpeg": jpeg.read, "png": png.read, "webp": webp.read, "bmp": bmp.read, "tiff": tiff.read}
 _CHECKS = {"jpeg": jpeg.check, "png": png.check, "webp": webp.check, "bmp": bmp.check, "tiff": tiff.check}
@@ -64,6 +64,19 @@ def examine(data: bytes, max_pixels: int, others: bool = False) -> Header:
         return Header(name, 0, 0)
     header = read_header(data)
     check_complete(data, header)
+    return _within(max_pixels, header)
+
+
+def examine_in_place(data: memoryview, max_pixels: int, others: bool = False) -> Header:
+    """What `examine` gives, without taking the bytes out of their buffer if they are a JPEG as most are."""
+    if data[:3] == jpeg.SIGNATURE:
+        header = jpeg.read(data)
+        if header.width and header.height and jpeg.ends_well(data, header):
+            return _within(max_pixels, header)
+    return examine(bytes(data), max_pixels, others)
+
+
+def _within(max_pixels: int, header: Header) -> Header:
     width, height = header.upright_size
     if width * height > max_pixels:
         raise too_large(width, height, max_pixels)

@@ -22,7 +22,7 @@ def orientation(tiff: bytes) -> int:
     return find_orientation(tiff) or 1
 
 
-def find_orientation(tiff: bytes) -> int | None:
+def find_orientation(tiff: bytes | memoryview) -> int | None:
     """The same, but None where no tag says anything before the block ends or breaks; 1 where a tag says nonsense.
 
     Like OpenCV: the first directory only, any field type, and whatever is not ``II`` counts as big-endian.

@@ -7,6 +7,7 @@ import struct
 from gpu_pack.headers.exif import find_orientation
 from gpu_pack.headers.model import Header, ImageError
 
+SIGNATURE = b"\xff\xd8\xff"
 #: More segments than any camera writes: a file of nothing but tiny segments must not keep us busy for minutes.
 _MAX_SEGMENTS = 65_536
 _segment = struct.Struct(">BBH").unpack_from
@@ -22,8 +23,8 @@ _PLAIN = bytes(
 )
 
 
-def read(data: bytes) -> Header:
-    """Size, orientation and frame of a JPEG, from its segments up to the first scan.
+def read(data: bytes | memoryview) -> Header:
+    """Size, orientation and frame of a JPEG, from its segments up to the first scan. A view is read where it lies.
 
     Raises:
         ImageError: no frame or no scan in it, a segment that ends outside the file.
@@ -41,6 +42,7 @@ def read(data: bytes) -> Header:
             position = end
             continue
         if prefix != 0xFF or code == 0xFF or code == 0x00:
+            data = bytes(data)  # of a view there is no find
             position = _next_marker(data, position)
             continue
         if code in _BARE:
@@ -55,7 +57,7 @@ def read(data: bytes) -> Header:
             if frame is not None:
                 raise ImageError("a damaged JPEG: it states its size twice")
             frame = position
-        elif code == _APP1 and orientation is None and data.startswith(b"Exif\0\0", position + 4):
+        elif code == _APP1 and orientation is None and data[position + 4 : position + 10] == b"Exif\0\0":
             orientation = find_orientation(data[position + 10 : end])
         elif code == _DRI:
             restarts = data[end - 2 : end] != b"\0\0"
@@ -70,13 +72,16 @@ def check(data: bytes, header: Header) -> None:
         ImageError: the file was cut short.
     """
     # A stuffed zero follows each 0xFF of a scan, so FFD9 cannot occur inside one; a thumbnail's lies before it.
-    if data.endswith(b"\xff\xd9") and len(data) > header.body + 2:
-        return
-    if data.find(b"\xff\xd9", header.body) < 0:
+    if not ends_well(data, header) and data.find(b"\xff\xd9", header.body) < 0:
         raise _cut_short(len(data))
 
 
-def _check_segment(data: bytes, position: int, code: int, length: int) -> None:
+def ends_well(data: bytes | memoryview, header: Header) -> bool:
+    """Whether the last two bytes are an end-of-image marker, as nearly always."""
+    return data[-2:] == b"\xff\xd9" and len(data) > header.body + 2
+
+
+def _check_segment(data: bytes | memoryview, position: int, code: int, length: int) -> None:
     if code in (_EOI, _SOI):
         raise ImageError("a damaged JPEG: it ends or starts anew before any picture data")
     if position + 2 + length > len(data):
@@ -85,7 +90,7 @@ def _check_segment(data: bytes, position: int, code: int, length: int) -> None:
         raise ImageError(f"a damaged JPEG: the segment at byte {position} says it has {length} bytes")
 
 
-def _header(data: bytes, frame: int, orientation: int, restarts: bool, body: int) -> Header:
+def _header(data: bytes | memoryview, frame: int, orientation: int, restarts: bool, body: int) -> Header:
     _, code, length = _segment(data, frame)
     if length < 8:
         raise ImageError(f"a damaged JPEG: the frame header has {length} bytes")

@@ -92,7 +92,7 @@ def read_lists(paths: list[str], options: Options) -> Lists:
 def _shared(known: dict[tuple[float, ...], tuple[float, ...]], labels: tuple[float, ...]) -> tuple[float, ...]:
     """One tuple for all rows with these labels, which saves a hundred megabytes in a million; -0.0 is not 0.0 here."""
     first = known.setdefault(labels, labels)
-    return first if repr(first) == repr(labels) else labels
+    return first if 0 not in labels or repr(first) == repr(labels) else labels
 
 
 def _entries(path: str, lists: Lists) -> Iterator[Entry]:
@@ -112,6 +112,8 @@ def _entries(path: str, lists: Lists) -> Iterator[Entry]:
 
 def _labels(entry: Entry, options: Options) -> tuple[float, ...]:
     labels = entry.labels if options.pack_label else entry.labels[:1]
+    if max(labels) < _TOO_LARGE and min(labels) > -_TOO_LARGE:
+        return labels
     return tuple(math.copysign(math.inf, value) if abs(value) >= _TOO_LARGE else value for value in labels)
 
 

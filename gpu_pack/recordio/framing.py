@@ -85,8 +85,23 @@ def image_pieces(key: int, labels: Sequence[float], data: bytes) -> Pieces:
         FormatError: no label, a key or label that the header cannot hold, a header that would carry a magic number
             (see `header_carries_magic`), or 2^29 bytes or more.
     """
+    return image_head(key, labels, len(data)), data, padding(len(data))
+
+
+def head_size(labels: Sequence[float]) -> int:
+    """How many bytes `image_head` gives."""
     count = len(labels)
-    size = HEADER_SIZE + len(data) + (4 * count if count > 1 else 0)
+    return _IMAGE.size + (4 * count if count > 1 else 0)
+
+
+def image_head(key: int, labels: Sequence[float], size: int) -> bytes:
+    """What stands before an image of ``size`` bytes in its record, as long as these hold no aligned magic number.
+
+    Raises:
+        FormatError: see `image_pieces`.
+    """
+    count = len(labels)
+    size += HEADER_SIZE + (4 * count if count > 1 else 0)
     _check_size(size)
     if count == 1:
         head = _pack(_IMAGE, key, MAGIC, size, 0, labels[0], key, 0)
@@ -97,7 +112,12 @@ def image_pieces(key: int, labels: Sequence[float], data: bytes) -> Pieces:
             f"key {key}, label {labels[0]}: the record's header would hold the magic number 0xced7230a, which readers "
             "take for a damaged record; use another key or label"
         )
-    return head, data, _PADDING[size & 3]
+    return head
+
+
+def padding(size: int) -> bytes:
+    """What stands after an image of ``size`` bytes in its record."""
+    return _PADDING[size & 3]
 
 
 def join_images(images: Sequence[Pieces]) -> tuple[bytes, list[int]]:
@@ -106,7 +126,7 @@ def join_images(images: Sequence[Pieces]) -> tuple[bytes, list[int]]:
     Looking for magic numbers once in the whole, where there must be one a record, costs a tenth of looking into each.
     """
     joined = b"".join(chain.from_iterable(images))
-    if _count_magics(joined) == len(images):
+    if count_magics(joined) == len(images):
         return joined, [sum(map(len, pieces)) for pieces in images]
     frames = [_split(pieces) for pieces in images]
     return b"".join(frames), [len(one) for one in frames]
@@ -151,7 +171,7 @@ def unpack_header(payload: bytes) -> tuple[int, float, int, int]:
 
 def _aligned_magics(data: bytes) -> list[int]:
     """Where magic numbers lie at multiples of four."""
-    if len(data) > 2048 and _count_magics(data) == 0:
+    if len(data) > 2048 and count_magics(data) == 0:
         return []
     found = []
     position = data.find(MAGIC_BYTES)
@@ -162,7 +182,7 @@ def _aligned_magics(data: bytes) -> list[int]:
     return found
 
 
-def _count_magics(data: bytes) -> int:
+def count_magics(data: bytes | memoryview) -> int:
     """How many aligned magic numbers there are: a sixth of find's time for 25 KB, and without the GIL.
 
     Framing does not import NumPy for it, but a run that packs images has it anyway. -1 where nobody looked.

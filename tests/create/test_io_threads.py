@@ -12,7 +12,7 @@ import pytest
 
 from gpu_pack import pace, passing, reading
 from gpu_pack.errors import SourceError
-from gpu_pack.interface import Entry, Image, Rejected, TransformSpec
+from gpu_pack.interface import Entry, TransformSpec
 from gpu_pack.io_threads import IoThreads, Task
 from gpu_pack.passing import FilePasser
 from gpu_pack.reading import read_images
@@ -125,15 +125,15 @@ def test_slow_storage_is_read_by_many(tmp_path: Path, monkeypatch: pytest.Monkey
     write_picture(tmp_path / "a.jpg", 0)
     size = (tmp_path / "a.jpg").stat().st_size
     entries = [Entry(key, (0.0,), "a.jpg", size) for key in range(400)]
-    real = reading.read_image
+    real = reading._open_early
 
-    def slow(entry: Entry, root: str, descriptor: int | None = None) -> Image | Rejected:
+    def slow(entry: Entry, root: str) -> int | None:
         time.sleep(0.005)
-        return real(entry, root, descriptor)
+        return real(entry, root)
 
     monkeypatch.setattr(reading, "_CHUNK_FILES", 4)
     monkeypatch.setattr(passing, "_SLAB_FILES", 4)
-    monkeypatch.setattr(reading, "read_image", slow)
+    monkeypatch.setattr(reading, "_open_early", slow)
     begun = time.monotonic()
     if packed:
         with closing(FilePasser(str(tmp_path), TransformSpec(), threads=1)) as passer:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_pack import passing, recordio
+from gpu_pack import passing, reading, recordio, slab
 from gpu_pack.errors import OutputError
 from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
 from gpu_pack.passing import FilePasser
@@ -78,6 +78,23 @@ def test_records_are_the_files_in_order(
     records, rejected = _taken(tmp_path, entries, threads=threads)
     assert records == _expected(tmp_path, entries)
     assert rejected == []
+
+
+def test_where_the_system_reads_into_no_buffer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows has no readv."""
+    monkeypatch.setattr(reading, "_read_into", reading._read_and_copy)
+    entries = _folder(tmp_path, 20)
+    assert _taken(tmp_path, entries) == (_expected(tmp_path, entries), [])
+
+
+def test_many_labels_and_full_buffers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heads larger than what was reckoned for them: what does not fit any more lies beside the buffer."""
+    monkeypatch.setattr(passing, "SLAB_BYTES", 20_000)
+    entries = [
+        entry._replace(labels=tuple(float(label) for label in range(1 + 400 * (entry.key % 3))))
+        for entry in _folder(tmp_path, 60)
+    ]
+    assert _taken(tmp_path, entries) == (_expected(tmp_path, entries), [])
 
 
 def test_list_after_list(tmp_path: Path) -> None:
@@ -161,9 +178,10 @@ def test_a_file_that_grew_is_not_taken(tmp_path: Path) -> None:
     assert [(each.stage, "bytes when listed" in each.reason) for each in rejected] == [("read", True)]
 
 
-@pytest.mark.parametrize("size", [2_000, 4 << 20])
-def test_magic_numbers_split_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+@pytest.mark.parametrize(("size", "count"), [(2_000, 500), (4 << 20, 500), (4 << 20, 256 << 10)])
+def test_magic_numbers_split_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, count: int) -> None:
     monkeypatch.setattr(passing, "SLAB_BYTES", size)
+    monkeypatch.setattr(slab, "_COUNT_BYTES", count)
     entries = []
     for number in range(8):
         write_picture(tmp_path / f"{number}.jpg", number)

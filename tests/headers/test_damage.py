@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gpu_pack.headers import ImageError, check_complete, read_header
+from gpu_pack import headers
+from gpu_pack.headers import Header, ImageError, check_complete, read_header
 from gpu_pack.headers.scan import check_scan
 from tests import pictures
 from tests.pictures import jpeg, photo
@@ -36,7 +38,10 @@ FILES = {
 
 
 def examine(data: bytes) -> str | None:
-    """What is wrong with a file, or None; only `ImageError` is caught."""
+    """What is wrong with a file, or None; only `ImageError` is caught. In a buffer among other bytes it is the same."""
+    assert answer(lambda: headers.examine(data, 10_000)) == answer(
+        lambda: headers.examine_in_place(memoryview(b"\xff\xd9" + data + b"\xff\xd9")[2:-2], 10_000)
+    )
     try:
         header = read_header(data)
         check_complete(data, header)
@@ -44,6 +49,13 @@ def examine(data: bytes) -> str | None:
     except ImageError as error:
         return error.reason
     return None
+
+
+def answer(ask: Callable[[], Header]) -> Header | str:
+    try:
+        return ask()
+    except ImageError as error:
+        return f"{error.stage}: {error.reason}"
 
 
 @pytest.mark.parametrize("kind", FILES)
@@ -101,6 +113,13 @@ def test_noise_in_a_jpegs_scan_is_noticed(kind: str) -> None:
 def test_restart_markers_out_of_order_are_noticed() -> None:
     data = FILES["jpeg, restarts"]
     assert "restart" in (examine(data.replace(b"\xff\xd1", b"\xff\xd5")) or "")
+
+
+@pytest.mark.parametrize("look", [headers.examine, lambda data, most: headers.examine_in_place(memoryview(data), most)])
+def test_pictures_larger_than_allowed(look: Callable[[bytes, int], Header]) -> None:
+    assert look(FILES["jpeg, thumbnail"], 40 * 30).upright_size == (30, 40)
+    with pytest.raises(ImageError, match="it holds 30 x 40 pixels, more than the 1199 allowed"):
+        look(FILES["jpeg, thumbnail"], 40 * 30 - 1)
 
 
 @settings(deadline=None)
