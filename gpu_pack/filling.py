@@ -71,8 +71,8 @@ def _items(backend: Backend, listed: Iterator[Entry], root: str) -> Iterator[Ite
 
 
 def _pass_through(work: Work, parts: list[Part], choice: Choice) -> Ran:
-    asked = work.device.workers
-    # Hashing goes one file after the other and takes half of the time: more than three cores find nothing to do.
+    # One reads, one writes and one hashes at a time, and each thread has a buffer: more would only take memory.
+    asked = min(work.device.workers or 0, MOST_READERS)
     threads = asked or min(3, cores())
     with closing(FilePasser(work.listing.root, work.spec, threads, asked or MOST_READERS)) as passer:
         _write(work, parts, partial(_append_files, work, passer))

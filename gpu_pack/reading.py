@@ -115,8 +115,9 @@ def _read_chunk(chunk: list[Entry], root: str) -> list[Image | Rejected]:
 
 def read_files(entries: Iterable[Entry], root: str) -> Iterator[Image | Rejected]:
     """The files of some entries, in order; the storage fetches those that follow meanwhile."""
-    for entry, descriptor in opened(entries, root):
-        yield read_image(entry, root, descriptor)
+    with closing(opened(entries, root)) as files:
+        for entry, descriptor in files:
+            yield read_image(entry, root, descriptor)
 
 
 def opened(entries: Iterable[Entry], root: str) -> Generator[tuple[Entry, int | None], None, None]:
@@ -183,7 +184,6 @@ def read_image(entry: Entry, root: str, descriptor: int | None = None) -> Image 
                 data = os.read(descriptor, size + 1)
                 if len(data) == size:
                     return Image(entry, data)
-                os.lseek(descriptor, 0, os.SEEK_SET)
             return _read_carefully(entry, descriptor)
         finally:
             os.close(descriptor)
@@ -218,6 +218,7 @@ def _read_carefully(entry: Entry, descriptor: int) -> Image | Rejected:
         return Rejected(entry, "read", f"the file changed while packing: {entry.size} bytes when listed, {size} now")
     if size > MAX_FILE_BYTES:
         return Rejected(entry, "read", f"{size} bytes; a RecordIO record ends below {1 << 29}")
+    os.lseek(descriptor, 0, os.SEEK_SET)
     pieces = []
     missing = size
     while missing and (piece := os.read(descriptor, missing)):

@@ -6,7 +6,6 @@ what was listed, is read and framed beside the buffer.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import closing
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from gpu_pack.errors import FormatError
 from gpu_pack.headers import ImageError, examine, examine_in_place
-from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
+from gpu_pack.interface import Entry, Framed, Image, Rejected, TransformSpec
 from gpu_pack.reading import opened, read_image, read_into
 from gpu_pack.recordio import framing
 
@@ -49,7 +48,7 @@ class Slab:
         with closing(opened(entries, self._root)) as files:
             for entry, descriptor in files:
                 try:
-                    refused = None if self._in_place(entry, descriptor, records) else self._beside(entry, records)
+                    refused = self._add(entry, descriptor, records)
                 except ImageError as error:
                     refused = Rejected(entry, error.stage, error.reason)
                 except FormatError as error:  # larger than a record can be
@@ -58,25 +57,21 @@ class Slab:
                     rejected.append(refused)
         return records.framed(rejected)
 
-    def _in_place(self, entry: Entry, descriptor: int | None, records: _Records) -> bool:
-        """Whether there is room for an entry's file, and it has the size that it was listed with."""
-        if descriptor is None:
-            return False
-        size = entry.size
-        start = records.end + framing.head_size(entry.labels)
-        if size is None or start + size + _TAIL > len(self._room):
-            os.close(descriptor)
-            return False
+    def _add(self, entry: Entry, descriptor: int | None, records: _Records) -> Rejected | None:
+        """Make a record of an entry's file, which is closed: in the buffer, or beside it; or tell why there is none."""
+        size, start = entry.size, records.end + framing.head_size(entry.labels)
+        if descriptor is None or size is None or start + size + _TAIL > len(self._room):
+            return self._beside(read_image(entry, self._root, descriptor), records)
         if not read_into(descriptor, size, self._room[start:]):
-            return False
+            return self._beside(read_image(entry, self._root), records)
         examine_in_place(self._room[start : start + size], self._spec.max_pixels, self._spec.other_formats)
         records.add(entry.key, framing.image_head(entry.key, entry.labels, size), size)
-        return True
+        return None
 
-    def _beside(self, entry: Entry, records: _Records) -> Rejected | None:
-        image = read_image(entry, self._root)
+    def _beside(self, image: Image | Rejected, records: _Records) -> Rejected | None:
         if isinstance(image, Rejected):
             return image
+        entry = image.entry
         examine(image.data, self._spec.max_pixels, self._spec.other_formats)
         records.add_beside(entry.key, framing.frame_pieces(entry.key, entry.labels, image.data))
         return None
@@ -135,6 +130,7 @@ class _Records:
         self._start, self._first, self._magics = self.end, len(self._keys), 0
 
     def _count(self) -> None:
+        # Never -1 here, which stands for nobody having looked: NumPy is imported.
         self._magics += framing.count_magics(self._room[self._counted : self.end])
         self._counted = self.end
 

@@ -183,3 +183,10 @@ def test_a_process_that_may_open_few_files_packs_them_all(tmp_path: Path, option
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["packed"], report["rejected"]) == (200, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are none here")
+def test_a_pipe_in_a_files_place_is_called_one(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jpg")
+    item = read_image(Entry(0, (0.0,), "x.jpg", 8), str(tmp_path))
+    assert isinstance(item, Rejected) and item.reason == "not a regular file but a named pipe"
