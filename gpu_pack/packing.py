@@ -37,7 +37,7 @@ from gpu_pack.shards import (
     versions,
 )
 from gpu_pack.splits import Division, Shard, divide
-from gpu_pack.staging import Staging, refuse_existing
+from gpu_pack.staging import Staging, differences, refuse_existing
 
 __all__ = ["CreateOptions", "Progress", "create"]
 
@@ -135,14 +135,19 @@ class _Run:
         try:
             if found is not None:
                 raise OutputExistsError(
-                    f"{self.out}: a finished run lies there ({found.get('packed')} images packed): choose another "
-                    "output, or replace it with --overwrite"
+                    f"{self.out}: a finished run lies there ({found.get('packed')} images packed"
+                    f"{self._others(found)}): choose another output, or replace it with --overwrite"
                 )
             refuse_existing(self.out, self._published_names(listing, shards))
         except OutputExistsError:
             staging.discard()
             raise
         return None
+
+    def _others(self, found: dict[str, Any]) -> str:
+        """In what a finished run's options and versions differ from this one's, in words; empty where in nothing."""
+        now = {name: value for name, value in self._identity({}).items() if isinstance(found.get(name), dict) and value}
+        return "".join(f"; {each}" for each in differences({name: found[name] for name in now}, now))
 
     def _published_names(self, listing: Listing, shards: list[Shard]) -> list[str]:
         names = [shard.name + suffix for shard in shards for suffix in (".rec", ".idx", ".lst")]

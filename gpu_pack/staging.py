@@ -104,12 +104,7 @@ class Staging:
 
     def differences(self, identity: Identity) -> list[Difference]:
         """How the interrupted run that lies here differs from ``identity``."""
-        found = _flatten(self.identity() or {})
-        asked = _flatten(json.loads(json.dumps(identity)))
-        names = sorted(found.keys() | asked.keys())
-        return [
-            Difference(name, found.get(name), asked.get(name)) for name in names if found.get(name) != asked.get(name)
-        ]
+        return differences(self.identity() or {}, identity)
 
     def begin(self, identity: Identity, files: Mapping[str, bytes]) -> None:
         """Lay the ground for a new run in the cleared folder.
@@ -234,6 +229,13 @@ class Staging:
                 shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
         (self.folder / _PUBLISH).unlink()
         self._lock.remove()
+
+
+def differences(before: Identity, now: Identity) -> list[Difference]:
+    """How what a run said of itself, and was read from JSON, differs from what another one says."""
+    found, asked = _flatten(before), _flatten(json.loads(json.dumps(now)))
+    names = sorted(found.keys() | asked.keys())
+    return [Difference(name, found.get(name), asked.get(name)) for name in names if found.get(name) != asked.get(name)]
 
 
 def refuse_existing(out: Path, names: Iterable[str]) -> None:

@@ -151,8 +151,10 @@ def test_strict_publishes_nothing(photos: Path, gpu_pack_command: Run, tmp_path:
 def test_a_finished_run_is_not_replaced_unasked(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:
     gpu_pack_command("create", photos, "out", "--shards", 2)
     before = published(tmp_path / "out")
-    done = gpu_pack_command("create", photos, "out", code=1)
+    done = gpu_pack_command("create", photos, "out", "--shards", 2, code=1)
     assert "a finished run lies there (30 images packed)" in done.stderr and "--overwrite" in done.stderr
+    done = gpu_pack_command("create", photos, "out", code=1)
+    assert "(30 images packed; options.shards was 2, is 1): choose another output" in done.stderr
     assert published(tmp_path / "out") == before
     gpu_pack_command("create", photos, "out", "--overwrite")
     assert not list((tmp_path / "out").glob("*-of-*")), "files of the earlier run that this one has not are gone"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import gpu_pack
 from gpu_pack import passing, reading, recordio, slab
 from gpu_pack.errors import OutputError
 from gpu_pack.interface import Entry, Framed, Rejected, TransformSpec
@@ -195,3 +196,11 @@ def test_magic_numbers_split_a_record(tmp_path: Path, monkeypatch: pytest.Monkey
     records, rejected = _taken(tmp_path, entries)
     assert rejected == []
     assert records == _expected(tmp_path, entries)
+
+
+def test_no_more_threads_than_read_at_a_time(tmp_path: Path) -> None:
+    """Each has a buffer of several mebibytes."""
+    _folder(tmp_path / "in", 4)
+    options = gpu_pack.CreateOptions(_SPEC, device=gpu_pack.DeviceOptions("cpu", workers=64))
+    report = gpu_pack.create(tmp_path / "in", tmp_path / "out", options)
+    assert (report.packed, report.workers) == (4, 16)
