@@ -23,7 +23,7 @@ _BACKEND_CODES = {name: code for code, name in enumerate(BACKENDS)}
 _PASSED = bytes([_BACKEND_CODES["pass-through"]])
 _FLUSH_BYTES = 1 << 20
 _SYNC_BYTES = 64 << 20
-#: At most so much in one call. On ext4 in a virtual machine, 8 MiB at once took three times as long as 4 MiB twice.
+#: At most so much in one call. In whole runs on ext4 in a virtual machine, calls of 8 MiB took three times as long.
 _WRITE_BYTES = 4 << 20
 #: Bytes that may wait to be hashed: a fortieth of a second.
 _HASH_AHEAD = 32 << 20
