@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from gpu_pack.errors import SourceError
 from gpu_pack.pace import Pace
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 #: Bytes that may be read and not yet taken.
@@ -33,8 +34,13 @@ _PATIENCE = 3
 DEFAULT_STALL_SECONDS = 540.0
 
 
+def as_read(value: T) -> T:
+    """The ``then`` of a `Task` with which nothing is to be done."""
+    return value
+
+
 @dataclass(frozen=True)
-class Task(Generic[T]):
+class Task(Generic[S, T]):
     """Some files to be read.
 
     Attributes:
@@ -44,10 +50,10 @@ class Task(Generic[T]):
         then: what to do with them in the same thread; what it waits for does not count as waiting for storage.
     """
 
-    read: Callable[[], T]
+    read: Callable[[], S]
     path: str
     size: int
-    then: Callable[[T], T] | None = None
+    then: Callable[[S], T]
 
 
 class IoThreads(Generic[T]):
@@ -76,7 +82,7 @@ class IoThreads(Generic[T]):
         self._before: list[tuple[int, int]] = []  # threads and readers, before each time that they became more
         self._pools = [ThreadPoolExecutor(threads, thread_name_prefix="read")]
 
-    def in_order(self, tasks: Iterable[Task[T]], bytes_ahead: int = DEFAULT_BYTES_AHEAD) -> Generator[T, None, None]:
+    def in_order(self, tasks: Iterable[Task[S, T]], bytes_ahead: int = DEFAULT_BYTES_AHEAD) -> Generator[T, None, None]:
         """What the tasks give, in their order; two for each thread are under way.
 
         Args:
@@ -85,7 +91,7 @@ class IoThreads(Generic[T]):
         Raises:
             SourceError: the storage does not answer.
         """
-        ahead: deque[tuple[Future[T], Task[T]]] = deque()
+        ahead: deque[tuple[Future[T], Task[S, T]]] = deque()
         waiting = 0
         for task in tasks:
             while ahead and (len(ahead) > 2 * self.threads or waiting + task.size > bytes_ahead):
@@ -98,7 +104,7 @@ class IoThreads(Generic[T]):
             future, first = ahead.popleft()
             yield self.result(future, first.path)
 
-    def submit(self, read: Callable[[], T], then: Callable[[T], T] | None = None) -> Future[T]:
+    def submit(self, read: Callable[[], S], then: Callable[[S], T]) -> Future[T]:
         """Have a task done: see `Task`."""
         return self._pools[-1].submit(self._run, read, then)
 
@@ -127,7 +133,7 @@ class IoThreads(Generic[T]):
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, read: Callable[[], T], then: Callable[[T], T] | None) -> T:
+    def _run(self, read: Callable[[], S], then: Callable[[S], T]) -> T:
         with self._gate:
             number, self._come = self._come, self._come + 1
             self._gate.wait_for(lambda: number < self._gone + self._readers)  # first come, first served
@@ -140,7 +146,7 @@ class IoThreads(Generic[T]):
             with self._gate:
                 self._gone += 1
                 self._gate.notify_all()
-        return result if then is None else then(result)
+        return then(result)
 
     def _adapt(self, waited: float) -> None:
         more = min(2 * self.threads, self._most)

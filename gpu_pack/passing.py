@@ -15,7 +15,7 @@ from functools import partial
 from gpu_pack.interface import Entry, Framed, TransformSpec
 from gpu_pack.io_threads import MOST_READERS, IoThreads, Task
 from gpu_pack.reading import chunks
-from gpu_pack.slab import Slab
+from gpu_pack.slab import Records, Slab
 from gpu_pack.turns import Turns
 
 #: Bytes of records in a slab. Each costs a third of a millisecond for handing over: with 4 MiB instead, runs took 4 to
@@ -59,16 +59,17 @@ class FilePasser:
         """
         appending, following = Turns(), Turns()
 
-        def steps(number: int, framed: Framed) -> Framed:
+        def steps(number: int, records: Records) -> Framed:
+            framed = records.framed()
             with appending.turn(number):
                 append(framed)
             with following.turn(number):
                 follow(framed)
             return framed._replace(pieces=())
 
-        def tasks() -> Iterator[Task[Framed]]:
+        def tasks() -> Iterator[Task[Records, Framed]]:
             for number, (chunk, size) in enumerate(chunks(entries, _SLAB_FILES, SLAB_BYTES, _HEAD_BYTES)):
-                yield Task(partial(self._frame, chunk), chunk[0].path, size, partial(steps, number))
+                yield Task(partial(self._read, chunk), chunk[0].path, size, partial(steps, number))
 
         try:
             yield from self._threads.in_order(tasks())
@@ -82,7 +83,7 @@ class FilePasser:
 
     # ---- in a thread of the pool
 
-    def _frame(self, chunk: list[Entry]) -> Framed:
+    def _read(self, chunk: list[Entry]) -> Records:
         slab: Slab | None = getattr(self._own, "slab", None)
         if slab is None:
             slab = self._own.slab = Slab(SLAB_BYTES, self._root, self._spec)

@@ -21,7 +21,7 @@ from functools import partial
 
 from gpu_pack.errors import SourceError
 from gpu_pack.interface import Entry, Image, Rejected, file_bytes
-from gpu_pack.io_threads import DEFAULT_BYTES_AHEAD, MOST_READERS, IoThreads, Task
+from gpu_pack.io_threads import DEFAULT_BYTES_AHEAD, MOST_READERS, IoThreads, Task, as_read
 
 #: The largest file that is read at all: a RecordIO record ends below 2**29 bytes, and the header needs a few.
 MAX_FILE_BYTES = (1 << 29) - (1 << 16)
@@ -66,7 +66,7 @@ def read_images(
     if by_caller:
         yield from _read_while_fast(entries, root)
     tasks = (
-        Task(partial(_read_chunk, chunk, root), chunk[0].path, size)
+        Task(partial(_read_chunk, chunk, root), chunk[0].path, size, as_read)
         for chunk, size in chunks(entries, _CHUNK_FILES, _CHUNK_BYTES)
     )
     with closing(IoThreads[list[Image | Rejected]](threads)) as crew:

@@ -19,8 +19,8 @@ from gpu_pack.recordio import framing
 
 #: More than what follows a file in its record, and than the byte by which a file is seen to have grown.
 _TAIL = 4
-#: So much is looked through for magic numbers at a time: while it lies in a core's own cache, which saves a quarter.
-_COUNT_BYTES = 256 << 10
+#: Where it lies in the buffer, or what `read_image` gave for it.
+_File = slice | Image | Rejected
 
 
 class Slab:
@@ -37,74 +37,86 @@ class Slab:
         self._root = root
         self._spec = spec
 
-    def fill(self, entries: Sequence[Entry]) -> Framed:
+    def fill(self, entries: Sequence[Entry]) -> Records:
         """Read, examine and frame some files. The records of the time before are gone.
+
+        Step by step for all of them: a core that changes between the system and the interpreter for each file takes a
+        sixth longer, since each drives the other from its caches.
 
         Raises:
             SourceError: no more files can be opened.
         """
-        records = _Records(self._room)
-        rejected: list[Rejected] = []
+        found = self._read(entries)
+        records = Records(self._room)
+        for entry, file in zip(entries, found, strict=True):
+            try:
+                refused = self._add(entry, file, records)
+            except ImageError as error:
+                refused = Rejected(entry, error.stage, error.reason)
+            except FormatError as error:  # larger than a record can be
+                refused = Rejected(entry, "encode", str(error))
+            if refused is not None:
+                records.rejected.append(refused)
+        return records
+
+    def _read(self, entries: Sequence[Entry]) -> list[_File]:
+        """The files, as many as possible in the buffer."""
+        found: list[_File] = []
+        end = 0
         with closing(opened(entries, self._root)) as files:
             for entry, descriptor in files:
-                try:
-                    refused = self._add(entry, descriptor, records)
-                except ImageError as error:
-                    refused = Rejected(entry, error.stage, error.reason)
-                except FormatError as error:  # larger than a record can be
-                    refused = Rejected(entry, "encode", str(error))
-                if refused is not None:
-                    rejected.append(refused)
-        return records.framed(rejected)
+                size, start = entry.size, end + framing.head_size(entry.labels)
+                if descriptor is None or size is None or start + size + _TAIL > len(self._room):
+                    found.append(read_image(entry, self._root, descriptor))
+                elif read_into(descriptor, size, self._room[start:]):
+                    found.append(slice(start, start + size))
+                    end = start + size + len(framing.padding(size))
+                else:
+                    found.append(read_image(entry, self._root))
+        return found
 
-    def _add(self, entry: Entry, descriptor: int | None, records: _Records) -> Rejected | None:
-        """Make a record of an entry's file, which is closed: in the buffer, or beside it; or tell why there is none."""
-        size, start = entry.size, records.end + framing.head_size(entry.labels)
-        if descriptor is None or size is None or start + size + _TAIL > len(self._room):
-            return self._beside(read_image(entry, self._root, descriptor), records)
-        if not read_into(descriptor, size, self._room[start:]):
-            return self._beside(read_image(entry, self._root), records)
-        examine_in_place(self._room[start : start + size], self._spec.max_pixels, self._spec.other_formats)
-        records.add(entry.key, framing.image_head(entry.key, entry.labels, size), size)
-        return None
-
-    def _beside(self, image: Image | Rejected, records: _Records) -> Rejected | None:
-        if isinstance(image, Rejected):
-            return image
-        entry = image.entry
-        examine(image.data, self._spec.max_pixels, self._spec.other_formats)
-        records.add_beside(entry.key, framing.frame_pieces(entry.key, entry.labels, image.data))
+    def _add(self, entry: Entry, file: _File, records: Records) -> Rejected | None:
+        """Make a record of an entry's file, or tell why there is none."""
+        if isinstance(file, Rejected):
+            return file
+        if isinstance(file, Image):
+            examine(file.data, self._spec.max_pixels, self._spec.other_formats)
+            records.add_beside(entry.key, framing.frame_pieces(entry.key, entry.labels, file.data))
+            return None
+        data = self._room[file]
+        examine_in_place(data, self._spec.max_pixels, self._spec.other_formats)
+        records.add(entry.key, framing.image_head(entry.key, entry.labels, len(data)), file)
         return None
 
 
-class _Records:
-    """Records that gather in a buffer, in one piece as long as none comes that lies beside it.
+class Records:
+    """Records that gather from a buffer: those that lie one behind the other are in one piece.
 
     Attributes:
-        end: of the last one in the buffer; the next one's image belongs behind this and its head.
+        rejected: the files that are none.
     """
 
     def __init__(self, room: memoryview) -> None:
-        self.end = 0
+        self.rejected: list[Rejected] = []
         self._room = room
-        self._start = 0  # of those in the buffer that are in no piece yet
+        self._start = self._end = 0  # of those in the buffer that are in no piece yet
         self._first = 0  # and the number of the first of them
-        self._magics = self._counted = 0  # magic numbers in the buffer from ``_start`` to ``_counted``
         self._pieces: list[bytes | memoryview] = []
         self._keys: list[int] = []
         self._lengths: list[int] = []
 
-    def add(self, key: int, head: bytes, size: int) -> None:
-        """The image lies in its place."""
-        start, image = self.end, self.end + len(head)
-        tail = framing.padding(size)
-        self.end = image + size + len(tail)
-        self._room[start:image] = head
-        self._room[image + size : self.end] = tail
+    def add(self, key: int, head: bytes, image: slice) -> None:
+        """The image lies in its place already."""
+        start = image.start - len(head)
+        if start != self._end:  # what lay between was rejected
+            self._cut()
+            self._start = start
+        tail = framing.padding(image.stop - image.start)
+        self._end = image.stop + len(tail)
+        self._room[start : image.start] = head
+        self._room[image.stop : self._end] = tail
         self._keys.append(key)
-        self._lengths.append(self.end - start)
-        if self.end - self._counted >= _COUNT_BYTES:
-            self._count()
+        self._lengths.append(self._end - start)
 
     def add_beside(self, key: int, record: Sequence[bytes]) -> None:
         """A record in pieces of its own."""
@@ -114,25 +126,22 @@ class _Records:
         self._lengths.append(sum(map(len, record)))
         self._first = len(self._keys)
 
-    def framed(self, rejected: list[Rejected]) -> Framed:
-        """All of them; no more come."""
+    def framed(self) -> Framed:
+        """All of them, looked through for magic numbers, which takes no interpreter. No more come."""
         self._cut()
-        return Framed(self._pieces, self._keys, self._lengths, rejected)
+        return Framed(self._pieces, self._keys, self._lengths, self.rejected)
 
     def _cut(self) -> None:
         """Make a piece of those in the buffer, or several, where magic numbers in their images split them."""
-        self._count()
-        piece = self._room[self._start : self.end]
-        if self._magics == len(self._keys) - self._first:
+        piece = self._room[self._start : self._end]
+        if not piece:
+            return
+        # Never -1 here, which stands for nobody having looked: NumPy is imported.
+        if framing.count_magics(piece) == len(self._keys) - self._first:
             self._pieces.append(piece)
         else:
             self._split(piece)
-        self._start, self._first, self._magics = self.end, len(self._keys), 0
-
-    def _count(self) -> None:
-        # Never -1 here, which stands for nobody having looked: NumPy is imported.
-        self._magics += framing.count_magics(self._room[self._counted : self.end])
-        self._counted = self.end
+        self._start, self._first = self._end, len(self._keys)
 
     def _split(self, piece: memoryview) -> None:
         start = 0

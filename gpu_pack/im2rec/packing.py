@@ -20,7 +20,7 @@ from gpu_pack.filling import write_shards
 from gpu_pack.im2rec.options import Options
 from gpu_pack.im2rec.reading import Lists, find_lists, read_lists
 from gpu_pack.interface import HARD_MAX_PIXELS, TransformSpec
-from gpu_pack.recovery import Crc32
+from gpu_pack.recovery import Sum32
 from gpu_pack.report import RejectLog
 from gpu_pack.shards import Part, Work, begin, list_digests, obstacle, resume, versions
 from gpu_pack.splits import Shard
@@ -51,7 +51,7 @@ def pack(options: Options) -> int:
             device,
             RejectLog(staging.path("rejects.jsonl")),
             on_progress,
-            new_digest=Crc32,  # no manifest tells anybody a sha256
+            new_digest=Sum32,  # no manifest tells anybody a sha256
         )
         summary = _finish_earlier(work) or _pack(work, lists, choice)
     for sentence in summary["left_out"]:

@@ -13,7 +13,7 @@ import pytest
 from gpu_pack import pace, passing, reading
 from gpu_pack.errors import SourceError
 from gpu_pack.interface import Entry, TransformSpec
-from gpu_pack.io_threads import IoThreads, Task
+from gpu_pack.io_threads import IoThreads, Task, as_read
 from gpu_pack.passing import FilePasser
 from gpu_pack.reading import read_images
 from tests.create.conftest import write_picture
@@ -32,7 +32,7 @@ def _compute() -> int:
 
 
 def _tasks(read: Callable[[], int], count: int) -> list[Task[int]]:
-    return [Task(read, f"{number}.jpg", 1) for number in range(count)]
+    return [Task(read, f"{number}.jpg", 1, as_read) for number in range(count)]
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_waiting_tasks_get_more_threads_up_to_the_most() -> None:
 def test_computing_tasks_get_no_more_threads() -> None:
     crew: IoThreads[int] = IoThreads(1)
     for _ in range(20):
-        crew.result(crew.submit(_compute), "first")
+        crew.result(crew.submit(_compute, as_read), "first")
     assert crew.threads == 1
     crew.close()
 
@@ -115,7 +115,7 @@ def test_readers_take_turns_until_storage_is_slow(most: int) -> None:
 def test_errors_reach_who_asks() -> None:
     crew: IoThreads[float] = IoThreads(1)
     with pytest.raises(ZeroDivisionError):
-        crew.result(crew.submit(lambda: 1 / 0), "first")
+        crew.result(crew.submit(lambda: 1 / 0, as_read), "first")
     crew.close()
 
 
@@ -149,6 +149,6 @@ def test_storage_that_does_not_answer_is_named() -> None:
     answers = threading.Event()
     crew: IoThreads[bool] = IoThreads(1)
     with pytest.raises(SourceError, match=r"nothing could be read for 1 s, and c/0\.jpg is the first file waited for"):
-        crew.result(crew.submit(lambda: answers.wait(20)), "c/0.jpg", stall_seconds=1)
+        crew.result(crew.submit(lambda: answers.wait(20), as_read), "c/0.jpg", stall_seconds=1)
     answers.set()
     crew.close()
