@@ -154,7 +154,7 @@ import json, sys
 from gpu_pack.gpu import settings
 best = settings.GpuSettings(**json.loads(sys.argv.pop(1)))
 settings.default_settings = lambda: best
-from gpu_pack.cli import main
+from gpu_pack.program import main
 main()
 """
 

@@ -7,12 +7,12 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Import the command line and run it; a Ctrl-C meanwhile has nothing to interrupt yet."""
+    """Import the program and run it; a Ctrl-C meanwhile has nothing to interrupt yet."""
     try:
-        from gpu_pack import cli
+        from gpu_pack import program
     except KeyboardInterrupt:
         os._exit(130)
-    cli.main()
+    program.main()
 
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
-"""Typer: flags into options into one library call; the only place that turns errors into exit codes."""
+"""Typer: flags into options into one library call."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from gpu_pack import __version__, cli_readers
-from gpu_pack.errors import GpuPackError, UsageError
+from gpu_pack.errors import UsageError
 from gpu_pack.native_stderr import captured
 
 if TYPE_CHECKING:
@@ -38,104 +36,41 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
 
 
-_terminated = False
-#: Commands that go on where they were interrupted.
-_RESUMABLE = ("create", "im2rec", "extract", "sagemaker")
+def run(argv: Sequence[str]) -> int:
+    """Carry out a command line, without the program's name; gives the exit status.
 
-
-def main() -> NoReturn:
-    """The `gpu-pack` command."""
+    Raises:
+        GpuPackError: see `gpu_pack.errors`.
+        UsageError: what Typer's own parser refuses, too.
+    """
+    _keep_only(argv[:1])
     try:
-        _whole_streams()
-        _stop_on_terminate()
-        # We use none of it, and a thread for each core would spin for a while each time that NumPy is loaded.
-        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        if "" in sys.argv[1:]:
-            raise UsageError("an argument is empty: is a variable of the shell not set?")
-        _keep_only(sys.argv[1:2])
-        code = app(standalone_mode=False)
-    except KeyboardInterrupt:
-        code = 130
-    except GpuPackError as error:
-        _leave(error.exit_code, str(error))
-    except BrokenPipeError:
-        _leave(1, "")
-    except OSError as error:
-        _leave(1, f"{error.filename or 'input or output'}: {error.strerror or error}")
+        code = app(list(argv), standalone_mode=False)
+    except typer.Abort:
+        return 130
     except Exception as error:
-        _leave_otherwise(error)
+        # Typer carries Click inside it since 0.2x and names no base class of its errors, from which its own descend.
+        if not isinstance(error, typer.BadParameter.__mro__[1]):
+            raise
+        return _refuse(error)
     # Typer itself makes 130 of a Ctrl-C that reaches it.
-    on = "; run the same command again to go on" if {*sys.argv[1:2]} & {*_RESUMABLE} else ""
-    _leave(code if isinstance(code, int) else 0, f"interrupted{on}" if code == 130 else "")
+    return code if isinstance(code, int) else 0
 
 
-def _stop_on_terminate() -> None:
-    """`kill` stops a run as Ctrl-C does: the bar goes and the cursor comes back. `nohup` and the like stay obeyed."""
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    global _terminated
-    _terminated = True
-    raise KeyboardInterrupt
-
-
-def _keep_only(name: list[str]) -> None:
+def _keep_only(name: Sequence[str]) -> None:
     """Drop the other commands where one is named: Typer builds each from its function, in a millisecond or two."""
-    named = [command for command in app.registered_commands if [command.name] == name]
+    named = [command for command in app.registered_commands if [command.name] == list(name)]
     app.registered_commands[:] = named or app.registered_commands
 
 
-def _leave(code: int, message: str) -> NoReturn:
-    """Say it and go, without waiting for threads that may hang in a device or a dead network file."""
-    from gpu_pack.console import clean
-
-    if code == 130 and _terminated:
-        code, message = 128 + signal.SIGTERM, message.replace("interrupted", "terminated")
-    with contextlib.suppress(OSError):
-        if message:
-            print(f"gpu-pack: {clean(message)}", file=sys.stderr)
-        sys.stderr.flush()
-    try:
-        sys.stdout.flush()
-    except OSError as error:  # of which a reader that went away is the usual kind, and needs no word
-        if not code and not isinstance(error, BrokenPipeError):
-            _leave(1, f"standard output: {error.strerror or error}")
-        code = code or 1
-    os._exit(code)
-
-
-def _leave_otherwise(error: Exception) -> NoReturn:
-    """Wrong usage, which Typer's own parser found, and what is left."""
-    # Typer carries Click inside it since 0.2x and does not name Click's base classes; its own errors descend from them.
-    usage_error = typer.BadParameter.__mro__[1]
+def _refuse(error: Any) -> int:
+    message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":  # its message is the help
-        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
-        _leave(2, "")
-    if isinstance(error, usage_error):
-        ctx = getattr(error, "ctx", None)
-        hint = f" ({ctx.command_path} --help tells more)" if ctx is not None else ""
-        _leave(2, error.format_message().rstrip(".") + hint)  # type: ignore[attr-defined]
-    if isinstance(error, typer.Abort):
-        _leave(130, "interrupted")
-    if isinstance(error, MemoryError):
-        _leave(1, "out of memory: fewer --workers or a smaller --batch-size need less; the run can be gone on with")
-    raise error
-
-
-def _whole_streams() -> None:
-    """Standard streams that are there and take any text."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:  # closed by whoever started us: the next file that is opened would take its number
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding does not
-            stream.reconfigure(errors="backslashreplace")
+        print(message, file=sys.stderr)
+        return 2
+    ctx = getattr(error, "ctx", None)
+    hint = f" ({ctx.command_path} --help tells more)" if ctx is not None else ""
+    raise UsageError(message.rstrip(".") + hint) from None
 
 
 def _version(wanted: bool) -> None:
@@ -265,8 +200,7 @@ def im2rec_(ctx: typer.Context) -> int:
     """MXNet's im2rec.py: its flags, its files, byte for byte."""
     from gpu_pack import im2rec
 
-    with captured():
-        return im2rec.main(ctx.args)
+    return im2rec.main(ctx.args)
 
 
 cli_readers.register(app)
@@ -312,7 +246,3 @@ def _gpu_numbers(text: str | None) -> tuple[int, ...] | None:
         return tuple(int(number) for number in text.split(","))
     except ValueError:
         raise UsageError(f"--gpus {text}: write GPU numbers with commas between, as in 0,1") from None
-
-
-if __name__ == "__main__":
-    main()

@@ -33,7 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpu_pack.im2rec.options import parse
+from gpu_pack.im2rec.options import Options, parse
+from gpu_pack.native_stderr import captured
 
 #: The exit status of a run that is done, but left images out.
 LEFT_OUT = 3
@@ -49,10 +50,15 @@ def main(argv: Sequence[str]) -> int:
         options = parse(argv)
     except SystemExit:  # argparse has printed the help
         return 0
+    with captured():
+        return LEFT_OUT if _run(options) else 0
+
+
+def _run(options: Options) -> int:
     if options.list:
         from gpu_pack.im2rec.listing import make_lists
 
-        return LEFT_OUT if make_lists(options) else 0
+        return make_lists(options)
     from gpu_pack.im2rec.packing import pack
 
-    return LEFT_OUT if pack(options) else 0
+    return pack(options)
