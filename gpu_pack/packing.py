@@ -130,19 +130,24 @@ class _Run:
             if found is not None and all(found.get(name) == value for name, value in identity.items()):
                 staging.discard()
                 return from_manifest(str(self.out), found)
-        if self.options.overwrite or staging.identity() is not None:
+        interrupted = staging.identity() is not None
+        if self.options.overwrite or (interrupted and found is None):
             return None
         try:
             if found is not None:
-                raise OutputExistsError(
-                    f"{self.out}: a finished run lies there ({found.get('packed')} images packed"
-                    f"{self._others(found)}): choose another output, or replace it with --overwrite"
-                )
+                raise OutputExistsError(self._in_the_way(found, interrupted))
             refuse_existing(self.out, self._published_names(listing, shards))
         except OutputExistsError:
-            staging.discard()
+            if not interrupted:
+                staging.discard()
             raise
         return None
+
+    def _in_the_way(self, found: dict[str, Any], interrupted: bool) -> str:
+        finished = f"{self.out}: a finished run lies there ({found.get('packed')} images packed"
+        if interrupted:
+            return f"{finished}), and an interrupted one that was to replace it: go on with that by --overwrite"
+        return f"{finished}{self._others(found)}): choose another output, or replace it with --overwrite"
 
     def _others(self, found: dict[str, Any]) -> str:
         """In what a finished run's options and versions differ from this one's, in words; empty where in nothing."""

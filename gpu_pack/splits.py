@@ -1,8 +1,8 @@
 """Which image goes to which split and shard.
 
-Every label is divided on its own (stratified) or all images as one. Cuts are exact fractions of the count, rounded,
-and what rounding takes from one label it gives to the next, so that the totals are right too. With fractions that sum
-to 1 the last cut is the end: no image is left over.
+Every label is divided on its own (stratified) or all images as one. Each split gets its exact fraction of the count,
+rounded down or up: up where rounding owes the most from the labels before, so that the totals are right too. With
+fractions that sum to 1 no image is left over.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
+from math import lcm
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpu_pack.errors import UsageError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.int64]
 
-_HALF = Fraction(1, 2)
 #: File systems take 255 bytes, and names of files are longer than their split's.
 _MOST_NAME_BYTES = 200
 
@@ -102,11 +102,11 @@ def divide(labels: Sequence[tuple[float, ...]], division: Division) -> list[Shar
 
     random, mix = np.random.RandomState(division.seed), division.shuffle is not False
     parts: list[list[Rows]] = [[] for _ in division.splits]
-    carry = [Fraction(0)] * len(division.splits)
+    shares = _Shares([fraction for _, fraction in division.splits])
     for rows in _strata(labels, division.stratify):
         mixed = random.permutation(rows) if mix else rows
-        cuts = _cuts(len(rows), [fraction for _, fraction in division.splits], carry)
-        for part, start, end in zip(parts, [0, *cuts], cuts, strict=False):
+        cuts = pairwise(accumulate(shares.of(len(rows)), initial=0))
+        for part, (start, end) in zip(parts, cuts, strict=True):
             part.append(mixed[start:end])
     shards: list[Shard] = []
     for (name, _), part in zip(division.splits, parts, strict=True):
@@ -127,17 +127,26 @@ def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
     return np.split(order, np.flatnonzero(np.diff(first[order])) + 1)
 
 
-def _cuts(count: int, fractions: list[Fraction], carry: list[Fraction]) -> list[int]:
-    """Where each split ends among ``count`` images; ``carry`` hands on what rounding owes each of them."""
-    cuts = []
-    low = 0
-    for number, until in enumerate(accumulate(fractions)):
-        exact = count * until
-        cut = count if until == 1 else int(exact + carry[number] + _HALF)
-        low = max(low, min(cut, count))
-        carry[number] += exact - low
-        cuts.append(low)
-    return cuts
+class _Shares:
+    """Counts of images by fractions, in whole images: rounded down, or up where rounding owes the most from before."""
+
+    def __init__(self, fractions: list[Fraction]) -> None:
+        self._whole = lcm(*(fraction.denominator for fraction in fractions))
+        self._parts = [int(fraction * self._whole) for fraction in fractions]
+        self._parts.append(self._whole - sum(self._parts))  # of what the fractions leave out
+        self._owed = [0] * len(self._parts)  # in parts of an image
+
+    def of(self, count: int) -> list[int]:
+        """Each fraction's share of the next ``count`` images."""
+        exact = [count * part for part in self._parts]
+        counts = [share // self._whole for share in exact]
+        rests = [share % self._whole for share in exact]
+        self._owed = [owed + rest for owed, rest in zip(self._owed, rests, strict=True)]
+        not_exact = [number for number, rest in enumerate(rests) if rest]
+        for number in sorted(not_exact, key=lambda number: -self._owed[number])[: count - sum(counts)]:
+            counts[number] += 1
+            self._owed[number] -= self._whole
+        return counts[:-1]
 
 
 def _shards(name: str, rows: Rows, shards: int, total: int) -> list[Shard]:

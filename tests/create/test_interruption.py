@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -272,6 +273,21 @@ def test_other_options_are_named(many: Path, tmp_path: Path, gpu_pack_command: R
     done = gpu_pack_command("create", many, "out", "--size", 24, "--seed", 7, "--device", "cpu", code=1)
     assert "options.seed was 100, is 7" in done.stderr and "options.shards was 2, is 1" in done.stderr
     gpu_pack_command("create", many, "out", "--size", 32, "--device", "cpu", "--overwrite")
+
+
+def test_an_interrupted_overwrite_goes_on_by_overwrite_only(
+    many: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    gpu_pack.create(many, out, gpu_pack.CreateOptions(device=OPTIONS.device))
+    before = published(out)
+    over = dataclasses.replace(OPTIONS, overwrite=True)
+    interrupt_after(many, out, 150, over)
+    with pytest.raises(OutputExistsError, match="an interrupted one that was to replace it: go on with that by"):
+        gpu_pack.create(many, out, OPTIONS)
+    assert (out / "train.rec").read_bytes() == before["train.rec"]
+    assert gpu_pack.create(many, out, over).resumed > 90
+    assert published(out) == undisturbed
 
 
 def test_a_changed_source_is_noticed_and_named(many: Path, tmp_path: Path) -> None:
