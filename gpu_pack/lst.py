@@ -168,10 +168,11 @@ def _lines(path: str, encoding: str = "utf-8-sig") -> Iterator[str]:
 
 def _format(entries: Iterable[Entry], label_format: LabelFormat) -> Iterator[str]:
     spell: Callable[[float], str] = format_label if label_format == "shortest" else "{:f}".format
-    for entry in entries:
-        if reason := nameable(entry.path):
-            raise ListError(f"{entry.path!r} cannot stand in a .lst file: {reason}; rename it")
-        yield f"{entry.key}\t{chr(9).join(map(spell, entry.labels))}\t{entry.path}\n"
+    for key, labels, path, _ in entries:
+        if reason := nameable(path):
+            raise ListError(f"{path!r} cannot stand in a .lst file: {reason}; rename it")
+        text = spell(labels[0]) if len(labels) == 1 else "\t".join(map(spell, labels))
+        yield f"{key}\t{text}\t{path}\n"
 
 
 def _key(text: str) -> int:
