@@ -8,11 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from gpu_pack.cli_flags import JsonFlag, QuietFlag
 from gpu_pack.errors import UsageError
 from gpu_pack.native_stderr import captured
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
 Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .rec file.")]
 
 

@@ -31,7 +31,7 @@ def _compute() -> int:
     return threading.get_ident()
 
 
-def _tasks(read: Callable[[], int], count: int) -> list[Task[int]]:
+def _tasks(read: Callable[[], int], count: int) -> list[Task[int, int]]:
     return [Task(read, f"{number}.jpg", 1, as_read) for number in range(count)]
 
 

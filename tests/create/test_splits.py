@@ -13,7 +13,9 @@ from gpu_pack.errors import UsageError
 from gpu_pack.splits import Division, divide, parse_split
 
 LABELS = st.lists(st.integers(0, 5).map(lambda label: (float(label),)), min_size=12, max_size=120)
-FRACTIONS = st.sampled_from([("0.8", "0.2"), ("0.7", "0.2", "0.1"), ("1/3", "1/3", "1/3"), ("0.5", "0.25"), ("1",)])
+FRACTIONS = st.sampled_from(
+    [("0.8", "0.2"), ("0.75", "0.25"), ("0.7", "0.2", "0.1"), ("1/3", "1/3", "1/3"), ("0.5", "0.25"), ("1",)]
+)
 
 
 def division(fractions: tuple[str, ...], **options: object) -> Division:
