@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 from gpu_measure import Session, codec
 
-from gpu_pack.engine import Engine
-from gpu_pack.gpu.isolation import GpuWorker
+from gpu_pack.gpu.gpu_worker import GpuWorker
+from gpu_pack.gpu.graph import Graph
 from gpu_pack.gpu.memory import HostMemory
-from gpu_pack.gpu.pipeline import Graph
-from gpu_pack.gpu.seam import Crops
+from gpu_pack.gpu.protocols import Crops
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.interface import Entry, Image, TransformSpec
-from gpu_pack.recovery import Written
-from gpu_pack.remote.child import Opening
-from gpu_pack.remote.worker import Crew
-from gpu_pack.writer import RecordWriter
+from gpu_pack.output.checkpoint import RecordFileState
+from gpu_pack.output.shard_writer import RecordWriter
+from gpu_pack.pipeline.engine import Engine
+from gpu_pack.processes.process_group import WorkerGroup
+from gpu_pack.processes.worker_main import WorkerSetup
+from gpu_pack.types import Entry, Image, TransformSpec
 
 #: A 224 x 224 crop at quality 95 is about so large.
 _CODE_BYTES = 25_700
@@ -76,18 +76,18 @@ def python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
 
 def host_rate(session: Session, spec: TransformSpec, settings: GpuSettings, seconds: float) -> float:
     """Images/s of reading, engine, workers and writing, over ``seconds``."""
-    opening = Opening(partial(nothing_workers, spec, settings.batch_size, settings.workers), ".", "gpu_host")
-    crews = [
-        Crew("gpu:0", opening, opening, settings.workers, settings.batch_size, 0)
+    setup = WorkerSetup(partial(nothing_workers, spec, settings.batch_size, settings.workers), ".", "gpu_host")
+    groups = [
+        WorkerGroup("gpu:0", setup, setup, settings.workers, settings.batch_size, 0)
         for _ in range(settings.processes_each(1))
     ]
-    for crew in crews:
-        crew.open()
-    lanes = [lane for crew in crews for lane in crew.lanes()]
+    for group in groups:
+        group.open()
+    channels = [channel for group in groups for channel in group.channels()]
     with tempfile.TemporaryDirectory() as folder:
-        writer = RecordWriter(Path(folder) / "host.rec", Written(), lambda point: None)
+        writer = RecordWriter(Path(folder) / "host.rec", RecordFileState(), lambda point: None)
         begin = time.perf_counter()
-        for outcome in Engine(lanes, bytes_in_flight=1 << 30).run(entries(session, begin + seconds)):
+        for outcome in Engine(channels, bytes_in_flight=1 << 30).run(entries(session, begin + seconds)):
             writer.append(outcome)
         writer.finish()
         return round(len(writer.written.keys) / (time.perf_counter() - begin), 1)

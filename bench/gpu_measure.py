@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.interface import Codec, Encoded, Entry, Image, TransformSpec, Worker
-from gpu_pack.remote.worker import Crew, RemoteWorker
+from gpu_pack.processes.process_group import ProcessWorker, WorkerGroup
+from gpu_pack.types import Codec, Encoded, Entry, Image, TransformSpec, Worker
 
 #: More do not make the figures any better, and they must fit into memory.
 MOST_PHOTOS = 2048
@@ -86,18 +86,18 @@ class Session:
 
 def open_gpu(spec: TransformSpec, settings: GpuSettings) -> list[Worker]:
     """GPU 0's workers over the CPU codec, in this process."""
-    from gpu_pack.gpu.worker import open_workers
+    from gpu_pack.gpu.open_workers import open_workers
 
     return list(open_workers(spec, codec(spec), [0], settings))
 
 
-def open_crews(spec: TransformSpec, settings: GpuSettings) -> list[Crew]:
+def open_crews(spec: TransformSpec, settings: GpuSettings) -> list[WorkerGroup]:
     """GPU 0's workers as a run has them."""
-    from cpu_fallback.process import process_opening
+    from cpu_fallback.cpu_processes import cpu_worker_setup
     from cpu_fallback.worker import make_codec
-    from gpu_pack.gpu.processes import gpu_crews
+    from gpu_pack.gpu.gpu_processes import gpu_worker_groups
 
-    return gpu_crews(spec, make_codec, process_opening(spec, "."), [0], settings)
+    return gpu_worker_groups(spec, make_codec, cpu_worker_setup(spec, "."), [0], settings)
 
 
 def codec(spec: TransformSpec) -> Codec:
@@ -107,28 +107,28 @@ def codec(spec: TransformSpec) -> Codec:
     return make_codec(spec)
 
 
-def rate(crews: Sequence[Crew], entries: list[Entry], seconds: float) -> dict[str, float]:
-    """Images/s of the crews side by side, together and by name, over ``seconds`` after a first batch each.
+def rate(groups: Sequence[WorkerGroup], entries: list[Entry], seconds: float) -> dict[str, float]:
+    """Images/s of the groups side by side, together and by name, over ``seconds`` after a first batch each.
 
     Of a GPU's workers only what the GPU packed counts: a rate must not look well because the CPU helped out. The rest
     is ``left to the CPU``.
     """
-    lanes = [lane for crew in crews for lane in crew.lanes()]
-    batches = {lane: itertools.cycle(cut(entries, lane.batch_size)) for lane in lanes}
+    channels = [channel for group in groups for channel in group.channels()]
+    batches = {channel: itertools.cycle(cut(entries, channel.batch_size)) for channel in channels}
     left: Counter[str] = Counter()
 
-    def step(lane: RemoteWorker) -> int:
-        outcomes = lane.transform(next(batches[lane]))
-        if not lane.name.startswith("gpu"):
+    def step(channel: ProcessWorker) -> int:
+        outcomes = channel.transform(next(batches[channel]))
+        if not channel.name.startswith("gpu"):
             return len(outcomes)
         own = sum(isinstance(outcome, Encoded) and outcome.backend == "gpu" for outcome in outcomes)
-        left[lane.name] += len(outcomes) - own
+        left[channel.name] += len(outcomes) - own
         return own
 
-    counts, elapsed = side_by_side([lambda lane=lane: step(lane) for lane in lanes], seconds)
+    counts, elapsed = side_by_side([lambda channel=channel: step(channel) for channel in channels], seconds)
     rates: Counter[str] = Counter({"images/s": sum(counts) / elapsed})
-    for lane, count in zip(lanes, counts, strict=True):
-        rates[lane.name.split(":")[0]] += count / elapsed
+    for channel, count in zip(channels, counts, strict=True):
+        rates[channel.name.split(":")[0]] += count / elapsed
     if sum(left.values()):
         rates["left to the CPU"] = sum(left.values()) / elapsed
     return {kind: round(value, 1) for kind, value in rates.items()}

@@ -18,12 +18,12 @@ from gpu_host import host_rate, python_microseconds
 from gpu_measure import Session, codec, failures, open_crews, open_gpu, psnr, rate, side_by_side
 
 from gpu_pack import doctor
+from gpu_pack.formats.image_headers import read_header
+from gpu_pack.formats.native_stderr import captured
 from gpu_pack.geometry import plan
-from gpu_pack.gpu.seam import Request
+from gpu_pack.gpu.protocols import Request
 from gpu_pack.gpu.settings import available_cores
-from gpu_pack.headers import read_header
-from gpu_pack.interface import Encoded, Entry, Image, Outcome, Rejected, TransformSpec
-from gpu_pack.native_stderr import captured
+from gpu_pack.types import Encoded, Entry, Image, Outcome, Rejected, TransformSpec
 
 INTERPS = ("antialias", "linear")
 #: What each knob is tried at, the rest being the best so far; knobs that matter most come first.
@@ -95,10 +95,10 @@ def faults(session: Session) -> None:
     spec = TransformSpec()
     good = (session.images(15) * 15)[:15]
     # By the engines and by CUDA; the encoders by the engines alone.
-    lanes = (
+    channels = (
         (("cpu", 1.0), ("nvjpeg", 1.0)) if session.cpu else (("cpu", 1.0), ("cpu", 0.0), ("nvjpeg", 1.0), ("cuda", 1.0))
     )
-    for encoder, load in lanes:
+    for encoder, load in channels:
         settings = session.settings(workers=1, batch_size=16, encoder=encoder, hw_decoder_load=load)
         (worker,) = open_gpu(spec, settings)
         alone = [outcome.data for outcome in worker.transform(good) if isinstance(outcome, Encoded)]
@@ -195,12 +195,12 @@ def _trial(
     if key not in rates:
         trial: dict[str, Any] = dict(changes)
         try:
-            crews = open_crews(TransformSpec(), session.settings(**changes))
+            groups = open_crews(TransformSpec(), session.settings(**changes))
             try:
-                trial.update(rate(crews, entries, seconds))
+                trial.update(rate(groups, entries, seconds))
             finally:
-                for crew in crews:
-                    crew.close()
+                for group in groups:
+                    group.close()
         except Exception as error:
             trial.update({"images/s": 0.0, "error": str(error)[:300]})
         rates[key] = trial["images/s"]
@@ -212,14 +212,14 @@ def _trial(
 
 def stages(session: Session) -> None:
     """Where the time goes: each stage alone, with one worker and with as many as the sweep found best."""
-    from gpu_pack.gpu.pipeline import Graph
+    from gpu_pack.gpu.graph import Graph
 
     spec, settings = TransformSpec(), session.settings(encoder="cpu")
     images = session.images(settings.batch_size)
     datas = [image.data for image in images]
     requests = [Request(data, plan(*read_header(data).upright_size, spec), (0, 0)) for data in datas]
-    lanes = settings.workers * settings.processes_each(1)
-    threads = settings.threads_each(lanes)
+    channels = settings.workers * settings.processes_each(1)
+    threads = settings.threads_each(channels)
     slice_seconds = max(0.1, session.seconds / 12)
 
     def each(make: Any, count: int) -> float:
@@ -247,7 +247,7 @@ def stages(session: Session) -> None:
 
         return make
 
-    several = sorted({1, lanes})
+    several = sorted({1, channels})
     for count in several:
         session.say(f"graph x{count} images/s", each(decoding(), count))
         for name in ("cpu", "nvjpeg"):
@@ -256,7 +256,7 @@ def stages(session: Session) -> None:
         for load in (0.0, 1.0):
             session.say(f"graph load={load} x{several[-1]} images/s", each(decoding(hw_decoder_load=load), several[-1]))
     session.say("python us/image", python_microseconds(datas, spec))
-    session.say(f"host x{lanes} images/s", host_rate(session, spec, settings, min(3.0, slice_seconds)))
+    session.say(f"host x{channels} images/s", host_rate(session, spec, settings, min(3.0, slice_seconds)))
     session.say("cores", available_cores())
     for count in () if session.cpu else several:  # last: see AFTERWARDS
         session.say(f"encode cuda x{count} images/s", each(encoding("cuda"), count))

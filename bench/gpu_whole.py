@@ -16,10 +16,10 @@ from typing import Any
 
 from gpu_measure import Session, open_crews, rate
 
-from cpu_fallback.process import process_crew
+from cpu_fallback.cpu_processes import cpu_worker_group
 from gpu_pack.backends import cores
 from gpu_pack.gpu import driver
-from gpu_pack.interface import TransformSpec
+from gpu_pack.types import TransformSpec
 
 #: (seconds since the start, resident MB of the process and those that it started, MB in use on the GPU).
 Sample = tuple[float, float, float]
@@ -77,12 +77,12 @@ def _worker_rates(session: Session, devices: tuple[str, ...]) -> dict[str, float
     spec, entries, seconds = TransformSpec(), session.entries(), max(0.5, session.seconds / 20)
     rates = {}
     for device in devices:
-        crews = open_crews(spec, session.settings()) if device != "cpu" else []
-        crews += [process_crew(spec, ".", f"cpu:{number}") for number in range(cores() if device != "gpu" else 0)]
-        rates[device] = (figures := rate(crews, entries, seconds))["images/s"]
+        groups = open_crews(spec, session.settings()) if device != "cpu" else []
+        groups += [cpu_worker_group(spec, ".", f"cpu:{number}") for number in range(cores() if device != "gpu" else 0)]
+        rates[device] = (figures := rate(groups, entries, seconds))["images/s"]
         session.say(f"workers alone, {device}", figures)
-        for crew in crews:
-            crew.close()
+        for group in groups:
+            group.close()
     return rates
 
 
@@ -154,7 +154,7 @@ import json, sys
 from gpu_pack.gpu import settings
 best = settings.GpuSettings(**json.loads(sys.argv.pop(1)))
 settings.default_settings = lambda: best
-from gpu_pack.program import main
+from gpu_pack.cli.main import main
 main()
 """
 

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from cpu_fallback.damage import MIRRORED_X, MIRRORED_Y, check_decoded, decode_jpeg
+from cpu_fallback.jpeg_damage import MIRRORED_X, MIRRORED_Y, check_decoded, decode_jpeg
 from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
+from gpu_pack.formats.image_headers import Header, ImageError, examine, png, too_large
 from gpu_pack.geometry import Plan, plan
-from gpu_pack.headers import Header, ImageError, examine, png, too_large
-from gpu_pack.interface import MAX_EDGE, Stage, TransformSpec
+from gpu_pack.types import MAX_EDGE, Stage, TransformSpec
 
 #: A decode at reduced scale must leave this much to shrink: below it, the full decode is nearer to the triangular
 #: filter (measured against it: 1.4 leaves 40 dB and more in the mean, 1.0 only 36).
@@ -50,7 +50,7 @@ class Result(NamedTuple):
     height: int
 
 
-class Job(NamedTuple):
+class TransformJob(NamedTuple):
     """What is to be done with an image, settled before it is decoded.
 
     Attributes:
@@ -75,7 +75,7 @@ def transform(data: bytes, spec: TransformSpec) -> Result:
     return execute(data, prepare(data, spec), spec)
 
 
-def prepare(data: bytes, spec: TransformSpec) -> Job:
+def prepare(data: bytes, spec: TransformSpec) -> TransformJob:
     """Examine an image without decoding it. The part of the work that is all Python.
 
     Raises:
@@ -83,14 +83,14 @@ def prepare(data: bytes, spec: TransformSpec) -> Job:
     """
     header = examine(data, spec.max_pixels, spec.other_formats)
     if not header.width:
-        return Job(header, _UNKNOWN, 1, _FLAGS[spec.color][1])
+        return TransformJob(header, _UNKNOWN, 1, _FLAGS[spec.color][1])
     intended = plan(*header.upright_size, spec)
     _check_result(intended, spec)
     reduction = _reduction(header, intended, spec)
-    return Job(header, intended, reduction, _FLAGS[spec.color][reduction])
+    return TransformJob(header, intended, reduction, _FLAGS[spec.color][reduction])
 
 
-def execute(data: bytes, job: Job, spec: TransformSpec) -> Result:
+def execute(data: bytes, job: TransformJob, spec: TransformSpec) -> Result:
     """Do the job: decode, crop, resize, encode. The part of the work that is all OpenCV.
 
     Raises:
@@ -100,7 +100,7 @@ def execute(data: bytes, job: Job, spec: TransformSpec) -> Result:
     return Result(_encode(pixels, spec), pixels.shape[1], pixels.shape[0])
 
 
-def _resized(data: bytes, job: Job, spec: TransformSpec) -> Pixels:
+def _resized(data: bytes, job: TransformJob, spec: TransformSpec) -> Pixels:
     """The finished pixels, height x width [x channels], channels in OpenCV's order (BGR)."""
     header, intended, reduction, flags = job
     pixels = _decode(data, header, flags)

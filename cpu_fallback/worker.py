@@ -8,10 +8,10 @@ from typing import Any
 import cv2
 
 from cpu_fallback.allocator import keep_freed_memory
-from cpu_fallback.codec import Job, execute, prepare, transform
+from cpu_fallback.codec import TransformJob, execute, prepare, transform
 from gpu_pack.errors import BackendError
-from gpu_pack.headers import ImageError
-from gpu_pack.interface import Codec, Encoded, Image, Outcome, Rejected, TransformSpec
+from gpu_pack.formats.image_headers import ImageError
+from gpu_pack.types import Codec, Encoded, Image, Outcome, Rejected, TransformSpec
 
 _SILENT = 0
 
@@ -36,7 +36,7 @@ def settle_process() -> None:
     """Turn off OpenCV's own threads and its log and keep the pictures' memory, for the whole process.
 
     One image at a time in each of our threads is faster; what the log would say of a bad image is its reason already.
-    libjpeg, libpng and libtiff write some warnings to standard error past OpenCV: see `gpu_pack.native_stderr`.
+    libjpeg, libpng and libtiff write some warnings to standard error past OpenCV: see `gpu_pack.formats.native_stderr`.
     """
     cv2.setNumThreads(1)
     log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4.10 has setLogLevel at the top
@@ -45,7 +45,7 @@ def settle_process() -> None:
 
 
 class CpuWorker:
-    """A `gpu_pack.interface.Worker` on OpenCV. Start one for each core, each in a thread of its own.
+    """A `gpu_pack.types.Worker` on OpenCV. Start one for each core, each in a thread of its own.
 
     Attributes:
         name: for messages and reports.
@@ -57,7 +57,9 @@ class CpuWorker:
 
     def __init__(self, spec: TransformSpec, name: str = "cpu", batch_size: int = 8) -> None:
         if spec.pass_through:
-            raise BackendError("--pass-through decodes nothing: gpu_pack.passing does it, without a worker")
+            raise BackendError(
+                "--pass-through decodes nothing: gpu_pack.pipeline.pass_through does it, without a worker"
+            )
         settle_process()
         self.name = name
         self.batch_size = batch_size
@@ -75,13 +77,13 @@ class CpuWorker:
             for image, job in zip(images, jobs, strict=True)
         ]
 
-    def _prepare(self, image: Image) -> Job | Rejected:
+    def _prepare(self, image: Image) -> TransformJob | Rejected:
         try:
             return prepare(image.data, self._spec)
         except ImageError as error:
             return Rejected(image.entry, error.stage, error.reason)
 
-    def _execute(self, image: Image, job: Job) -> Outcome:
+    def _execute(self, image: Image, job: TransformJob) -> Outcome:
         try:
             return Encoded(image.entry, *execute(image.data, job, self._spec), "cpu")
         except ImageError as error:

@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from gpu_pack.backends import DeviceOptions as DeviceOptions
     from gpu_pack.dataset import RecordDataset as RecordDataset
     from gpu_pack.errors import GpuPackError as GpuPackError
-    from gpu_pack.interface import TransformSpec as TransformSpec
-    from gpu_pack.packing import CreateOptions as CreateOptions
-    from gpu_pack.packing import Progress as Progress
-    from gpu_pack.packing import create as create
-    from gpu_pack.report import Report as Report
-    from gpu_pack.splits import Division as Division
+    from gpu_pack.pipeline.create import CreateOptions as CreateOptions
+    from gpu_pack.pipeline.create import Progress as Progress
+    from gpu_pack.pipeline.create import create as create
+    from gpu_pack.pipeline.report import Report as Report
+    from gpu_pack.sources.splits import Division as Division
+    from gpu_pack.types import TransformSpec as TransformSpec
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CreateOptions": "packing",
+    "CreateOptions": "pipeline.create",
     "DeviceOptions": "backends",
-    "Division": "splits",
+    "Division": "sources.splits",
     "GpuPackError": "errors",
-    "Progress": "packing",
+    "Progress": "pipeline.create",
     "RecordDataset": "dataset",
-    "Report": "report",
-    "TransformSpec": "interface",
-    "create": "packing",
+    "Report": "pipeline.report",
+    "TransformSpec": "types",
+    "create": "pipeline.create",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]

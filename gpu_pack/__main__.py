@@ -9,10 +9,10 @@ from typing import NoReturn
 def main() -> NoReturn:
     """Import the program and run it; a Ctrl-C meanwhile has nothing to interrupt yet."""
     try:
-        from gpu_pack import program
+        from gpu_pack.cli import main
     except KeyboardInterrupt:
         os._exit(130)
-    program.main()
+    main.main()
 
 
 if __name__ == "__main__":

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, get_args
 
-from gpu_pack.engine import DEFAULT_BYTES_IN_FLIGHT, Rescue, Workers
 from gpu_pack.errors import BackendError, UsageError
-from gpu_pack.interface import EntryWorker, TransformSpec
+from gpu_pack.types import DEFAULT_BYTES_IN_FLIGHT, EntryWorker, Rescue, TransformSpec, Workers
 
 if TYPE_CHECKING:
-    from gpu_pack.remote.worker import Crew
+    from gpu_pack.processes.process_group import WorkerGroup
 
 Device = Literal["auto", "gpu", "cpu", "hybrid"]
 Encoder = Literal["auto", "nvjpeg", "cpu", "cuda"]
@@ -130,7 +129,7 @@ def choose(spec: TransformSpec, options: DeviceOptions) -> Choice:
 
 def _usable_gpus(spec: TransformSpec, options: DeviceOptions) -> tuple[tuple[int, ...], str, str]:
     """``(ordinals, reason, cure)``; without ordinals, the reason says why there are none."""
-    from gpu_pack.gpu.eligible import supports
+    from gpu_pack.gpu.capabilities import supports
     from gpu_pack.gpu.probe import probe
 
     if reason := supports(spec):
@@ -158,57 +157,57 @@ def open_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, ro
     if choice.device == "cpu":
         return _cpu_backend(spec, options, choice, root)
     try:
-        crews = _gpu_crews(spec, options, choice.gpus, root, images)
+        groups = _gpu_groups(spec, options, choice.gpus, root, images)
     except BackendError as error:
         if options.device == "auto":
             return _cpu_backend(spec, options, Choice("cpu", str(error)), root)
         raise
     # Beside a GPU with its own batch size: what suits that one would keep a CPU waiting.
     helpers = replace(options, batch_size=None)
-    rescue: Rescue | None = lambda _: _lanes(_cpu_crews(spec, helpers, root))  # noqa: E731
-    encoder = crews[0].encoder
+    rescue: Rescue | None = lambda _: _channels(_cpu_groups(spec, helpers, root))  # noqa: E731
+    encoder = groups[0].encoder
     if choice.device == "hybrid":
-        crews += _cpu_crews(spec, helpers, root, gives_way=True)
+        groups += _cpu_groups(spec, helpers, root, gives_way=True)
     elif options.device != "auto":
         rescue = None
-    return Backend(_lanes(crews), choice, sum(crew.count for crew in crews), "remote", rescue, encoder)
+    return Backend(_channels(groups), choice, sum(group.count for group in groups), "remote", rescue, encoder)
 
 
 def _cpu_backend(spec: TransformSpec, options: DeviceOptions, choice: Choice, root: str) -> Backend:
     """One OpenCV worker a core, unless told otherwise; in processes where many would wait for one interpreter."""
     count = _cpu_count(options)
     if count > _MOST_THREADS:
-        crews = _cpu_crews(spec, options, root)
-        return Backend(_lanes(crews), choice, len(crews), "remote")
+        groups = _cpu_groups(spec, options, root)
+        return Backend(_channels(groups), choice, len(groups), "remote")
     from cpu_fallback.worker import CpuWorker
 
     workers = [CpuWorker(spec, f"cpu:{number}", **_batch(options)) for number in range(count)]
     return Backend(workers, choice, count, "inline" if cores() <= count else "ahead")
 
 
-def _cpu_crews(spec: TransformSpec, options: DeviceOptions, root: str, gives_way: bool = False) -> list[Crew]:
-    from cpu_fallback.process import process_crew
-    from gpu_pack.remote.process import room_for
-    from gpu_pack.remote.worker import LANES
+def _cpu_groups(spec: TransformSpec, options: DeviceOptions, root: str, gives_way: bool = False) -> list[WorkerGroup]:
+    from cpu_fallback.cpu_processes import cpu_worker_group
+    from gpu_pack.processes.process_group import CHANNELS_PER_WORKER
+    from gpu_pack.processes.worker_process import room_for
 
     return [
-        process_crew(spec, root, f"cpu:{number}", **_batch(options), gives_way=gives_way)
-        for number in range(room_for(_cpu_count(options), LANES))
+        cpu_worker_group(spec, root, f"cpu:{number}", **_batch(options), gives_way=gives_way)
+        for number in range(room_for(_cpu_count(options), CHANNELS_PER_WORKER))
     ]
 
 
-def _gpu_crews(
+def _gpu_groups(
     spec: TransformSpec, options: DeviceOptions, gpus: tuple[int, ...], root: str, images: int
-) -> list[Crew]:
-    from cpu_fallback.process import process_opening
+) -> list[WorkerGroup]:
+    from cpu_fallback.cpu_processes import cpu_worker_setup
     from cpu_fallback.worker import make_codec
-    from gpu_pack.gpu.processes import gpu_crews
+    from gpu_pack.gpu.gpu_processes import gpu_worker_groups
     from gpu_pack.gpu.settings import default_settings
 
     settings = replace(default_settings(), encoder=options.encoder)
     if options.batch_size is not None:
         settings = replace(settings, batch_size=options.batch_size)
-    return gpu_crews(spec, make_codec, process_opening(spec, root), gpus, settings, images)
+    return gpu_worker_groups(spec, make_codec, cpu_worker_setup(spec, root), gpus, settings, images)
 
 
 def _cpu_count(options: DeviceOptions) -> int:
@@ -219,7 +218,7 @@ def _batch(options: DeviceOptions) -> dict[str, int]:
     return {} if options.batch_size is None else {"batch_size": options.batch_size}
 
 
-def _lanes(crews: Sequence[Crew]) -> list[EntryWorker]:
-    """One of each crew, then the next of each: small runs use them all."""
-    lanes = [crew.lanes() for crew in crews]
-    return [lane for row in zip_longest(*lanes) for lane in row if lane is not None]
+def _channels(groups: Sequence[WorkerGroup]) -> list[EntryWorker]:
+    """One of each group, then the next of each: small runs use them all."""
+    channels = [group.channels() for group in groups]
+    return [channel for row in zip_longest(*channels) for channel in row if channel is not None]

@@ -13,8 +13,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from gpu_pack.report import Report
-    from gpu_pack.shards import OnProgress, Progress
+    from gpu_pack.pipeline.report import Report
+    from gpu_pack.pipeline.resume import OnProgress, Progress
 
 Show = TypeVar("Show")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpu_pack.errors import FormatError, SourceError, UsageError
-from gpu_pack.interface import Color
 from gpu_pack.recordio import read_index, scan_headers, unpack
 from gpu_pack.recordio.scanning import read_record
+from gpu_pack.types import Color
 
 StrPath = str | os.PathLike[str]
 

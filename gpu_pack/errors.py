@@ -11,7 +11,7 @@ GpuPackError                 exit 1   caught only by the outermost function of t
 ├── StrictError              exit 1   the first bad image under --strict
 └── BackendError             exit 1   a device or a worker that broke, or that was never usable
 
-A bad *image* is no error but a value: `gpu_pack.interface.Rejected`. Ctrl-C stays KeyboardInterrupt (exit 130).
+A bad *image* is no error but a value: `gpu_pack.types.Rejected`. Ctrl-C stays KeyboardInterrupt (exit 130).
 """
 
 from __future__ import annotations

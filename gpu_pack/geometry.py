@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gpu_pack.interface import TransformSpec
+from gpu_pack.types import TransformSpec
 
 
 class Plan(NamedTuple):

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from gpu_pack.errors import BackendError
+from gpu_pack.formats.image_headers import read_header
 from gpu_pack.geometry import plan
-from gpu_pack.headers import read_header
-from gpu_pack.interface import Encoded, Entry, Image, Outcome, Rejected, TransformSpec, Worker
+from gpu_pack.types import Encoded, Entry, Image, Outcome, Rejected, TransformSpec, Worker
 from tests import pictures
 from tests.pictures import Pixels, jpeg, photo
 

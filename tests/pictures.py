@@ -70,7 +70,7 @@ def segment(code: int, payload: bytes) -> bytes:
 def cmyk_jpeg(planes: npt.NDArray[np.uint8]) -> bytes:
     """An Adobe CMYK JPEG of ``planes`` (height x width x 4, C M Y K, stored inverted as Adobe does).
 
-    Written by hand: OpenCV's gray JPEGs share their tables, so four of their scans make one picture.
+    RecordFileState by hand: OpenCV's gray JPEGs share their tables, so four of their scans make one picture.
     """
     scans, tables = [], b""
     for plane in np.moveaxis(planes, 2, 0):

@@ -22,7 +22,7 @@ class GpuSettings:
 
     Attributes:
         processes: processes per GPU; None for one for every four cores, but at most four. Each has an interpreter of
-            its own: in one, the Python of a large machine's images would bound them (see `gpu_pack.remote`).
+            its own: in one, the Python of a large machine's images would bound them (see `gpu_pack.processes`).
         workers: DALI pipelines per process; one decodes while another encodes.
         batch_size: images per pipeline run. Memory per worker grows with it, and so does the time to first result.
         batch_pixels: a batch is cut where its pictures together reach this many pixels (3 bytes each on the device),

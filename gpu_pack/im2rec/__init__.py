@@ -33,8 +33,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpu_pack.formats.native_stderr import captured
 from gpu_pack.im2rec.options import Options, parse
-from gpu_pack.native_stderr import captured
 
 #: The exit status of a run that is done, but left images out.
 LEFT_OUT = 3
@@ -56,9 +56,9 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(options: Options) -> int:
     if options.list:
-        from gpu_pack.im2rec.listing import make_lists
+        from gpu_pack.im2rec.make_lists import make_lists
 
         return make_lists(options)
-    from gpu_pack.im2rec.packing import pack
+    from gpu_pack.im2rec.pack import pack
 
     return pack(options)

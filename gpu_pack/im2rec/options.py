@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from gpu_pack.errors import UsageError
-from gpu_pack.interface import MAX_EDGE
+from gpu_pack.types import MAX_EDGE
 
 if TYPE_CHECKING:
     from gpu_pack.backends import Device

@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from gpu_pack.errors import SourceError
-from gpu_pack.readers.manifest import Manifest
 from gpu_pack.sagemaker.options import USUAL_EDGE, JobOptions
 from gpu_pack.sagemaker.survey import Survey
+from gpu_pack.tools.manifest import Manifest
 
 #: What the job decodes.
 _FORMATS = ("jpeg", "png")

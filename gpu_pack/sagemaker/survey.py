@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpu_pack.headers import ImageError, read_header, sniff
-from gpu_pack.readers.recfile import RecFile
-from gpu_pack.readers.walk import Damage, Found, walk
+from gpu_pack.formats.image_headers import ImageError, read_header, sniff
+from gpu_pack.tools.rec_file import RecFile
+from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
 
 _TELL_BYTES = 16 << 20
 
@@ -55,7 +55,7 @@ def survey(rec: Path, height: int, width: int, on_bytes: Callable[[int], None]) 
     found = Survey()
     told = 0
     with RecFile(rec, whole=True, hashed=True) as file:
-        for item in walk(file, payloads=True):
+        for item in salvage_scan(file, payloads=True):
             if isinstance(item, Damage):
                 found.damage.append(f"at byte {item.offset}: {item.reason}")
                 continue
@@ -68,7 +68,7 @@ def survey(rec: Path, height: int, width: int, on_bytes: Callable[[int], None]) 
     return found
 
 
-def _note(found: Survey, item: Found, height: int, width: int) -> None:
+def _note(found: Survey, item: FoundRecord, height: int, width: int) -> None:
     info, payload = item.info, item.payload
     assert info is not None and payload is not None
     found.images += 1

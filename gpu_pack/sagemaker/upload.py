@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_pack.durable import hash_file, write_durably
 from gpu_pack.errors import OutputExistsError, SourceError
-from gpu_pack.readers.account import CLASSES, read_class_names
-from gpu_pack.readers.locate import locate
-from gpu_pack.readers.manifest import NAME as MANIFEST
-from gpu_pack.readers.manifest import Manifest
 from gpu_pack.sagemaker import rules
 from gpu_pack.sagemaker.bucket import Bucket, Place, parse_url
 from gpu_pack.sagemaker.options import JobOptions
 from gpu_pack.sagemaker.rules import Channel
 from gpu_pack.sagemaker.survey import Survey, survey
+from gpu_pack.stores.atomic_file import hash_file, write_durably
+from gpu_pack.tools.check_account import CLASSES, read_class_names
+from gpu_pack.tools.locate import locate
+from gpu_pack.tools.manifest import NAME as MANIFEST
+from gpu_pack.tools.manifest import Manifest
 
 #: The file beside the manifest that holds the job's part of a CreateTrainingJob request.
 REQUEST = "sagemaker.json"

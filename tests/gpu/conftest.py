@@ -12,7 +12,7 @@ import pytest
 
 from cpu_fallback.worker import make_codec
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.interface import TransformSpec
+from gpu_pack.types import TransformSpec
 
 REQUIRE_GPU = os.environ.get("REQUIRE_GPU") == "1"
 DEVICE = "gpu" if REQUIRE_GPU else "cpu"
@@ -33,7 +33,7 @@ def need_dali() -> None:
 def open_worker() -> Iterator[Callable]:
     """A function from a spec (and settings) to a GpuWorker over the CPU codec; closes what it opened."""
     need_dali()
-    from gpu_pack.gpu.worker import open_workers
+    from gpu_pack.gpu.open_workers import open_workers
 
     opened = []
 

@@ -35,7 +35,7 @@ def folder(factory: pytest.TempPathFactory) -> Path:
 
 
 class HostLaunch:
-    """A `gpu_pack.gpu.batch_encode.Launch`.
+    """A `gpu_pack.gpu.cuda_encoder.Launch`.
 
     Args:
         leap: the order in which the threads run, so that one which relies on another's work is found out: thread

@@ -7,7 +7,7 @@ import struct
 import cv2
 import numpy as np
 
-from gpu_pack.interface import Entry, Image
+from gpu_pack.types import Entry, Image
 
 SAMPLINGS = {
     "4:4:4": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,

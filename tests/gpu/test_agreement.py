@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from cpu_fallback.worker import CpuWorker
-from gpu_pack.headers import read_header
-from gpu_pack.interface import Encoded, TransformSpec
+from gpu_pack.formats.image_headers import read_header
+from gpu_pack.types import Encoded, TransformSpec
 from tests.gpu.conftest import DEVICE
 from tests.gpu.pictures import decoded, images, jpeg, oriented, photograph, psnr
 

@@ -7,7 +7,7 @@ import pytest
 from cpu_fallback.worker import make_codec
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.interface import TransformSpec, Worker
+from gpu_pack.types import TransformSpec, Worker
 from tests.contract import BackendContract
 from tests.gpu import host_kernels
 from tests.gpu.conftest import DEVICE, REQUIRE_GPU, need_dali
@@ -21,7 +21,7 @@ class GpuContract(BackendContract):
 
     def make_worker(self, spec: TransformSpec) -> Worker:
         need_dali()
-        from gpu_pack.gpu.worker import open_workers
+        from gpu_pack.gpu.open_workers import open_workers
 
         settings = GpuSettings(workers=1, batch_size=8, threads=2, encoder=self.encoder, device=DEVICE)
         return open_workers(spec, make_codec(spec), [0], settings)[0]
@@ -52,9 +52,9 @@ class TestBatchEncoder(GpuContract):
         need_dali()
         if host_kernels.COMPILER is None:
             pytest.skip("no C++ compiler to build the kernels with")
-        from gpu_pack.gpu import worker
+        from gpu_pack.gpu import open_workers
 
-        monkeypatch.setattr(worker, "CudaLaunch", lambda: HostLaunch(host_kernels.folder(tmp_path_factory)))
+        monkeypatch.setattr(open_workers, "CudaLaunch", lambda: HostLaunch(host_kernels.folder(tmp_path_factory)))
 
     def test_it_is_the_encoder_that_runs(self) -> None:
         assert self.make_worker(TransformSpec(size=64)).encoder == "cuda"

@@ -8,11 +8,11 @@ import pytest
 
 from cpu_fallback.worker import make_codec
 from gpu_pack.errors import BackendError
-from gpu_pack.gpu.isolation import GpuWorker
+from gpu_pack.gpu.gpu_worker import GpuWorker
 from gpu_pack.gpu.memory import HostMemory
-from gpu_pack.gpu.seam import Crops
+from gpu_pack.gpu.protocols import Crops
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.interface import Encoded, Rejected, TransformSpec
+from gpu_pack.types import Encoded, Rejected, TransformSpec
 from tests.gpu.pictures import images, jpeg, photograph
 
 SPEC = TransformSpec(size=32)

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from gpu_pack.errors import UsageError
-from gpu_pack.gpu.eligible import decodable, supports
+from gpu_pack.formats.image_headers import read_header
+from gpu_pack.gpu.capabilities import decodable, supports
 from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.headers import read_header
-from gpu_pack.interface import TransformSpec
+from gpu_pack.types import TransformSpec
 from tests.gpu.pictures import SAMPLINGS, jpeg, photograph, png
 
 

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 
 from cpu_fallback.worker import CpuWorker
-from gpu_pack.engine import Engine
 from gpu_pack.errors import BackendError
-from gpu_pack.interface import Encoded, Rejected, TransformSpec
+from gpu_pack.pipeline.engine import Engine
+from gpu_pack.types import Encoded, Rejected, TransformSpec
 from tests.gpu import test_faults
 from tests.gpu.pictures import images, jpeg, photograph, png
 

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_pack.errors import OutputError, SourceError
-from gpu_pack.im2rec.listing import divide, find_images
+from gpu_pack.im2rec.make_lists import divide, find_images
 
 from .conftest import make_root, run
 

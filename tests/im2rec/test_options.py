@@ -11,7 +11,7 @@ import pytest
 
 from gpu_pack.errors import UsageError
 from gpu_pack.im2rec.options import Options, parse
-from gpu_pack.im2rec.packing import device_options, make_spec
+from gpu_pack.im2rec.pack import device_options, make_spec
 
 from .conftest import make_root, records
 

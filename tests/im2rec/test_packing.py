@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from gpu_pack import passing
 from gpu_pack.errors import OutputLockedError, SourceError
-from gpu_pack.filling import write_shards
-from gpu_pack.staging import Staging
-from gpu_pack.writer import RecordWriter
+from gpu_pack.output.shard_writer import RecordWriter
+from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline import pass_through
+from gpu_pack.pipeline.pack_shards import write_shards
 
 from .conftest import IMAGES, make_root, outputs, records, run, write_list
 
@@ -95,7 +95,7 @@ class KilledError(Exception):
 @pytest.fixture
 def dies_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes the next run die after so many records, or in pass-through so many batches of four."""
-    monkeypatch.setattr(passing, "_SLAB_FILES", 4)
+    monkeypatch.setattr(pass_through, "_BUFFER_FILES", 4)
 
     def arrange(count: int) -> None:
         for name in ("append", "append_framed"):
@@ -172,11 +172,11 @@ def test_killed_while_publishing(
     run("--pass-through", tmp_path / "data", root)
     assert not (tmp_path / "data.rec").exists()
     monkeypatch.setattr(Staging, "finish_publishing", finish)
-    monkeypatch.setattr("gpu_pack.im2rec.packing.write_shards", lambda *_: pytest.fail("packed once more"))
+    monkeypatch.setattr("gpu_pack.im2rec.pack.write_shards", lambda *_: pytest.fail("packed once more"))
     assert run("--pass-through", tmp_path / "data", root) == 3
     assert "9 images packed" in last_line()
     assert len(records(tmp_path / "data")) == 9
-    monkeypatch.setattr("gpu_pack.im2rec.packing.write_shards", write_shards)
+    monkeypatch.setattr("gpu_pack.im2rec.pack.write_shards", write_shards)
     assert run("--pass-through", tmp_path / "data", root) == 3
 
 

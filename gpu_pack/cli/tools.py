@@ -1,0 +1,154 @@
+"""The commands that read what was packed: verify, inspect, extract, index, sagemaker."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gpu_pack.cli.flags import JsonFlag, QuietFlag
+from gpu_pack.errors import UsageError
+from gpu_pack.formats.native_stderr import captured
+
+Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .rec file.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    for command in (verify, inspect, extract, index, sagemaker):
+        app.command(command.__name__)(command)
+
+
+def verify(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders that create wrote, or .rec files.")],
+    decode: Annotated[bool, typer.Option("--decode/--no-decode", help="Decode every image.")] = True,
+    workers: Annotated[int | None, typer.Option(help="Threads [one a core].")] = None,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Check records, images, lists and manifest against each other.
+
+    Everything that it says of itself is held against everything else. The exit status is 1 if there is a fault.
+    """
+    from gpu_pack.cli import render
+    from gpu_pack.tools.verification import VerifyOptions
+    from gpu_pack.tools.verify import verify as run
+
+    with captured(), render.verify_progress(quiet) as on_progress:
+        result = run(paths, VerifyOptions(decode, workers), on_progress)
+    if json_:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        render.print_verification(result, quiet)
+    return 0 if result.ok else 1
+
+
+def inspect(
+    path: Source,
+    first: Annotated[int, typer.Option("-n", help="Records to show one by one.")] = 5,
+    json_: JsonFlag = False,
+) -> int:
+    """Show how many records there are, of which labels and sizes."""
+    from gpu_pack.cli import render
+    from gpu_pack.tools.inspect import InspectOptions
+    from gpu_pack.tools.inspect import inspect as run
+
+    result = run(path, InspectOptions(first))
+    if json_:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        render.print_inspection(result)
+    return 0 if result.ok else 1
+
+
+def extract(
+    path: Source,
+    dest: Annotated[Path, typer.Argument(help="The folder that receives the images; made if need be.")],
+    split: Annotated[str | None, typer.Option(help="Of this split only.")] = None,
+    keys: Annotated[str | None, typer.Option(help="These records only, as in 1,5,10-20.")] = None,
+    limit: Annotated[int | None, typer.Option(help="So many records at most.")] = None,
+    by_class: Annotated[
+        bool, typer.Option("--by-class", help="Name files class/key.jpg [as the .lst names them].")
+    ] = False,
+    flat: Annotated[bool, typer.Option("--flat", help="Name files key.jpg.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same names.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Write the records' images into files below DEST, byte for byte."""
+    from gpu_pack.cli import render
+    from gpu_pack.tools.extract import ExtractOptions, parse_keys
+    from gpu_pack.tools.extract import extract as run
+
+    if by_class and flat:
+        raise UsageError("--by-class and --flat are two ways to name the files: give one")
+    wanted = parse_keys(keys) if keys is not None else None
+    layout: Literal["class", "flat", "list"] = "class" if by_class else "flat" if flat else "list"
+    options = ExtractOptions(split, wanted, limit, layout, overwrite)
+    with render.count_progress(quiet, "files") as on_written:
+        result = run(path, dest, options, on_written)
+    if json_:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        render.print_extraction(result, quiet)
+    return 0 if result.ok else 1
+
+
+def index(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.rec", help="Each gets its .idx beside it.")],
+    rekey: Annotated[bool, typer.Option("--rekey", help="Number the records 0, 1, 2, ... as rec2idx does.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an .idx that is there.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Rebuild the .idx of .rec files from the records' ids.
+
+    The exit status is 1 if a file is damaged.
+    """
+    from gpu_pack.cli import render
+    from gpu_pack.tools.index import IndexOptions
+    from gpu_pack.tools.index import index as run
+
+    results = run(files, IndexOptions(rekey, overwrite))
+    if json_:
+        print(json.dumps([result.to_json() for result in results], indent=1))
+    else:
+        render.print_indexed(results, quiet)
+    return 0 if all(result.ok for result in results) else 1
+
+
+def sagemaker(
+    out: Annotated[Path, typer.Argument(help="A folder that create wrote.")],
+    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="The place that receives the channels.")],
+    train: Annotated[str, typer.Option(help="The split for the train channel.")] = "train",
+    validation: Annotated[
+        str | None, typer.Option(help="The split for the validation channel [validation, val, or the other one].")
+    ] = None,
+    hyperparameter: Annotated[
+        list[str] | None, typer.Option("--hyperparameter", "-p", help="NAME=VALUE of the algorithm's, repeatable.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other objects of the same names.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: nothing is uploaded or written.")] = False,
+    json_: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Hold a dataset against SageMaker's rules, and upload it.
+
+    The rules are those of its Image Classification jobs. OUT/sagemaker.json then holds what the request for such a job
+    must say of the data: hyperparameters as counted, and both channels.
+    """
+    from gpu_pack.cli import render_sagemaker
+    from gpu_pack.sagemaker.options import JobOptions, parse_hyperparameter
+    from gpu_pack.sagemaker.upload import upload
+
+    pairs = tuple(map(parse_hyperparameter, hyperparameter or ()))
+    options = JobOptions(train, validation, pairs, overwrite, dry_run)
+    with render_sagemaker.transfer_progress(quiet) as on_transfer:
+        job = upload(out, url, options, on_transfer)
+    if json_:
+        print(json.dumps(job.to_json(), indent=1))
+    else:
+        render_sagemaker.print_job(job, quiet)
+    return 0 if job.ok else 1

@@ -1,0 +1,56 @@
+"""The values that the header readers return and the error that they raise."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gpu_pack.types import Stage
+
+
+class ImageError(Exception):
+    """An image that cannot be packed; a codec turns it into a `gpu_pack.types.Rejected`.
+
+    Attributes:
+        reason: one sentence for a person, without the file's name.
+        stage: where on the way it failed.
+    """
+
+    def __init__(self, reason: str, stage: Stage = "decode") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.stage: Stage = stage
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, Stage]]:
+        return type(self), (self.reason, self.stage)
+
+
+class Header(NamedTuple):
+    """What an encoded image says about itself.
+
+    Attributes:
+        format: ``jpeg``, ``png``, ``webp``, ``bmp`` or ``tiff``, by content.
+        width, height: in pixels as stored, before the orientation is applied.
+        orientation: EXIF's 1 to 8, as OpenCV reads it; 1 where there is none (5 to 8 swap width and height).
+        components: channels as stored (JPEG: 1 gray, 3 colour, 4 CMYK or YCCK; a palette counts as 1).
+        precision: bits a component.
+        progressive: JPEG: any frame but baseline (SOF0). False for other formats.
+        sampling: JPEG: the (horizontal, vertical) factors of each component; empty for other formats.
+        restarts: JPEG: whether restart markers divide its scans. False for other formats.
+        body: where `check_complete` goes on: JPEG: the byte after the first SOS marker's code.
+    """
+
+    format: str
+    width: int
+    height: int
+    orientation: int = 1
+    components: int = 3
+    precision: int = 8
+    progressive: bool = False
+    sampling: tuple[tuple[int, int], ...] = ()
+    restarts: bool = False
+    body: int = 0
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """``(width, height)`` after the orientation is applied."""
+        return (self.height, self.width) if self.orientation > 4 else (self.width, self.height)

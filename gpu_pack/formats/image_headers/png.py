@@ -1,0 +1,99 @@
+"""PNG (ISO/IEC 15948): a walk over the chunks."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+from gpu_pack.formats.image_headers.exif import orientation as exif_orientation
+from gpu_pack.formats.image_headers.model import Header, ImageError
+
+_FIRST_CHUNK = 8
+_chunk = struct.Struct(">I4s").unpack_from
+_ihdr = struct.Struct(">IIBB").unpack_from
+_ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+def read(data: bytes) -> Header:
+    """Size and depth of a PNG from its IHDR, orientation from its eXIf.
+
+    Raises:
+        ImageError: the first chunk is no IHDR.
+    """
+    if len(data) < 33:
+        raise _cut_short(len(data))
+    length, kind = _chunk(data, _FIRST_CHUNK)
+    if kind != b"IHDR" or length != 13:
+        raise ImageError("a damaged PNG: it does not begin with an IHDR chunk")
+    width, height, depth, colour = _ihdr(data, 16)
+    if colour not in _CHANNELS:
+        raise ImageError(f"a damaged PNG: colour type {colour} does not exist")
+    return Header("png", width, height, _orientation(data), _CHANNELS[colour], depth)
+
+
+def check(data: bytes, header: Header) -> None:
+    """Pass if every chunk up to IEND is there and those that the picture needs have the right checksum.
+
+    Raises:
+        ImageError: cut short, or a damaged chunk.
+    """
+    view = memoryview(data)
+    picture = False
+    for kind, start, end in _chunks(data):
+        if not kind[0] & 0x20:  # critical: its first letter is a capital
+            (stated,) = struct.unpack_from(">I", data, end)
+            if zlib.crc32(view[start - 4 : end]) != stated:
+                name = kind.decode("ascii", "replace")
+                raise ImageError(f"a damaged PNG: the checksum of the {name} chunk at byte {start - 8} is wrong")
+        picture = picture or kind == b"IDAT"
+    if not picture:
+        raise ImageError("a damaged PNG: it has no picture data (no IDAT chunk)")
+
+
+def still(data: bytes) -> bytes:
+    """A complete PNG without its animation: the default image, which is all that readers of PNG proper see.
+
+    OpenCV 5.0's imdecode returns unset memory for some animated files that its imread, and 4.10, decode.
+    """
+    if b"acTL" not in data and b"fcTL" not in data:
+        return data
+    kept = (data[start - 8 : end + 4] for kind, start, end in _chunks(data) if kind not in _ANIMATION)
+    return data[:_FIRST_CHUNK] + b"".join(kept)
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(type, first byte, end) of the data of each chunk, IEND included.
+
+    Raises:
+        ImageError: the file ends before IEND does.
+    """
+    position = _FIRST_CHUNK
+    while position + 12 <= len(data):
+        length, kind = _chunk(data, position)
+        end = position + 8 + length
+        if end + 4 > len(data):
+            break
+        yield kind, position + 8, end
+        if kind == b"IEND":
+            return
+        position = end + 4
+    raise _cut_short(len(data))
+
+
+def _orientation(data: bytes) -> int:
+    """From the first eXIf chunk; most files have none, which one fast search says."""
+    if b"eXIf" not in data:
+        return 1
+    try:
+        for kind, start, end in _chunks(data):
+            if kind == b"eXIf":
+                return exif_orientation(data[start:end])
+    except ImageError:  # cut short: check says so
+        pass
+    return 1
+
+
+def _cut_short(size: int) -> ImageError:
+    return ImageError(f"a PNG cut short: it ends after {size} bytes without its IEND chunk")

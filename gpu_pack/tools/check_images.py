@@ -1,0 +1,100 @@
+"""One record's image: whole, decodable, and of the size that the options promise."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import cv2
+import numpy as np
+
+from cpu_fallback.jpeg_damage import decode_jpeg
+from gpu_pack.formats.image_headers import Header, ImageError, check_complete, read_header
+from gpu_pack.formats.image_headers.scan import check_scan
+from gpu_pack.types import DEFAULT_MAX_PIXELS, TransformSpec
+
+#: Pictures beyond this many pixels are decoded one at a time, whatever the number of threads.
+_LARGE = 16 << 20
+_large = threading.Lock()
+_FORMATS = {"jpg": "jpeg", "png": "png"}
+
+
+def check_image(data: bytes, spec: TransformSpec | None, decode: bool) -> str | None:
+    """What is wrong with an encoded image, in words, or None.
+
+    Args:
+        data: the record's image.
+        spec: what the manifest's options promise; None where nobody does.
+        decode: decode every pixel, and not only look at the structure.
+    """
+    try:
+        header = read_header(data)
+        check_complete(data, header)
+        check_scan(data, header)
+    except ImageError as error:
+        return f"the image is damaged: {error.reason}"
+    if wrong := promised(header, spec):
+        return wrong
+    limit = DEFAULT_MAX_PIXELS if spec is None else max(spec.max_pixels, DEFAULT_MAX_PIXELS)
+    if header.width * header.height > limit:
+        return f"the image claims {header.width} x {header.height} pixels, and over {limit} are not decoded"
+    return _decode(data, header) if decode else None
+
+
+def promised(header: Header, spec: TransformSpec | None) -> str | None:
+    """How an image differs from what the options promise, or None."""
+    if spec is None or spec.pass_through:
+        return None
+    if header.format != _FORMATS[spec.encoding]:
+        return f"the image is {header.format}, and the manifest promises {spec.encoding}"
+    channels = {"rgb": 3, "gray": 1}.get(spec.color, header.components)
+    if header.components != channels:
+        return f"the image has {header.components} channels, and the manifest promises {channels}"
+    width, height = header.width, header.height
+    if spec.crop and width != height:
+        return f"the image is {width} x {height}, and the manifest promises squares"
+    short = min(width, height)
+    if spec.size is not None and (short > spec.size or (short < spec.size and spec.upscale)):
+        wanted = f"{spec.size} x {spec.size}" if spec.crop else f"a shorter edge of {spec.size}"
+        return f"the image is {width} x {height}, and the manifest promises {wanted}"
+    return None
+
+
+def _decode(data: bytes, header: Header) -> str | None:
+    if header.width * header.height > _LARGE:
+        with _large:
+            return _decode_now(data, header)
+    return _decode_now(data, header)
+
+
+def _decode_now(data: bytes, header: Header) -> str | None:
+    complaint = None
+    try:
+        if header.format == "jpeg":
+            pixels, complaint = decode_jpeg(data, cv2.IMREAD_UNCHANGED)
+        else:
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        return f"OpenCV {cv2.__version__} cannot decode the image: {' '.join(str(error.err).split())}"
+    except MemoryError:
+        return f"there is not enough memory to decode the image of {header.width} x {header.height} pixels"
+    if pixels is None:
+        return f"OpenCV {cv2.__version__} cannot decode the image: a damaged {header.format}, or a rare kind of it"
+    height, width = pixels.shape[:2]
+    if (width, height) not in ((header.width, header.height), header.upright_size):
+        return f"the image decodes to {width} x {height} pixels, and its header says {header.width} x {header.height}"
+    return f"the image is damaged: {complaint}" if complaint else None
+
+
+@contextmanager
+def silent_opencv() -> Iterator[None]:
+    """What OpenCV would print about damaged images is said by us, once, with key and offset."""
+    # OpenCV 5 has moved the function.
+    set_level: Any = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    before = set_level(0)
+    try:
+        yield
+    finally:
+        set_level(before)

@@ -1,0 +1,7 @@
+"""Fixtures that several packages' tests use."""
+
+from __future__ import annotations
+
+from tests.folders import gpu_pack_command, photos
+
+__all__ = ["gpu_pack_command", "photos"]

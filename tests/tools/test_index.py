@@ -1,0 +1,114 @@
+"""index and inspect."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from gpu_pack.errors import OutputExistsError, SourceError, UsageError
+from gpu_pack.recordio import frame, frame_image, scan_headers
+from gpu_pack.tools.index import IndexOptions, index
+from gpu_pack.tools.inspect import InspectOptions, inspect
+from gpu_pack.tools.verify import verify
+
+
+def _offsets(path: Path) -> list[int]:
+    with path.open("rb") as file:
+        return [info.offset for info in scan_headers(file)]
+
+
+def test_the_index_is_creates_own_byte_for_byte(dataset: Path) -> None:
+    files = sorted(dataset.glob("*.rec"))
+    before = [path.with_suffix(".idx").read_bytes() for path in files]
+    for path in files:
+        path.with_suffix(".idx").unlink()
+    assert all(result.ok for result in index(files))
+    assert [path.with_suffix(".idx").read_bytes() for path in files] == before
+    assert verify([dataset]).ok
+
+
+def test_rekey_numbers_from_0_whatever_the_records_are(record: Path) -> None:
+    record.write_bytes(record.read_bytes() + frame(b"no image"))
+    (result,) = index([record], IndexOptions(rekey=True))
+    assert result.ok
+    lines = record.with_suffix(".idx").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == [str(number) for number in range(7)]
+
+
+def test_an_index_that_is_there_stays_unless_it_is_to_be_replaced(dataset: Path, record: Path) -> None:
+    record.with_suffix(".idx").write_text("mine")
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        index([record])
+    assert record.with_suffix(".idx").read_text() == "mine"
+    index([record], IndexOptions(overwrite=True))
+    assert record.with_suffix(".idx").read_bytes() == (dataset / "train-00000-of-00002.idx").read_bytes()
+    assert sorted(path.name for path in record.parent.iterdir()) == ["some.idx", "some.rec"]
+
+
+def test_what_is_whole_of_a_file_cut_short_is_indexed_and_the_cure_told(record: Path) -> None:
+    offsets = _offsets(record)
+    record.write_bytes(record.read_bytes()[:-10])
+    (result,) = index([record])
+    assert not result.ok and result.records == len(offsets) - 1
+    assert result.faults[0].offset == offsets[-1]
+    assert f"truncate it to {offsets[-1]} bytes" in result.faults[0].what
+    assert len(record.with_suffix(".idx").read_text().splitlines()) == len(offsets) - 1
+
+
+def test_damage_in_the_middle_is_passed_over(record: Path) -> None:
+    offsets = _offsets(record)
+    data = bytearray(record.read_bytes())
+    data[offsets[1]] ^= 0xFF
+    record.write_bytes(data)
+    (result,) = index([record])
+    assert [(fault.offset, f"goes on at byte {offsets[2]}" in fault.what) for fault in result.faults] == [
+        (offsets[1], True)
+    ]
+
+
+def test_ids_that_come_twice_are_told_with_the_cure(record: Path) -> None:
+    record.write_bytes(record.read_bytes() * 2)
+    (result,) = index([record])
+    assert result.fault_count == 6
+    assert "--rekey" in result.faults[0].what
+
+
+def test_what_is_no_rec_is_wrong_usage_and_what_is_not_there_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"not a \.rec file"):
+        index([tmp_path / "x.idx"])
+    with pytest.raises(SourceError, match="cannot be read"):
+        index([tmp_path / "x.rec"])
+
+
+# ---- inspect
+
+
+def test_inspect_tells_what_is_there(dataset: Path) -> None:
+    result = inspect(dataset, InspectOptions(3))
+    assert result.ok and result.records == 16 and len(result.first) == 3
+    assert result.splits == {"train": 13, "validation": 3}
+    assert result.labels == {"0": 8, "1": 8}
+    assert result.classes == ["class 0", "class 1"]
+    assert (result.formats, result.sizes) == ({"jpeg": 16}, {"24x24": 16})
+    assert (result.first[0].width, result.first[0].height) == (24, 24)
+    assert result.options["size"] == 24 and result.rejected == 1
+    assert json.loads(json.dumps(result.to_json()))["records"] == 16
+
+
+def test_inspect_takes_any_record_file(record: Path) -> None:
+    record.write_bytes(
+        frame_image(5, (0.5, 2.0), b"no picture")
+        + frame(struct.pack("<IfQQ", 0, float("nan"), 6, 0))
+        + b"junk and more"
+    )
+    result = inspect(record)
+    assert [(shown.key, shown.labels, shown.format) for shown in result.first] == [
+        (5, [0.5, 2.0], None),
+        (6, [None], None),
+    ]
+    assert result.label_counts == {1: 1, 2: 1}
+    assert result.fault_count == 1
+    json.dumps(result.to_json(), allow_nan=False)
