@@ -1,11 +1,12 @@
-"""The vocabulary that every part speaks: the values that travel, and the Worker protocol.
+"""The values that all parts exchange, and the interfaces of workers.
 
-The values are named tuples rather than dataclasses because several of them are made for every image: at 20,000
-images a second, a frozen dataclass alone would cost a tenth of the interpreter. Options, made once, are dataclasses.
+Values that exist for every image are named tuples: at 20,000 images a second, making a frozen dataclass for each would
+take a tenth of the interpreter's time. Options are dataclasses.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
@@ -16,11 +17,16 @@ Stage = Literal["read", "decode", "resize", "encode"]
 Interp = Literal["antialias", "linear"]
 Color = Literal["rgb", "gray", "unchanged"]
 Encoding = Literal["jpg", "png"]
+Device = Literal["auto", "gpu", "cpu", "hybrid"]
+#: JPEG encoders of the GPU path: nvJPEG or gpu-pack's kernels on the device, or OpenCV on CPU threads.
+EncoderName = Literal["auto", "nvjpeg", "cpu", "cuda"]
 
-#: What an image may decode to unless the user raises it: a 2 GiB RGB picture is 715 million pixels, Pillow warns at 89.
+#: Pixels that an image may decode to: Pillow warns at half of it, and as RGB it takes 0.5 GiB.
 DEFAULT_MAX_PIXELS = 178_956_970
-#: OpenCV refuses above 2**30 pixels whatever we allow (CV_IO_MAX_IMAGE_PIXELS).
+#: OpenCV's own limit (CV_IO_MAX_IMAGE_PIXELS).
 HARD_MAX_PIXELS = 1 << 30
+#: By `TransformSpec.encoding`.
+DEFAULT_QUALITY = {"jpg": 95, "png": 3}
 #: libjpeg's largest edge in pixels.
 MAX_EDGE = 65_500
 
@@ -30,9 +36,9 @@ class Entry(NamedTuple):
 
     Attributes:
         key: the record's id, unique within the list, 0 <= key < 2**64.
-        labels: one or more label values, each exact in float32 or rounded to it.
-        path: as the list names it, relative to the root unless absolute, with ``/`` between folders.
-        size: the file's size in bytes when it was listed; None where nobody looked.
+        labels: one or more values; records hold them as float32.
+        path: as the list has it: relative to the store unless absolute, with ``/`` between folders.
+        size: of the file in bytes when it was listed; None if unknown.
     """
 
     key: int
@@ -41,13 +47,9 @@ class Entry(NamedTuple):
     size: int | None = None
 
 
-#: What a file counts for whose size nobody looked up.
-_UNKNOWN_BYTES = 256 << 10
-
-
 def file_bytes(entry: Entry) -> int:
-    """How large an entry's file is, or may be."""
-    return _UNKNOWN_BYTES if entry.size is None else entry.size
+    """The size of an entry's file; 256 KiB if unknown."""
+    return 256 << 10 if entry.size is None else entry.size
 
 
 class Image(NamedTuple):
@@ -62,8 +64,8 @@ class Encoded(NamedTuple):
 
     Attributes:
         data: the encoded JPEG or PNG.
-        width, height: of the encoded picture in pixels.
-        backend: who made it: ``cpu`` or ``gpu``.
+        width, height: in pixels.
+        backend: ``cpu``, ``gpu`` or ``pass-through``.
     """
 
     entry: Entry
@@ -74,7 +76,7 @@ class Encoded(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """An image that was not packed, and why, in words that a person can act on."""
+    """An image that cannot be packed, where that showed, and the reason in one sentence."""
 
     entry: Entry
     stage: Stage
@@ -84,40 +86,25 @@ class Rejected(NamedTuple):
 Outcome = Encoded | Rejected
 
 
-class Framed(NamedTuple):
-    """A run of files that became records as they are.
-
-    Attributes:
-        pieces: the records' bytes, one after the other, in one buffer or several.
-        keys, lengths: of each record, in order; the length in bytes, with head and padding.
-        rejected: the files among them that became none.
-    """
-
-    pieces: Sequence[bytes | memoryview]
-    keys: list[int]
-    lengths: list[int]
-    rejected: list[Rejected]
-
-
 @dataclass(frozen=True)
 class TransformSpec:
-    """What happens to every image.
+    """How every image is transformed.
 
     Attributes:
         size: the shorter edge of the result in pixels; None keeps the picture's own.
-        crop: cut the centre square first (as im2rec does), so that the result is size x size.
-        upscale: enlarge pictures that are smaller than ``size``; otherwise they stay as they are.
-        interp: ``linear`` is OpenCV's INTER_LINEAR, im2rec's; ``antialias`` filters when it shrinks.
+        crop: cut out the centre square first (as im2rec does), so that the result is size x size.
+        upscale: enlarge pictures that are smaller than ``size``; otherwise they keep their size.
+        interp: ``linear`` is OpenCV's INTER_LINEAR, as in im2rec; ``antialias`` applies a triangular filter to shrink.
         color: ``rgb`` and ``gray`` apply EXIF orientation; ``unchanged`` keeps channels, depth and orientation.
         encoding: ``jpg`` (baseline, 4:2:0) or ``png``.
-        quality: JPEG quality 1-100, or PNG compression level 0-9.
-        pass_through: store the file as it is; only its structure is checked. Needs no `Worker`, and none does it.
-        max_pixels: pictures that would decode to more are rejected.
-        other_formats: leave formats that gpu-pack knows by name only to OpenCV, or pass them through, as im2rec.py
-            does; otherwise they are rejected.
+        quality: JPEG quality 1-100, or PNG compression level 0-9. None becomes 95 for JPEG, 3 for PNG.
+        pass_through: store the files unchanged after a check of their structure; no `Worker` is needed.
+        max_pixels: larger pictures are rejected before they are decoded.
+        other_formats: leave image formats whose headers gpu-pack does not read to OpenCV, or pass them through, as
+            im2rec.py does; otherwise they are rejected.
 
     Raises:
-        UsageError: a value out of range.
+        UsageError: a value of the wrong type or out of range.
     """
 
     size: int | None = 224
@@ -126,31 +113,37 @@ class TransformSpec:
     interp: Interp = "antialias"
     color: Color = "rgb"
     encoding: Encoding = "jpg"
-    quality: int = 95
+    quality: int = None  # type: ignore[assignment]  # a number after __post_init__
     pass_through: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
     other_formats: bool = False
 
     def __post_init__(self) -> None:
+        if self.quality is None:
+            object.__setattr__(self, "quality", DEFAULT_QUALITY.get(self.encoding))
         self._check_kinds()
         low, high = (1, 100) if self.encoding == "jpg" else (0, 9)
         if not low <= self.quality <= high:
             kind = "JPEG quality" if self.encoding == "jpg" else "PNG compression level"
-            raise UsageError(f"--quality {self.quality}: a {kind} lies between {low} and {high}")
+            raise UsageError(f"quality={self.quality} (--quality): a {kind} lies between {low} and {high}")
         if self.size is not None and not 1 <= self.size <= MAX_EDGE:
-            raise UsageError(f"--size {self.size}: the edge lies between 1 and {MAX_EDGE} pixels, JPEG's largest")
+            raise UsageError(
+                f"size={self.size} (--size): the edge lies between 1 and {MAX_EDGE} pixels, JPEG's largest"
+            )
         if not 1 <= self.max_pixels <= HARD_MAX_PIXELS:
-            raise UsageError(f"--max-pixels {self.max_pixels}: between 1 and {HARD_MAX_PIXELS}, OpenCV's own limit")
+            raise UsageError(
+                f"max_pixels={self.max_pixels} (--max-pixels): between 1 and {HARD_MAX_PIXELS}, OpenCV's own limit"
+            )
 
     def _check_kinds(self) -> None:
-        """Types too: what Python's callers get wrong here would only show in every single image."""
+        """Check types: otherwise a wrong one would reject every image."""
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
-                raise UsageError(f"--{name} {getattr(self, name)}: choose {' or '.join(allowed)}")
+                raise UsageError(f"{name}={getattr(self, name)} (--{name}): choose {' or '.join(allowed)}")
         for name, (kind, words) in _KINDS.items():
             value = getattr(self, name)
             if type(value) is not kind and not (name == "size" and value is None):
-                raise UsageError(f"{name} is {value!r}: it takes {words}")
+                raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes {words}")
 
 
 _CHOICES = {"interp": get_args(Interp), "color": get_args(Color), "encoding": get_args(Encoding)}
@@ -162,43 +155,39 @@ _KINDS: dict[str, tuple[type, str]] = {
 
 
 class Worker(Protocol):
-    """Something that turns images into outcomes; the engine calls each worker from one thread of its own.
+    """Transforms images. The engine calls each worker from one thread.
 
     Attributes:
-        name: for messages and reports, e.g. ``cpu`` or ``gpu:0``.
-        batch_size: how many images it likes at once.
+        name: for messages and reports, such as ``cpu:3`` or ``gpu:0``.
+        batch_size: the most images that it takes at once.
     """
 
     name: str
     batch_size: int
 
     def transform(self, images: Sequence[Image]) -> list[Outcome]:
-        """The outcomes of 1 to ``batch_size`` images: same length, same order.
+        """Transform 1 to ``batch_size`` images; gives as many outcomes, in their order.
 
         A bad image is a `Rejected`, never an exception.
 
         Raises:
-            BackendError: the device is broken; the same images may be given to another worker.
+            BackendError: the device is broken; another worker may get the same images.
         """
         ...
 
     def close(self) -> None:
-        """Free what the worker holds. Called once, from any thread, after the last transform."""
+        """Free the worker's resources. Called once, from any thread, after the last transform."""
         ...
 
 
 class EntryWorker(Protocol):
-    """A `Worker` that reads the files itself, in another process.
-
-    Attributes:
-        name, batch_size: see `Worker`.
-    """
+    """A worker that reads the files itself; otherwise as `Worker`."""
 
     name: str
     batch_size: int
 
     def transform(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """The outcomes of the entries' files: see `Worker.transform`. One that cannot be read is a `Rejected`, too."""
+        """Read and transform files; see `Worker.transform`. A file that cannot be read is a `Rejected`."""
         ...
 
     def close(self) -> None:
@@ -208,10 +197,41 @@ class EntryWorker(Protocol):
 
 AnyWorker = Worker | EntryWorker
 Workers = Sequence[AnyWorker]
-#: Called when the last worker broke; gives others to go on with.
+#: Called when the last worker broke; gives workers to continue with.
 Rescue = Callable[[BackendError], Workers]
-#: Encoded bytes that may be with the workers or waiting for their turn.
+#: Bytes of files that workers hold or that wait for a worker.
 DEFAULT_BYTES_IN_FLIGHT = 256 << 20
+#: A batch ends with the image that reaches this many bytes of files.
+DEFAULT_BATCH_BYTES = 64 << 20
 
-#: One image's outcome, by the CPU codec: what a GPU worker asks about an image that its own decoder refuses.
+#: Transforms one image on the CPU; GPU workers call it for images that their decoder refuses.
 Codec = Callable[[Image], Outcome]
+
+
+@dataclass
+class Progress:
+    """The progress of a command; ``on_progress`` gets it a few times a second.
+
+    Attributes:
+        done, total: in ``unit``; ``total`` is None if unknown.
+        unit: ``images``, ``records``, ``files`` or ``bytes``.
+        rejected: rejected images, or faults found.
+        detail: a short text beside the count, such as the current file; mostly empty.
+    """
+
+    done: int = 0
+    total: int | None = None
+    unit: str = "images"
+    rejected: int = 0
+    detail: str = ""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def available_cores() -> int:
+    """The number of cores that this process may use; containers and taskset can make it less than the machine's."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS, Windows
+        return os.cpu_count() or 1
