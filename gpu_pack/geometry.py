@@ -1,7 +1,7 @@
-"""Resized size and crop box: one arithmetic for every backend.
+"""Crop box and resized size: one arithmetic for every backend.
 
-The numbers are im2rec.py's (MXNet 1.9.1): the centre square first, ``(long - short) // 2`` from the longer edge's
-start, then the shorter edge to ``size`` and the longer to ``long * size // short``.
+The numbers are im2rec.py's (MXNet 1.9.1): the centre square first, ``(long - short) // 2`` from the start of the longer
+edge; then the shorter edge is scaled to ``size``, and the longer one to ``long * size // short``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import NamedTuple
 from gpu_pack.types import TransformSpec
 
 
-class Plan(NamedTuple):
-    """Where the result comes from and how large it is, in pixels of the upright (EXIF-rotated) picture.
+class CropResize(NamedTuple):
+    """Which part of a picture is used, and the size it is scaled to; in pixels of the upright (EXIF-rotated) picture.
 
     Attributes:
-        x, y, box_width, box_height: the part of the picture that is used.
-        width, height: the size that this part is scaled to.
+        x, y, box_width, box_height: the part that is used.
+        width, height: the size that it is scaled to.
     """
 
     x: int
@@ -28,20 +28,20 @@ class Plan(NamedTuple):
 
     @property
     def scales(self) -> bool:
-        """Whether anything is resized at all."""
+        """Whether anything is resized."""
         return (self.box_width, self.box_height) != (self.width, self.height)
 
     @property
     def shrinks(self) -> bool:
-        """Whether the result has fewer pixels along its shorter edge than the part it comes from."""
+        """Whether the shorter edge of the result has fewer pixels than that of the part it comes from."""
         return min(self.box_width, self.box_height) > min(self.width, self.height)
 
 
-def plan(width: int, height: int, spec: TransformSpec) -> Plan:
+def crop_resize(width: int, height: int, spec: TransformSpec) -> CropResize:
     """The crop box and the final size of a ``width`` x ``height`` picture (both at least 1)."""
     x, y, box_width, box_height = centre_square(width, height) if spec.crop else (0, 0, width, height)
     out_width, out_height = shorter_edge_to(box_width, box_height, spec.size, spec.upscale)
-    return Plan(x, y, box_width, box_height, out_width, out_height)
+    return CropResize(x, y, box_width, box_height, out_width, out_height)
 
 
 def centre_square(width: int, height: int) -> tuple[int, int, int, int]:

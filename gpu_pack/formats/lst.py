@@ -1,8 +1,8 @@
-"""The .lst format: ``key<TAB>label[<TAB>label...]<TAB>path``, one image a line; parse and write.
+"""The .lst format: ``key<TAB>label[<TAB>label...]<TAB>path``, one image a line.
 
-Two readers: a strict one for whatever gpu-pack packs itself, and im2rec.py's (MXNet 1.9.1), which reports a bad line
-and goes on. Two writers differ in how they spell labels: ``%f`` is im2rec 1.9.1's (``8.000000``), ``shortest`` the bare
-form (``8``, ``0.5``), which loses nothing and which every reader of .lst files parses as well.
+`read_list` is strict, for `create`; `read_list_im2rec` reads as im2rec.py (MXNet 1.9.1), which reports a bad line and
+continues. `format_list` writes labels in their shortest form (``8``, ``0.5``), which loses nothing and which every
+reader parses; im2rec's lists have its ``8.000000``.
 """
 
 from __future__ import annotations
@@ -12,49 +12,51 @@ import math
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Literal, TextIO
 
 from gpu_pack.errors import ListError, SourceError
 from gpu_pack.recordio.framing import header_carries_magic
 from gpu_pack.types import Entry
 
-LabelFormat = Literal["%f", "shortest"]
-
+#: Lines that are joined at once.
+_BATCH = 16_384
 #: Up to here float32 holds every whole number.
 _EXACT = float(1 << 24)
-#: From here on a key may put a magic number into the record's header.
+#: A record's header can hold a magic number from this key on.
 _SAFE_KEYS = 0xCED7230A
 _MAX_KEY = (1 << 64) - 1
-#: A line is longer only where the file is no list at all; reading stops there instead of filling the memory.
-_MAX_LINE = 1 << 24
+#: Characters; bounds the memory that a file without line ends takes.
+MAX_LINE = 1 << 24
 
 
 def read_list(path: str | os.PathLike[str], *, unique: bool = False) -> Iterator[Entry]:
-    """The entries of a .lst file, in its order: UTF-8 with or without a byte order mark; blank lines are passed over.
+    """The entries of a .lst file; see `read_numbered`."""
+    return (entry for _, entry in read_numbered(path, unique=unique))
+
+
+def read_numbered(
+    path: str | os.PathLike[str], *, unique: bool = False, max_line: int = MAX_LINE
+) -> Iterator[tuple[int, Entry]]:
+    """``(line number from 1, entry)`` of a .lst file in UTF-8, with or without byte order mark; skips blank lines.
 
     Args:
         path: of the file.
-        unique: refuse a key that an earlier line has. Costs a bit for each key under 2^26 and about 100 bytes for each
-            larger one.
+        unique: refuse repeated keys; takes a bit for each key under 2^26, and about 100 bytes for each larger one.
+        max_line: characters that a line may have.
 
     Raises:
         ListError: a line that cannot be used, as ``path:line: what is wrong``.
         SourceError: the file cannot be read.
     """
-    return (entry for _, entry in read_numbered(path, unique=unique))
-
-
-def read_numbered(path: str | os.PathLike[str], *, unique: bool = False) -> Iterator[tuple[int, Entry]]:
-    """`read_list` with each entry's line number, from 1."""
     name = os.fspath(path)
     keys = _Keys()
-    for number, line in enumerate(_lines(name), 1):
+    for number, line in enumerate(_lines(name, "utf-8-sig", max_line), 1):
         if line.isspace():
             continue
         entry = parse_line(line, name, number)
         if unique and not keys.add(entry.key):
-            raise ListError(f"{name}:{number}: key {entry.key} stands on an earlier line already; keys must differ")
+            raise ListError(f"{name}:{number}: key {entry.key} is on an earlier line already; keys must differ")
         yield number, entry
 
 
@@ -66,8 +68,8 @@ def parse_line(line: str, path: str, number: int) -> Entry:
         path, number: for messages, which begin with ``path:number:``.
 
     Raises:
-        ListError: fewer than three fields; a key that is no whole number from 0 to 2^64-1 or that readers of records
-            would stumble over; a label that is not finite or does not fit float32; a name that is empty or not UTF-8.
+        ListError: fewer than three fields; a key that is no whole number from 0 to 2^64-1; a label that is not finite
+            or does not fit float32; either one with the magic number's bits; a name that is empty or not UTF-8.
     """
     fields = line.strip().split("\t")
     try:
@@ -76,24 +78,27 @@ def parse_line(line: str, path: str, number: int) -> Entry:
         name = fields[-1].strip()
         key = _key(fields[0].strip())
         labels = (_label(fields[1]),) if len(fields) == 3 else tuple(map(_label, fields[1:-1]))
-        if key >= _SAFE_KEYS:
-            _check_header(key)
-        if not name.isascii() or "\0" in name:
-            _check_name(name)
+        if key >= _SAFE_KEYS and header_carries_magic(key):
+            raise ValueError(
+                f"key {key} puts RecordIO's magic number into the record's header, which readers take for a damaged "
+                "record; use another key"
+            )
+        if (not name.isascii() or "\0" in name) and (reason := unlistable_reason(name)):
+            raise ValueError(f"the path {name!r} cannot be used: {reason}")
     except ValueError as error:
         raise ListError(f"{path}:{number}: {error}") from None
     return Entry(key, labels, name)
 
 
 def read_list_im2rec(path: str | os.PathLike[str], report: Callable[[str], None]) -> Iterator[Entry]:
-    """The entries as im2rec.py 1.9.1 reads them: Python's ``int`` and ``float`` decide, bad lines go to ``report``.
+    """The entries as im2rec.py 1.9.1 reads them: with Python's ``int`` and ``float``; bad lines go to ``report``.
 
-    Keys may be negative or too large, labels infinite or NaN: packing refuses such an entry, one by one.
+    Keys may be negative or too large, labels infinite or NaN: no record can hold such an entry.
 
     Raises:
         SourceError: the file cannot be read.
     """
-    for line in _lines(os.fspath(path), "utf-8"):
+    for line in _lines(os.fspath(path), "utf-8", MAX_LINE):
         fields = [field.strip() for field in line.strip().split("\t")]
         if len(fields) < 3:
             report(f"lst should have at least has three parts, but only has {len(fields)} parts for {fields}")
@@ -107,25 +112,20 @@ def read_list_im2rec(path: str | os.PathLike[str], report: Callable[[str], None]
         yield Entry(key, labels, fields[-1])
 
 
-def write_list(
-    target: str | os.PathLike[str] | TextIO, entries: Iterable[Entry], label_format: LabelFormat = "shortest"
-) -> None:
-    r"""Write entries as .lst lines, UTF-8 with ``\n`` at each line's end.
-
-    Args:
-        target: a path, which is overwritten, or an open text file.
-        entries: names must be `nameable_error`.
-        label_format: see the module.
+def format_list(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """The text of a .lst in UTF-8, in pieces of many lines.
 
     Raises:
-        ListError: a name that no line can carry.
-        OSError: the file cannot be written.
+        ListError: a name that no line can hold; see `unlistable_reason`.
     """
-    if isinstance(target, (str, os.PathLike)):
-        with Path(target).open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(_format(entries, label_format))
-    else:
-        target.writelines(_format(entries, label_format))
+    return format_rows(map(_row, entries))
+
+
+def format_rows(rows: Iterable[tuple[int, str, str]]) -> Iterator[bytes]:
+    """The text of a .lst in UTF-8 from (key, labels joined by tabs, path), which are not checked."""
+    remaining = iter(rows)
+    while batch := "".join([f"{key}\t{labels}\t{path}\n" for key, labels, path in islice(remaining, _BATCH)]):
+        yield batch.encode()
 
 
 @functools.lru_cache(4096)
@@ -134,8 +134,8 @@ def format_label(value: float) -> str:
     return str(int(value)) if -1e16 < value < 1e16 and value == int(value) else repr(value)
 
 
-def nameable_error(path: str) -> str | None:
-    """Why no .lst line can carry this name, or None where one can."""
+def unlistable_reason(path: str) -> str | None:
+    """Why no line of a .lst can hold this name; None where one can."""
     if path.isascii() and path.isprintable() and path and path[0] != " " and path[-1] != " ":
         return None
     if not path:
@@ -152,27 +152,25 @@ def nameable_error(path: str) -> str | None:
     return None
 
 
-def _lines(path: str, encoding: str = "utf-8-sig") -> Iterator[str]:
-    """Lines with any line end; bytes that are not UTF-8 come as surrogates, which no valid text holds."""
+def _lines(path: str, encoding: str, max_line: int) -> Iterator[str]:
+    """Lines with any line end; bytes that are not UTF-8 become surrogates, which no valid text holds."""
     try:
         with Path(path).open(encoding=encoding, errors="surrogateescape") as file:
             number = 0
-            while line := file.readline(_MAX_LINE):
+            while line := file.readline(max_line):
                 number += 1
-                if len(line) == _MAX_LINE:
-                    raise ListError(f"{path}:{number}: the line has over {_MAX_LINE} characters; this is no .lst file")
+                if len(line) == max_line:
+                    raise ListError(f"{path}:{number}: the line has over {max_line} characters; this is no .lst file")
                 yield line
     except OSError as error:
         raise SourceError(f"{path}: the list cannot be read: {error.strerror or error}") from error
 
 
-def _format(entries: Iterable[Entry], label_format: LabelFormat) -> Iterator[str]:
-    spell: Callable[[float], str] = format_label if label_format == "shortest" else "{:f}".format
-    for key, labels, path, _ in entries:
-        if reason := nameable_error(path):
-            raise ListError(f"{path!r} cannot stand in a .lst file: {reason}; rename it")
-        text = spell(labels[0]) if len(labels) == 1 else "\t".join(map(spell, labels))
-        yield f"{key}\t{text}\t{path}\n"
+def _row(entry: Entry) -> tuple[int, str, str]:
+    key, labels, path, _ = entry
+    if reason := unlistable_reason(path):
+        raise ListError(f"{path!r} cannot stand in a .lst file: {reason}; rename it")
+    return key, format_label(labels[0]) if len(labels) == 1 else "\t".join(map(format_label, labels)), path
 
 
 def _key(text: str) -> int:
@@ -191,13 +189,13 @@ def _label(text: str) -> float:
         raise ValueError(f"label {_short(text)} is no number") from None
     if "_" in text or not text.isascii():  # Python's float reads 1_000, other readers of the list do not
         raise ValueError(f"label {_short(text)} is no number that every reader of .lst files understands")
-    if not -_EXACT <= value <= _EXACT:
+    if not -_EXACT <= value <= _EXACT:  # NaN too
         _check_label(text, value)
     return value
 
 
 def _check_label(text: str, value: float) -> None:
-    """For labels that are large, infinite or not a number."""
+    """Refuse what float32 cannot hold, and the magic number's bits."""
     if not math.isfinite(value):
         raise ValueError(f"label {_short(text)} is not finite")
     try:
@@ -209,20 +207,7 @@ def _check_label(text: str, value: float) -> None:
             f"label {_short(text)} would become {held:.0f}: records hold labels as float32, exact only up to 16777216"
         )
     if header_carries_magic(0, (value,)):
-        raise ValueError(f"label {_short(text)} has the bits of RecordIO's magic number, which readers stumble over")
-
-
-def _check_header(key: int) -> None:
-    if header_carries_magic(key):
-        raise ValueError(
-            f"key {key} puts RecordIO's magic number into the record's header, which readers take for a damaged "
-            "record; use another key"
-        )
-
-
-def _check_name(name: str) -> None:
-    if reason := nameable_error(name):
-        raise ValueError(f"the path {name!r} cannot be used: {reason}")
+        raise ValueError(f"label {_short(text)} has the bits of RecordIO's magic number, which readers take for damage")
 
 
 def _too_few(fields: list[str]) -> str:
@@ -235,7 +220,7 @@ def _short(text: str) -> str:
 
 
 class _Keys:
-    """Which keys were there: a bit each while they are small, as positions in a list are, else a set."""
+    """The keys so far: a bit for each small one, such as a position in a list, and a set of the others."""
 
     _DENSE = 1 << 26
 
@@ -244,7 +229,7 @@ class _Keys:
         self._large: set[int] = set()
 
     def add(self, key: int) -> bool:
-        """Whether ``key`` is new; it is remembered."""
+        """Add a key; gives whether it is new."""
         if key >= self._DENSE:
             before = len(self._large)
             self._large.add(key)

@@ -1,8 +1,8 @@
-"""RecordIO with the names and behaviour of ``mx.recordio`` (MXNet 1.9.1), and the framing beneath for direct use.
+"""RecordIO with the names and behaviour of ``mx.recordio`` (MXNet 1.9.1), and the functions that they are made of.
 
-What differs from MXNet, on purpose: a malformed file raises `FormatError` with path and offset, readers and writers
-are context managers, and a forked child that drops a writer never writes. URIs are local paths. Where MXNet raises
-AssertionError, KeyError, RuntimeError or ValueError for a call that cannot be right, so does this module.
+Differences from MXNet: a malformed file raises `FormatError` with path and offset, readers and writers are context
+managers, a forked child that drops a writer never writes, and URIs are local paths. Wrong calls raise what MXNet
+raises: AssertionError, KeyError, RuntimeError or ValueError.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numbers
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_pack.errors import FormatError, UsageError
-from gpu_pack.recordio.files import MXIndexedRecordIO, MXRecordIO, read_index
+from gpu_pack.recordio.files import MXIndexedRecordIO, MXRecordIO
 from gpu_pack.recordio.framing import (
     HEADER_SIZE,
     MAGIC,
@@ -23,6 +23,7 @@ from gpu_pack.recordio.framing import (
     pack_header,
     unpack_header,
 )
+from gpu_pack.recordio.index import read_index
 from gpu_pack.recordio.scanning import HeaderInfo, Record, scan, scan_headers
 
 if TYPE_CHECKING:
@@ -50,17 +51,18 @@ __all__ = [
 ]
 
 
-_FLOAT32_OVERFLOW = 2.0**128 - 2.0**103  # from here on a number rounds to float32's infinity
+#: The smallest number that float32 rounds to infinity.
+_FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 
 
 class HEADER(NamedTuple):
-    """What accompanies an image in its record; known as ``IRHeader``.
+    """The header of an image record, also named ``IRHeader``.
 
     Attributes:
-        flag: 0 for one label, else how many labels there are; `pack` sets it.
-        label: a number, or a 1-D float32 array of several.
+        flag: 0 for one label, otherwise the number of labels; `pack` sets it.
+        label: a number, or a 1-D float32 array.
         id: usually the .lst key, 0 <= id < 2**64.
-        id2: the higher bits of the id; 0 as a rule.
+        id2: further bits of the id; usually 0.
     """
 
     flag: int
@@ -73,12 +75,12 @@ IRHeader = HEADER
 
 
 def pack(header: tuple[int, Any, int, int], s: bytes) -> bytes:
-    """An image record's payload: the header, further labels, then the bytes ``s`` of the encoded image.
+    """An image record's payload: the header, the labels if there are several, and the encoded image ``s``.
 
-    A number becomes the single label with flag 0; anything else becomes a float32 array with its size as flag.
+    A number is the single label, with flag 0; anything else becomes a float32 array, with its size as flag.
 
     Raises:
-        FormatError: a value that the header cannot hold, e.g. a negative id.
+        FormatError: a value that the header cannot hold, such as a negative id.
     """
     _, label, key, id2 = IRHeader(*header)
     if isinstance(label, numbers.Number):
@@ -90,21 +92,21 @@ def pack(header: tuple[int, Any, int, int], s: bytes) -> bytes:
 
 
 def _float32(label: Any) -> Any:
-    """As MXNet's native struct does, a number too large for float32 becomes infinite."""
+    """The label as float32 holds it; one too large becomes infinite, as in MXNet."""
     try:
         value = float(label)
     except OverflowError:
         value = math.inf if label > 0 else -math.inf
-    except TypeError:  # complex: packing says what is wrong
+    except TypeError:  # complex: packing refuses it
         return label
     return math.copysign(math.inf, value) if abs(value) >= _FLOAT32_OVERFLOW else value
 
 
 def unpack(s: bytes) -> tuple[HEADER, bytes]:
-    """``(header, image bytes)`` of a record; several labels come as a read-only 1-D float32 array.
+    """``(header, encoded image)`` of a record; several labels are a read-only 1-D float32 array.
 
     Raises:
-        FormatError: under 24 bytes, or fewer than the labels that the header claims.
+        FormatError: fewer bytes than the header and its labels have.
     """
     header = IRHeader(*unpack_header(s))
     if header.flag == 0:
@@ -119,12 +121,12 @@ def unpack(s: bytes) -> tuple[HEADER, bytes]:
 
 
 def unpack_img(s: bytes, iscolor: int = -1) -> tuple[HEADER, Any]:
-    """``(header, image)``; the image is what ``cv2.imdecode(..., iscolor)`` gives: uint8 HxWx3 BGR, HxW grey, ...
+    """``(header, image)``, the image by ``cv2.imdecode(..., iscolor)``: mostly uint8, HxWx3 BGR or HxW gray.
 
-    As in MXNet the image is None where OpenCV knows no such encoding.
+    As in MXNet, the image is None if OpenCV does not know its encoding.
 
     Raises:
-        FormatError: a malformed header, no image bytes at all, or a picture that OpenCV refuses.
+        FormatError: a malformed header, an empty image, or one that OpenCV refuses.
     """
     import cv2
     import numpy as np
@@ -139,16 +141,16 @@ def unpack_img(s: bytes, iscolor: int = -1) -> tuple[HEADER, Any]:
 def pack_img(
     header: tuple[int, Any, int, int], img: np.ndarray[Any, Any], quality: int = 95, img_fmt: str = ".jpg"
 ) -> bytes:
-    """An image record's payload, ``img`` (uint8, HxWx3 BGR or HxW grey) encoded by OpenCV.
+    """An image record's payload, encoded by OpenCV.
 
     Args:
         header: see `pack`.
-        img: the picture.
-        quality: 1-100 for JPEG, the compression level 0-9 for PNG.
-        img_fmt: ``.jpg``, ``.jpeg`` or ``.png``, or any other suffix that OpenCV writes, with its own defaults.
+        img: uint8, HxWx3 BGR or HxW gray.
+        quality: of a JPEG, 1-100; of a PNG, its compression level 0-9.
+        img_fmt: ``.jpg``, ``.jpeg``, ``.png``, or another suffix that OpenCV writes, with its defaults.
 
     Raises:
-        UsageError: a picture or a format that OpenCV does not encode.
+        UsageError: OpenCV cannot encode the picture, or the format.
         FormatError: see `pack`.
     """
     import cv2

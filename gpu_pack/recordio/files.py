@@ -1,49 +1,19 @@
-"""The .rec and .idx as files, with the names and behaviour of ``mx.recordio``'s classes; see `gpu_pack.recordio`."""
+"""Reads and writes .rec and .idx files, with the names and behaviour of ``mx.recordio``'s classes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, TextIO, TypeVar
 
 from gpu_pack.errors import FormatError
 from gpu_pack.recordio.framing import frame
+from gpu_pack.recordio.index import index_line, read_index
 from gpu_pack.recordio.scanning import read_record, reader
 
 _Self = TypeVar("_Self", bound="MXRecordIO")
-
-#: No line of an index is longer; a file that is none has lines that would fill the memory.
-_MAX_LINE = 1 << 16
-
-
-def read_index(path: str | os.PathLike[str], key_type: Callable[[str], Any] = int) -> Iterator[tuple[Any, int]]:
-    """``(key, offset in bytes)`` of each line of an .idx, in its order.
-
-    Raises:
-        FormatError: a line that is not ``key<TAB>offset``; blank lines are passed over.
-        OSError: the file cannot be read.
-    """
-    begin = 0
-    with Path(path).open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1):
-            try:
-                fields = line.decode().strip().split("\t")
-                entry = (key_type(fields[0]), _offset(fields[1])) if fields != [""] else None
-            except (ValueError, TypeError, LookupError, ArithmeticError):
-                message = f"line {number} of the index is not key<TAB>offset; `gpu-pack index` rebuilds the file"
-                raise FormatError(message, os.fspath(path), begin) from None
-            begin += len(line)
-            if entry is not None:
-                yield entry
-
-
-def _offset(text: str) -> int:
-    offset = int(text)
-    if not 0 <= offset < 1 << 63:
-        raise ValueError(text)
-    return offset
 
 
 class MXRecordIO:
@@ -51,7 +21,7 @@ class MXRecordIO:
 
     Args:
         uri: the file's path.
-        flag: ``r`` to read, ``w`` to write; ``w`` empties the file, also on `reset` and when unpickled.
+        flag: ``r`` to read, ``w`` to write; ``w`` empties the file, also in `reset` and when unpickled.
 
     Raises:
         ValueError: another flag.
@@ -68,12 +38,12 @@ class MXRecordIO:
         self.open()
 
     def open(self) -> None:
-        """Open the file, at its beginning."""
+        """Open the file at its beginning."""
         if self.flag not in ("r", "w"):
             raise ValueError(f"Invalid flag {self.flag}")
         self.writable = self.flag == "w"
         if self.writable:
-            # Unbuffered: whole records in one call each, and nothing that a forked child could write a second time.
+            # Unbuffered: a record in one call, and nothing that a forked child could write a second time.
             self.handle = Path(self.uri).open("wb", buffering=0)  # noqa: SIM115
         else:
             self.handle = Path(self.uri).open("rb", buffering=8192)  # noqa: SIM115
@@ -83,7 +53,7 @@ class MXRecordIO:
         self.is_open = True
 
     def close(self) -> None:
-        """Close the file; closing twice is nothing."""
+        """Close the file; may be called again."""
         if not self.is_open:
             return
         self.is_open = False
@@ -102,7 +72,7 @@ class MXRecordIO:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """As in MXNet, pickling closes the file here and opens it anew where it is unpickled."""
+        """As in MXNet, pickling closes this file, and unpickling opens it again."""
         was_open = self.is_open
         self.close()
         state = {name: value for name, value in self.__dict__.items() if name not in ("handle", "_read_at")}
@@ -114,7 +84,7 @@ class MXRecordIO:
             self.open()
 
     def _check_pid(self, allow_reset: bool = False) -> None:
-        """A file position that several processes share helps none of them: seek opens anew, the others refuse."""
+        """Forked processes share the file's position: `seek` opens the file again, other calls raise."""
         if self.pid == os.getpid():
             return
         if not allow_reset:
@@ -128,7 +98,7 @@ class MXRecordIO:
         return self.handle
 
     def reset(self) -> None:
-        """Back to the first record; a file that is being written is emptied."""
+        """Return to the first record; a file opened for writing is emptied."""
         self.close()
         self.open()
 
@@ -154,7 +124,7 @@ class MXRecordIO:
         """The next record, or None at the end of the file.
 
         Raises:
-            FormatError: no whole record lies there, with path and offset.
+            FormatError: there is no whole record, with path and offset.
             RuntimeError: closed, or opened by another process.
         """
         assert not self.writable, "opened for writing"
@@ -211,7 +181,7 @@ class MXIndexedRecordIO(MXRecordIO):
     def _open_index(self) -> None:
         self.idx, self.keys = {}, []
         if self.writable:
-            # By lines, for the same reason as above; \n on every system.
+            # Buffered by lines, because of forks as above; \n on every system.
             self.fidx = Path(self.idx_path).open("w", buffering=1, encoding="utf-8", newline="\n")  # noqa: SIM115
             return
         for key, offset in read_index(self.idx_path, self.key_type):
@@ -219,14 +189,14 @@ class MXIndexedRecordIO(MXRecordIO):
             self.keys.append(key)
 
     def close(self) -> None:
-        """Close both files; closing twice is nothing."""
+        """Close both files; may be called again."""
         super().close()
         if self.fidx is not None:
             self.fidx.close()
             self.fidx = None
 
     def seek(self, idx: Any) -> None:
-        """Go to the record with key ``idx``, so that `read` gives it. In another process the file is opened anew.
+        """Go to the record with key ``idx``, which `read` then gives. A forked process opens the file again.
 
         Raises:
             KeyError: the index has no such key.
@@ -236,7 +206,7 @@ class MXIndexedRecordIO(MXRecordIO):
         self._position = self.idx[idx]
 
     def tell(self) -> int:
-        """Where the next record will be written, in bytes."""
+        """The offset of the next record, in bytes."""
         assert self.writable, "opened for reading"
         return self._position
 
@@ -245,28 +215,26 @@ class MXIndexedRecordIO(MXRecordIO):
 
         Raises:
             KeyError: the index has no such key.
-            FormatError: no whole record lies where the index says.
+            FormatError: there is no whole record where the index says.
         """
         self.seek(idx)
         position = self._position
         record = self.read()
         if record is None:
-            raise FormatError(f"the index places key {idx} behind the end of the file", self.uri, position)
+            raise FormatError(f"the index places key {idx} beyond the end of the file", self.uri, position)
         return record
 
     def write_idx(self, idx: Any, buf: bytes) -> None:
         """Append ``buf`` as the record with key ``idx``.
 
         Raises:
-            FormatError: 2^29 bytes or more, or a key that a line of the index cannot hold.
+            FormatError: 2^29 bytes or more, or a key that the index cannot hold.
         """
         key = self.key_type(idx)
-        text = str(key)
-        if not text or text != text.strip() or any(character in text for character in "\t\r\n"):
-            raise FormatError(f"key {key!r}: the index cannot hold it; keys have no tabs, line ends or outer blanks")
         position = self.tell()
+        line = index_line(key, position)
         self.write(buf)
         assert self.fidx is not None
-        self.fidx.write(f"{text}\t{position}\n")
+        self.fidx.write(line)
         self.idx[key] = position
         self.keys.append(key)

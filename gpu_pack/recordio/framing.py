@@ -1,4 +1,4 @@
-"""The RecordIO protocol without files: values in, the bytes of a record out. `recordio.scanning` is the way back.
+"""The RecordIO protocol without I/O: values to the bytes of a record; `recordio.scanning` reads them back.
 
 A record on disk is one part or several. A part is the magic number 0xced7230a, a 32-bit ``cflag << 29 | length`` (both
 little-endian), ``length`` bytes, and zeros up to a multiple of four. A magic number inside a payload, at a multiple of
@@ -15,26 +15,23 @@ from __future__ import annotations
 import struct
 import sys
 from collections.abc import Sequence
-from itertools import chain
 
 from gpu_pack.errors import FormatError
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = MAGIC.to_bytes(4, "little")
-#: Size in bytes of an image record's header, without the further labels.
+#: Size in bytes of an image record's header, without further labels.
 HEADER_SIZE = 24
 #: A record's payload is smaller than this.
 MAX_RECORD = 1 << 29
 
-#: An image record: everything before the image, the image, padding.
-Pieces = tuple[bytes, bytes, bytes]
 #: A part's head: the magic number, then cflag and length.
 PART = struct.Struct("<II")
 #: flag, label, id, id2.
 IMAGE_HEADER = struct.Struct("<IfQQ")
 WHOLE, FIRST, MIDDLE, LAST = range(4)
 
-_IMAGE = struct.Struct("<IIIfQQ")  # one part's head and the image header, in one go
+_IMAGE = struct.Struct("<IIIfQQ")  # a part's head and the image header
 _PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length % 4
 
 
@@ -62,46 +59,20 @@ def frame_image(key: int, labels: Sequence[float], data: bytes) -> bytes:
     """A whole framed image record: what ``frame(pack(IRHeader(0, labels, key, 0), data))`` gives, faster.
 
     Raises:
-        FormatError: see `image_pieces`.
+        FormatError: see `frame_pieces`.
     """
     return b"".join(frame_pieces(key, labels, data))
 
 
 def frame_pieces(key: int, labels: Sequence[float], data: bytes) -> Sequence[bytes]:
-    """A whole framed image record in pieces to be joined; the image's bytes are one, uncopied, unless it is split.
+    """A whole framed image record in pieces to be joined. ``data`` is one of them, unless magic numbers split it.
 
     Raises:
-        FormatError: see `image_pieces`.
-    """
-    pieces = image_pieces(key, labels, data)
-    # Header and labels fill whole words: what is aligned in the image's bytes is aligned in the payload.
-    return pieces if not _aligned_magics(data) else (_split(pieces),)
-
-
-def image_pieces(key: int, labels: Sequence[float], data: bytes) -> Pieces:
-    """An image record in pieces that join to a whole framed record, as long as ``data`` holds no aligned magic number.
-
-    Raises:
-        FormatError: no label, a key or label that the header cannot hold, a header that would carry a magic number
+        FormatError: no label, a key or label that the header cannot hold, a header that would contain a magic number
             (see `header_carries_magic`), or 2^29 bytes or more.
     """
-    return image_head(key, labels, len(data)), data, padding(len(data))
-
-
-def head_size(labels: Sequence[float]) -> int:
-    """How many bytes `image_head` gives."""
     count = len(labels)
-    return _IMAGE.size + (4 * count if count > 1 else 0)
-
-
-def image_head(key: int, labels: Sequence[float], size: int) -> bytes:
-    """What stands before an image of ``size`` bytes in its record, as long as these hold no aligned magic number.
-
-    Raises:
-        FormatError: see `image_pieces`.
-    """
-    count = len(labels)
-    size += HEADER_SIZE + (4 * count if count > 1 else 0)
+    size = HEADER_SIZE + (4 * count if count > 1 else 0) + len(data)
     _check_size(size)
     if count == 1:
         head = _pack(_IMAGE, key, MAGIC, size, 0, labels[0], key, 0)
@@ -112,36 +83,17 @@ def image_head(key: int, labels: Sequence[float], size: int) -> bytes:
             f"key {key}, label {labels[0]}: the record's header would hold the magic number 0xced7230a, which readers "
             "take for a damaged record; use another key or label"
         )
-    return head
-
-
-def padding(size: int) -> bytes:
-    """What stands after an image of ``size`` bytes in its record."""
-    return _PADDING[size & 3]
-
-
-def join_images(images: Sequence[Pieces]) -> tuple[bytes, list[int]]:
-    """Framed records one after the other, and the length of each.
-
-    Looking for magic numbers once in the whole, where there must be one a record, costs a tenth of looking into each.
-    """
-    joined = b"".join(chain.from_iterable(images))
-    if count_magics(joined) == len(images):
-        return joined, [sum(map(len, pieces)) for pieces in images]
-    frames = [_split(pieces) for pieces in images]
-    return b"".join(frames), [len(one) for one in frames]
-
-
-def _split(pieces: Pieces) -> bytes:
-    head, data, _ = pieces
-    return frame(head[PART.size :] + data)
+    # Header and labels fill whole words: what is aligned in the image's bytes is aligned in the payload.
+    if _aligned_magics(data):
+        return (frame(head[PART.size :] + data),)
+    return head, data, _PADDING[len(data) & 3]
 
 
 def header_carries_magic(key: int, labels: Sequence[float] = (0.0,)) -> bool:
-    """Whether an image record's header or labels would hold an aligned magic number, so that `frame_image` refuses it.
+    """Whether an image record's header or labels would hold an aligned magic number; `frame_image` refuses them.
 
-    So it is for keys whose low or high 32 bits are 3470205706, and for the label -1804698880, whose bits they are. The
-    format allows it, and splits the record there, but DALI's reader (2.4) fails on such a record.
+    True for keys whose low or high 32 bits are 3470205706, and for the label -1804698880, which has the same bits. The
+    format allows it and splits the record there, but DALI's reader (2.4) fails on such a record.
 
     Raises:
         FormatError: a key or label that the header cannot hold.
@@ -159,7 +111,7 @@ def pack_header(flag: int, label: float, key: int, id2: int) -> bytes:
 
 
 def unpack_header(payload: bytes) -> tuple[int, float, int, int]:
-    """``(flag, label, id, id2)`` of an image record's payload, or of as much of it as begins with the header.
+    """``(flag, label, id, id2)`` of an image record's payload, or of its beginning.
 
     Raises:
         FormatError: under 24 bytes.
@@ -170,8 +122,8 @@ def unpack_header(payload: bytes) -> tuple[int, float, int, int]:
 
 
 def _aligned_magics(data: bytes) -> list[int]:
-    """Where magic numbers lie at multiples of four."""
-    if len(data) > 2048 and count_magics(data) == 0:
+    """Offsets of the magic numbers at multiples of four."""
+    if len(data) > 2048 and _count_magics(data) == 0:
         return []
     found = []
     position = data.find(MAGIC_BYTES)
@@ -182,10 +134,10 @@ def _aligned_magics(data: bytes) -> list[int]:
     return found
 
 
-def count_magics(data: bytes | memoryview) -> int:
+def _count_magics(data: bytes) -> int:
     """How many aligned magic numbers there are: a sixth of find's time for 25 KB, and without the GIL.
 
-    Framing does not import NumPy for it, but a run that packs images has it anyway. -1 where nobody looked.
+    -1 where NumPy is not imported: framing does not import it for this, but a run that packs images has it.
     """
     np = sys.modules.get("numpy")
     if np is None or not hasattr(np, "frombuffer") or not hasattr(np, "count_nonzero"):  # or half imported

@@ -1,13 +1,13 @@
-"""Records out of a file: whole ones, or their headers alone, in bounded memory.
+"""Read records, or their headers alone, in bounded memory.
 
-Everything reads through ``read_at(offset, n)``. Whatever the bytes are, the answer is a record or a FormatError.
+Everything reads through ``read_at(offset, n)``. Any bytes give a record or a FormatError.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from gpu_pack.errors import FormatError
 from gpu_pack.recordio.framing import (
@@ -23,19 +23,19 @@ from gpu_pack.recordio.framing import (
     WHOLE,
 )
 
-#: More labels than this are taken for damage: as Python numbers they would take gigabytes.
+#: More labels than this count as damage: as Python numbers they would take gigabytes.
 MAX_LABELS = 1 << 20
 #: ``read_at(offset, n)``: n bytes of a file, fewer only where the file ends.
 ReadAt = Callable[[int, int], bytes]
 
 
 class Record(NamedTuple):
-    """A record as it lies in a file.
+    """A record of a file.
 
     Attributes:
         offset: of its first magic number, in bytes.
-        length: on disk, in bytes: heads and padding included; the next record begins at ``end``.
-        payload: what was written, with the magic numbers that split it put back.
+        length: in the file, in bytes, with part heads and padding; the next record begins at ``end``.
+        payload: joined from its parts.
     """
 
     offset: int
@@ -48,7 +48,7 @@ class Record(NamedTuple):
 
 
 class HeaderInfo(NamedTuple):
-    """What an image record says of itself, without its image.
+    """The header of an image record.
 
     Attributes:
         offset, length: as in `Record`.
@@ -69,11 +69,14 @@ class HeaderInfo(NamedTuple):
         return self.offset + self.length
 
 
+_Found = TypeVar("_Found", Record, HeaderInfo)
+
+
 def read_record(read_at: ReadAt, offset: int, size: int, path: str | None = None) -> Record:
     """The record at ``offset`` of a file of ``size`` bytes.
 
     Raises:
-        FormatError: no whole record lies there.
+        FormatError: there is no whole record.
     """
     joined = bytearray()
     end = offset
@@ -87,11 +90,11 @@ def read_record(read_at: ReadAt, offset: int, size: int, path: str | None = None
     return Record(offset, end - offset, bytes(joined))
 
 
-def read_header(read_at: ReadAt, offset: int, size: int, path: str | None = None) -> HeaderInfo:
-    """The header of the image record at ``offset``; of the image only the size is looked at, in every part.
+def read_record_header(read_at: ReadAt, offset: int, size: int, path: str | None = None) -> HeaderInfo:
+    """The header of the image record at ``offset``; the image itself is not read.
 
     Raises:
-        FormatError: no whole record lies there, or one that is no image record.
+        FormatError: there is no whole record, or it is not an image record.
     """
     start, total, after = bytearray(), 0, offset
     for cflag, begin, length, after in _parts(read_at, offset, size, path):  # noqa: B007
@@ -108,47 +111,36 @@ def read_header(read_at: ReadAt, offset: int, size: int, path: str | None = None
 
 
 def scan(file: BinaryIO, path: str | None = None, *, start: int = 0) -> Iterator[Record]:
-    """Every record of a buffered, seekable file from ``start`` on, one in memory at a time.
-
-    After a FormatError, everything up to the ``end`` of the last record that came is whole.
-
-    Raises:
-        FormatError: something that is no whole record, with ``path`` and its offset.
-    """
-    size, read_at = file.seek(0, 2), reader(file)
-    offset = start
-    while offset < size:
-        record = read_record(read_at, offset, size, path)
-        yield record
-        offset = record.end
-
-
-def scan_headers(
-    file: BinaryIO, path: str | None = None, *, start: int = 0, tolerate_tail: bool = False
-) -> Iterator[HeaderInfo]:
-    """The header of every image record from ``start`` on, without reading the images: to rebuild an index or resume.
+    """Every record of a buffered, seekable file, one in memory at a time.
 
     Args:
-        file: buffered and seekable.
+        file: the file.
         path: for messages.
-        start: where a record begins, in bytes.
-        tolerate_tail: end where something is no whole image record, instead of raising. Either way everything up to
-            the ``end`` of the last header that came is whole.
+        start: offset of the first record, in bytes.
 
     Raises:
-        FormatError: something that is no whole image record, with ``path`` and its offset.
+        FormatError: no whole record; everything up to the ``end`` of the last one yielded is whole.
     """
+    return _scan(read_record, file, path, start)
+
+
+def scan_headers(file: BinaryIO, path: str | None = None, *, start: int = 0) -> Iterator[HeaderInfo]:
+    """The header of every image record, as `scan`; the images are not read.
+
+    Raises:
+        FormatError: no whole image record.
+    """
+    return _scan(read_record_header, file, path, start)
+
+
+def _scan(
+    read: Callable[[ReadAt, int, int, str | None], _Found], file: BinaryIO, path: str | None, start: int
+) -> Iterator[_Found]:
     size, read_at = file.seek(0, 2), reader(file)
-    offset = start
-    while offset < size:
-        try:
-            info = read_header(read_at, offset, size, path)
-        except FormatError:
-            if tolerate_tail:
-                return
-            raise
-        yield info
-        offset = info.end
+    while start < size:
+        found = read(read_at, start, size, path)
+        yield found
+        start = found.end
 
 
 def reader(file: BinaryIO) -> ReadAt:
@@ -163,7 +155,7 @@ def reader(file: BinaryIO) -> ReadAt:
 
 
 def _parts(read_at: ReadAt, offset: int, size: int, path: str | None) -> Iterator[tuple[int, int, int, int]]:
-    """``(cflag, begin, length, end)`` of each part: its payload's place and length, and where the next part begins."""
+    """``(cflag, begin, length, end)`` of each part: offset and length of its payload, and the next part's offset."""
     joined, allowed = 0, (WHOLE, FIRST)
     while True:
         magic, word = PART.unpack(_exactly(read_at, offset, 8, path))
@@ -195,7 +187,7 @@ def _exactly(read_at: ReadAt, offset: int, count: int, path: str | None) -> byte
 
 
 def _header_end(start: bytearray) -> int:
-    """Where header and labels of a payload end, as far as its first bytes tell."""
+    """The size of header and labels, as far as the first bytes of a payload tell."""
     if len(start) < HEADER_SIZE:
         return HEADER_SIZE
     labels: int = IMAGE_HEADER.unpack_from(start)[0]
@@ -203,7 +195,7 @@ def _header_end(start: bytearray) -> int:
 
 
 def _header_info(offset: int, length: int, start: bytes, total: int, path: str | None) -> HeaderInfo:
-    """From the first bytes of a payload of ``total`` bytes: the header and, where there are several, the labels."""
+    """From the first bytes of a payload of ``total`` bytes: its header, and its labels if there are several."""
     if total < HEADER_SIZE:
         raise FormatError(f"no image record: {total} bytes, and its header alone has {HEADER_SIZE}", path, offset)
     flag, label, key, id2 = IMAGE_HEADER.unpack_from(start)
@@ -211,8 +203,6 @@ def _header_info(offset: int, length: int, start: bytes, total: int, path: str |
     if data_size < 0:
         raise FormatError(f"no image record: it claims {flag} labels in {total} bytes", path, offset)
     if flag > MAX_LABELS:
-        raise FormatError(
-            f"no image record: it claims {flag} labels, and over {MAX_LABELS} are not believed", path, offset
-        )
+        raise FormatError(f"no image record: it claims {flag} labels, more than {MAX_LABELS}", path, offset)
     labels = struct.unpack_from(f"<{flag}f", start, HEADER_SIZE) if flag else (label,)
     return HeaderInfo(offset, length, key, id2, labels, data_size)

@@ -7,25 +7,26 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gpu_pack.stores.store import Stat, Store
 from gpu_pack.types import Entry, Rejected
 
 
 @dataclass
 class Listing:
-    """Columns of equal length, one row an image; a million rows fit into some 200 MB.
+    """Columns of equal length, one row an image; a million rows take some 200 MB.
 
     Attributes:
-        root: the folder that ``paths`` are relative to.
+        store: where the images lie.
         keys: record ids; the position in the listing, or the .lst file's own numbers.
         labels: label values of each row.
-        paths: with ``/`` between folders on every system.
-        sizes, mtimes: bytes and nanoseconds as listed; -1 where the file could not be looked at.
-        classes: names by label, or None where nobody named them.
+        paths: in the store, with ``/`` between folders on every system.
+        sizes, mtimes: bytes and nanoseconds when listed; -1 where there was no regular file.
+        classes: names by label; None where there are none.
         unlistable: rejects for files whose names no .lst can carry; they have keys but no row.
         skipped: how many files were no images, by suffix.
     """
 
-    root: str
+    store: Store
     keys: array[int] = field(default_factory=lambda: array("Q"))
     labels: list[tuple[float, ...]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
@@ -36,19 +37,26 @@ class Listing:
     skipped: Counter[str] = field(default_factory=Counter)
 
     def __len__(self) -> int:
+        """The number of rows."""
         return len(self.paths)
 
+    @property
+    def listed(self) -> int:
+        """How many images there are, with those that no list can name."""
+        return len(self.paths) + len(self.unlistable)
+
     def entry(self, row: int) -> Entry:
-        """Row number ``row`` as a value."""
+        """One row as a value."""
         size = self.sizes[row]
         return Entry(self.keys[row], self.labels[row], self.paths[row], size if size >= 0 else None)
 
-    def add(self, key: int, labels: tuple[float, ...], path: str, size: int, mtime: int) -> None:
+    def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat) -> None:
+        """Append a row."""
         self.keys.append(key)
         self.labels.append(labels)
         self.paths.append(path)
-        self.sizes.append(size)
-        self.mtimes.append(mtime)
+        self.sizes.append(stat.size)
+        self.mtimes.append(stat.mtime_ns)
 
 
 def entries(listing: Listing, rows: array[int], start: int = 0) -> Iterator[Entry]:

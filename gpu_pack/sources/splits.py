@@ -1,19 +1,19 @@
 """Which image goes to which split and shard.
 
-Every label is divided on its own (stratified) or all images as one. Each split gets its exact fraction of the count,
-rounded down or up: up where rounding owes the most from the labels before, so that the totals are right too. With
-fractions that sum to 1 no image is left over.
+Each label is divided by itself (stratified), or all images as one. A split gets its fraction of the count, rounded down
+or up: up where the rounding of earlier labels took the most from it, so that the totals are right too. With fractions
+that sum to 1 no image is left out.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from math import lcm
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_pack.errors import UsageError
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.int64]
 
-#: File systems take 255 bytes, and names of files are longer than their split's.
-_MOST_NAME_BYTES = 200
+#: File systems take 255 bytes, and a file's name is longer than its split's.
+_MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,13 @@ class Division:
     """How to divide a listing.
 
     Attributes:
-        splits: (name, fraction) in the order they are cut; fractions are over 0 and sum to at most 1.
-        seed: of the shuffle, numpy's legacy MT19937, whose stream NumPy promises never to change.
-        shuffle: mix the images of each split; otherwise the listing's order stays. None mixes, unless the source is a
-            .lst that nothing divides: its order counts.
+        splits: (name, fraction) in the order they are cut; fractions are over 0 and sum to at most 1. A mapping of
+            names to fractions is taken too, and a fraction as a number or as text: 0.9 is nine tenths exactly.
+        seed: of the shuffle, NumPy's legacy MT19937, whose stream NumPy promises never to change.
+        shuffle: shuffle the images of each split; otherwise they keep the listing's order. None shuffles, unless the
+            source is a .lst that is not divided: its order counts.
         stratify: give every split its share of each label.
-        shards: files a split is divided into, in its order.
+        shards: files that each split is divided into, in its order.
 
     Raises:
         UsageError: a value that cannot be right.
@@ -50,27 +51,44 @@ class Division:
     shards: int = 1
 
     def __post_init__(self) -> None:
-        names = [name for name, _ in self.splits]
-        for name, fraction in self.splits:
-            if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name[0] in "-.":
-                raise UsageError(f"--split {name}={_plain(fraction)}: a split's name is letters, digits, '-', '_', '.'")
-            if len(name.encode()) > _MOST_NAME_BYTES:
-                raise UsageError(f"--split {name[:20]}...: a split's name has at most {_MOST_NAME_BYTES} bytes")
+        splits = _pairs(self.splits)
+        object.__setattr__(self, "splits", splits)
+        names = [name for name, _ in splits]
+        for name, fraction in splits:
+            _check_name(name)
             if not 0 < fraction <= 1:
-                raise UsageError(f"--split {name}={_plain(fraction)}: a fraction is over 0 and at most 1")
+                raise UsageError(f"splits {name}={_short(fraction)} (--split): a fraction is over 0 and at most 1")
             if names.count(name) > 1:
-                raise UsageError(f"--split {name}: named twice")
-        total = sum((fraction for _, fraction in self.splits), Fraction(0))
+                raise UsageError(f"splits {name} (--split): named twice")
+        total = sum((fraction for _, fraction in splits), Fraction(0))
         if total > 1:
-            raise UsageError(f"--split: the fractions sum to {_plain(total)}, which is over 1")
-        if not 0 <= self.seed < 2**32:
-            raise UsageError(f"--seed {self.seed}: between 0 and {2**32 - 1}")
-        if not 1 <= self.shards <= 99_999:
-            raise UsageError(f"--shards {self.shards}: between 1 and 99999")
+            raise UsageError(f"splits (--split): the fractions sum to {_short(total)}, which is over 1")
+        for name, low, high in (("seed", 0, 2**32 - 1), ("shards", 1, 99_999)):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise UsageError(f"{name}={value!r} (--{name}): a whole number between {low} and {high}")
+
+
+def _pairs(splits: object) -> tuple[tuple[str, Fraction], ...]:
+    """Splits as they may be given, as pairs."""
+    try:
+        items: Iterable[Any] = splits.items() if isinstance(splits, Mapping) else splits  # type: ignore[assignment]
+        pairs = [(name, fraction) for name, fraction in items]
+    except (TypeError, ValueError):
+        raise UsageError(f"splits={splits!r} (--split): names with fractions, as in {{'train': 0.9}}") from None
+    return tuple((name, as_fraction(name, fraction)) for name, fraction in pairs)
+
+
+def _check_name(name: Any) -> None:
+    valid = isinstance(name, str) and all(letter.isalnum() or letter in "-_." for letter in name)
+    if not valid or not name or name[0] in "-.":
+        raise UsageError(f"splits {name} (--split): a split's name is letters, digits, '-', '_', '.'")
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise UsageError(f"splits {name[:20]}... (--split): a split's name has at most {_MAX_NAME_BYTES} bytes")
 
 
 class Shard(NamedTuple):
-    """One .rec file to be: its split, its name without suffix, and the listing's rows in their order."""
+    """One .rec file: its split, its name without suffix, and the listing's rows in their order."""
 
     split: str
     name: str
@@ -78,46 +96,55 @@ class Shard(NamedTuple):
 
 
 def parse_split(text: str) -> tuple[str, Fraction]:
-    """``NAME=FRACTION``, the fraction as ``0.8`` or ``4/5``, kept exact.
+    """``NAME=FRACTION``, the fraction as ``0.8`` or ``4/5``.
 
     Raises:
         UsageError: anything else.
     """
     name, equals, number = text.partition("=")
+    if not equals:
+        raise UsageError(f"--split {text}: write NAME=FRACTION, as in train=0.9")
+    return name.strip(), as_fraction(name, number.strip())
+
+
+def as_fraction(name: object, value: object) -> Fraction:
+    """A fraction from a number or from text, exactly as it is written: 0.9 is nine tenths.
+
+    Raises:
+        UsageError: not a number.
+    """
     try:
-        if not equals:
-            raise ValueError(text)
-        return name.strip(), Fraction(number.strip())
+        return value if isinstance(value, Fraction) else Fraction(str(value))
     except (ValueError, ZeroDivisionError):
-        raise UsageError(f"--split {text}: write NAME=FRACTION, as in train=0.9") from None
+        raise UsageError(f"splits {name}={value} (--split): write NAME=FRACTION, as in train=0.9") from None
 
 
 def divide(labels: Sequence[tuple[float, ...]], division: Division) -> list[Shard]:
-    """The shards of every split, in order; rows that the fractions leave out are in none.
+    """The shards of every split, in order; rows that the fractions leave out are in no shard.
 
     Raises:
         UsageError: a split would get no image, or fewer than it has shards.
     """
     import numpy as np
 
-    random, mix = np.random.RandomState(division.seed), division.shuffle is not False
+    random, shuffle = np.random.RandomState(division.seed), division.shuffle is not False
     parts: list[list[Rows]] = [[] for _ in division.splits]
     shares = _Shares([fraction for _, fraction in division.splits])
     for rows in _strata(labels, division.stratify):
-        mixed = random.permutation(rows) if mix else rows
+        ordered = random.permutation(rows) if shuffle else rows
         cuts = pairwise(accumulate(shares.of(len(rows)), initial=0))
         for part, (start, end) in zip(parts, cuts, strict=True):
-            part.append(mixed[start:end])
+            part.append(ordered[start:end])
     shards: list[Shard] = []
     for (name, _), part in zip(division.splits, parts, strict=True):
         joined = np.concatenate(part) if part else np.empty(0, np.int64)
-        ordered = random.permutation(joined) if mix else np.sort(joined)
+        ordered = random.permutation(joined) if shuffle else np.sort(joined)
         shards += _shards(name, ordered, division.shards, len(labels))
     return shards
 
 
 def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
-    """Row numbers by first label, lowest label first; all in one where they are not to be stratified."""
+    """Row numbers by first label, lowest label first; all together without ``stratify``."""
     import numpy as np
 
     if not stratify:
@@ -128,13 +155,13 @@ def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
 
 
 class _Shares:
-    """Counts of images by fractions, in whole images: rounded down, or up where rounding owes the most from before."""
+    """Divides counts of images by fractions: rounded down, or up where earlier rounding took the most."""
 
     def __init__(self, fractions: list[Fraction]) -> None:
         self._whole = lcm(*(fraction.denominator for fraction in fractions))
         self._parts = [int(fraction * self._whole) for fraction in fractions]
-        self._parts.append(self._whole - sum(self._parts))  # of what the fractions leave out
-        self._owed = [0] * len(self._parts)  # in parts of an image
+        self._parts.append(self._whole - sum(self._parts))  # what the fractions leave out
+        self._owed = [0] * len(self._parts)  # lost by rounding so far, in parts of an image
 
     def of(self, count: int) -> list[int]:
         """Each fraction's share of the next ``count`` images."""
@@ -150,18 +177,21 @@ class _Shares:
 
 
 def _shards(name: str, rows: Rows, shards: int, total: int) -> list[Shard]:
-    if len(rows) < shards:
-        what = "no image" if not len(rows) else f"{len(rows)} images, fewer than --shards {shards},"
-        remedy = "a larger fraction or leave it out" if not len(rows) else "a larger fraction, or fewer shards"
-        raise UsageError(f"split {name!r} would get {what} of the {total} listed: give it {remedy}")
-    cuts = [len(rows) * number // shards for number in range(shards + 1)]
-    return [
-        Shard(
-            name, name if shards == 1 else f"{name}-{number:05d}-of-{shards:05d}", array("q", rows[low:high].tolist())
+    if not len(rows):
+        raise UsageError(
+            f"split {name!r} would get no image of the {total} listed: give it a larger fraction or leave it out"
         )
-        for number, (low, high) in enumerate(pairwise(cuts))
+    if len(rows) < shards:
+        raise UsageError(
+            f"split {name!r} would get {len(rows)} images, fewer than --shards {shards}, of the {total} listed: "
+            "give it a larger fraction, or fewer shards"
+        )
+    names = [f"{name}-{number:05d}-of-{shards:05d}" for number in range(shards)] if shards > 1 else [name]
+    cuts = pairwise([len(rows) * number // shards for number in range(shards + 1)])
+    return [
+        Shard(name, shard, array("q", rows[low:high].tolist())) for shard, (low, high) in zip(names, cuts, strict=True)
     ]
 
 
-def _plain(fraction: Fraction) -> str:
+def _short(fraction: Fraction) -> str:
     return f"{float(fraction):g}"

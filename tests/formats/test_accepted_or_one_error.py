@@ -62,16 +62,19 @@ def test_every_damage_to_a_small_file() -> None:
         scan_everything(data)
 
 
+@settings(max_examples=60)
 @given(recordlike)
 def test_anything_like_records(data: bytes) -> None:
     scan_everything(data)
 
 
+@settings(max_examples=60)
 @given(recordlike)
 def test_anything_between_whole_records(data: bytes) -> None:
     scan_everything(SMALL + data + SMALL)
 
 
+@settings(max_examples=60)
 @given(st.one_of(recordlike, st.binary(min_size=20, max_size=60)))
 def test_any_payload_unpacks_or_is_refused(payload: bytes) -> None:
     try:
@@ -83,6 +86,7 @@ def test_any_payload_unpacks_or_is_refused(payload: bytes) -> None:
     assert payload.endswith(data)
 
 
+@settings(max_examples=60)
 @given(recordlike)
 def test_any_payload_is_a_picture_or_none_or_refused(data: bytes) -> None:
     try:
@@ -113,7 +117,7 @@ def test_every_damage_to_an_index(tmp_path: Path) -> None:
         read_records(tmp_path, index, SMALL)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(linelike, recordlike)
 def test_any_index_on_any_file(tmp_path_factory: pytest.TempPathFactory, index: bytes, data: bytes) -> None:
     read_records(tmp_path_factory.getbasetemp(), index, SMALL + data)
@@ -125,7 +129,7 @@ def read_list(path: Path, data: bytes) -> None:
         for entry in lst.read_list(path, unique=True):
             assert 0 <= entry.key < 2**64
             assert recordio.frame_image(entry.key, entry.labels, b"any entry can be packed")
-            assert lst.nameable_error(entry.path) is None
+            assert lst.unlistable_reason(entry.path) is None
     except ListError as error:
         assert str(error).startswith(f"{path}:")
         str(error).encode()
@@ -140,7 +144,7 @@ def test_every_damage_to_a_list(tmp_path: Path) -> None:
         read_list(tmp_path / "x.lst", data)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(linelike)
 def test_anything_like_a_list(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     read_list(tmp_path_factory.getbasetemp() / "x.lst", data)

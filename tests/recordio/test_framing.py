@@ -8,20 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_pack import recordio
 from gpu_pack.errors import FormatError
 from tests.recordio import cases, oracle
+from tests.recordio.strategies import MAGIC_LABEL, keys, labels, payloads
 
 GOLDENS = Path(__file__).parent / "goldens"
-MAGIC_LABEL = -1804698880.0
-
-words = st.sampled_from([cases.MAGIC, b"abcd", cases.MAGIC[:2], cases.MAGIC[2:], b"x"])
-payloads = st.one_of(st.binary(max_size=200), st.lists(words, max_size=30).map(b"".join))
-labels = st.floats(width=32, allow_nan=False).filter(lambda value: value != MAGIC_LABEL)
-keys = st.integers(0, 2**64 - 1).filter(lambda key: 0xCED7230A not in (key & 0xFFFFFFFF, key >> 32))
 
 
 @pytest.mark.parametrize(("name", "records"), [("lengths", cases.LENGTHS), ("magics", cases.MAGICS)])
@@ -34,6 +29,7 @@ def test_image_records_as_mxnet_writes_them() -> None:
     assert framed == (GOLDENS / "images.rec").read_bytes()
 
 
+@settings(max_examples=60)
 @given(payloads)
 def test_frame_agrees_with_the_oracle(payload: bytes) -> None:
     framed = recordio.frame(payload)
@@ -41,6 +37,7 @@ def test_frame_agrees_with_the_oracle(payload: bytes) -> None:
     assert oracle.read(framed) == [payload]
 
 
+@settings(max_examples=60)
 @given(st.integers(0, 3), st.integers(2040, 2060), payloads)
 def test_long_payloads_are_searched_the_same_way_with_numpy_and_without(shift: int, length: int, tail: bytes) -> None:
     payload = b"x" * (length + shift) + tail
@@ -55,6 +52,7 @@ def test_framing_needs_no_numpy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.strip() == b"8248"
 
 
+@settings(max_examples=60)
 @given(keys, st.lists(labels, min_size=1, max_size=5), payloads)
 def test_frame_image_is_pack_and_frame(key: int, values: list[float], data: bytes) -> None:
     label = values[0] if len(values) == 1 else values
@@ -77,6 +75,7 @@ def test_headers_that_dali_would_take_for_damage_are_refused(key: int, values: l
         recordio.frame_image(key, values, b"data")
 
 
+@settings(max_examples=60)
 @given(keys, st.lists(labels, min_size=1, max_size=3))
 def test_other_headers_carry_no_magic(key: int, values: list[float]) -> None:
     assert not recordio.header_carries_magic(key, values)

@@ -6,7 +6,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_pack.errors import UsageError
@@ -23,6 +23,7 @@ def division(fractions: tuple[str, ...], **options: object) -> Division:
     return Division(splits, **options)  # type: ignore[arg-type]
 
 
+@settings(max_examples=40)
 @given(LABELS, FRACTIONS, st.booleans(), st.booleans(), st.integers(0, 2**32 - 1))
 def test_every_image_lands_in_exactly_one_split(
     labels: list[tuple[float, ...]], fractions: tuple[str, ...], shuffle: bool, stratify: bool, seed: int
@@ -41,6 +42,7 @@ def test_every_image_lands_in_exactly_one_split(
         assert abs(len(shard.rows) - fraction * len(labels)) < 1
 
 
+@settings(max_examples=40)
 @given(LABELS, FRACTIONS, st.integers(0, 99))
 def test_every_split_holds_its_share_of_each_label(
     labels: list[tuple[float, ...]], fractions: tuple[str, ...], seed: int
@@ -78,6 +80,7 @@ def test_the_order_of_seed_100_is_the_same_in_every_version() -> None:
 GOLDEN = [3, 5, 7, 8, 0, 1, 2, 4, 9, 6]
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(9, 50))
 def test_shards_are_consecutive_and_even(shards: int, count: int) -> None:
     found = divide([(0.0,)] * count, division(("1",), shards=shards, shuffle=False))
@@ -106,13 +109,30 @@ def test_what_is_no_split_says_how_to_write_one(text: str) -> None:
         ({"splits": (("a", Fraction(1, 2)), ("a", Fraction(1, 2)))}, "named twice"),
         ({"splits": (("é" * 101, Fraction(1)),)}, "at most 200 bytes"),
         ({"splits": (("../up", Fraction(1)),)}, "letters, digits"),
-        ({"seed": -1}, "--seed -1"),
-        ({"shards": 0}, "--shards 0"),
+        ({"seed": -1}, r"seed=-1 \(--seed\)"),
+        ({"shards": 0}, r"shards=0 \(--shards\)"),
+        ({"shards": 1.5}, r"shards=1.5 \(--shards\): a whole number"),
+        ({"splits": {"a": "x"}}, "write NAME=FRACTION"),
+        ({"splits": {"a": None}}, "write NAME=FRACTION"),
+        ({"splits": {1: 0.5}}, r"splits 1 \(--split\): a split's name is"),
+        ({"splits": {"": 0.5}}, "a split's name is"),
+        ({"splits": "train=0.9"}, r"splits='train=0.9' \(--split\): names with fractions"),
+        ({"splits": None}, "names with fractions"),
     ],
 )
 def test_options_that_cannot_be_right_say_so(options: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Division(**options)  # type: ignore[arg-type]
+
+
+def test_fractions_as_people_write_them() -> None:
+    """A float is what it looks like: nine tenths and one tenth are a whole."""
+    expected = (("train", Fraction(9, 10)), ("val", Fraction(1, 10)))
+    assert Division({"train": 0.9, "val": 0.1}).splits == expected  # type: ignore[arg-type]
+    assert Division((("train", "9/10"), ("val", 0.1))).splits == expected  # type: ignore[arg-type]
+    assert Division({"all": 1}).splits == (("all", Fraction(1)),)  # type: ignore[arg-type]
+    train, val = divide([(0.0,)] * 30, Division({"train": 0.9, "val": 0.1}))  # type: ignore[arg-type]
+    assert (len(train.rows), len(val.rows)) == (27, 3)
 
 
 def test_a_split_that_would_be_empty_is_refused() -> None:

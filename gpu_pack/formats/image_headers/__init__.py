@@ -1,10 +1,9 @@
-"""What an image file is, from its bytes alone: pure Python, a few microseconds an image.
+"""Headers of image files, read in pure Python: a few microseconds an image.
 
-`read_header` runs for every image before any decoder sees it, so that a decompression bomb is refused before it is
-decoded and crop boxes are known beforehand. `check_complete` then looks for truncation and damage in the structure
-of the file, which decoders pass over: OpenCV's imread gives a part-grey picture for a JPEG cut short.
-
-Both take any bytes whatever and either answer or raise `ImageError`, in time linear in the number of bytes.
+`read_header` runs for every image before it is decoded, so that decompression bombs are refused and crop boxes are
+known. `check_complete` finds truncation and damage in the file's structure, which decoders ignore: OpenCV's imread
+gives a part-grey picture for a JPEG cut short. Both accept any bytes, and return or raise `ImageError` in linear time,
+as do ``read`` and ``check`` of each format's module.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from gpu_pack.formats.image_headers import bmp, jpeg, png, tiff, webp
 from gpu_pack.formats.image_headers.model import Header, ImageError
 from gpu_pack.formats.image_headers.signature import describe, sniff
 
-__all__ = ["Header", "ImageError", "check_complete", "examine", "examine_in_place", "read_header", "sniff", "too_large"]
+__all__ = ["Header", "ImageError", "check_complete", "examine", "read_header", "sniff", "too_large"]
 
 _READERS = {"jpeg": jpeg.read, "png": png.read, "webp": webp.read, "bmp": bmp.read, "tiff": tiff.read}
 _CHECKS = {"jpeg": jpeg.check, "png": png.check, "webp": webp.check, "bmp": bmp.check, "tiff": tiff.check}
@@ -37,9 +36,9 @@ def read_header(data: bytes) -> Header:
 
 
 def check_complete(data: bytes, header: Header) -> None:
-    """Pass if the file's structure is whole: nothing cut off its end, no chunk that points outside it.
+    """Check that the file's structure is complete: its end is there, and no chunk points outside it.
 
-    Damage inside compressed data shows only where the format carries checksums (PNG) or where it leaves marks.
+    Damage inside compressed data is found only by checksums (PNG) and by markers out of place (JPEG: `check_scan`).
 
     Args:
         header: what `read_header` gave for the same bytes.
@@ -51,32 +50,18 @@ def check_complete(data: bytes, header: Header) -> None:
 
 
 def examine(data: bytes, max_pixels: int, others: bool = False) -> Header:
-    """The header of an encoded image that is whole and no larger than allowed: all that is asked before decoding.
+    """The header of an encoded image, checked: complete, and with at most ``max_pixels`` pixels.
 
     Args:
-        max_pixels: what the picture may decode to.
-        others: let formats pass unexamined that are known by name only; their header says 0 x 0 pixels.
+        others: accept formats that are known by name only, unchecked; their header says 0 x 0 pixels.
 
     Raises:
-        ImageError: see `read_header` and `check_complete`; or more pixels than that.
+        ImageError: see `read_header` and `check_complete`; or too many pixels.
     """
     if others and (name := sniff(data)) is not None and name not in _READERS:
         return Header(name, 0, 0)
     header = read_header(data)
     check_complete(data, header)
-    return _within(max_pixels, header)
-
-
-def examine_in_place(data: memoryview, max_pixels: int, others: bool = False) -> Header:
-    """What `examine` gives, without taking the bytes out of their buffer if they are a JPEG as most are."""
-    if data[:3] == jpeg.SIGNATURE:
-        header = jpeg.read(data)
-        if header.width and header.height and jpeg.ends_well(data, header):
-            return _within(max_pixels, header)
-    return examine(bytes(data), max_pixels, others)
-
-
-def _within(max_pixels: int, header: Header) -> Header:
     width, height = header.upright_size
     if width * height > max_pixels:
         raise too_large(width, height, max_pixels)
@@ -84,7 +69,7 @@ def _within(max_pixels: int, header: Header) -> Header:
 
 
 def too_large(width: int, height: int, max_pixels: int) -> ImageError:
-    """The one sentence about a picture of too many pixels."""
+    """The error for a picture with too many pixels."""
     return ImageError(f"it holds {width} x {height} pixels, more than the {max_pixels} allowed")
 
 

@@ -11,11 +11,7 @@ _COMPRESSIONS = {0: "none", 1: "RLE8", 2: "RLE4", 3: "bit fields", 6: "bit field
 
 
 def read(data: bytes) -> Header:
-    """Size and depth of a bitmap.
-
-    Raises:
-        ImageError: a header that is cut short or of no known kind.
-    """
+    """Size and depth of a bitmap."""
     if len(data) < 26:
         raise ImageError(f"a BMP cut short: it has only {len(data)} bytes")
     (kind,) = struct.unpack_from("<I", data, 14)
@@ -30,11 +26,7 @@ def read(data: bytes) -> Header:
 
 
 def check(data: bytes, header: Header) -> None:
-    """Pass if the pixels that the header promises lie within the file.
-
-    Raises:
-        ImageError: cut short, or compressed in a way that does not exist.
-    """
+    """Check that the pixels that the header promises lie within the file."""
     start, kind = struct.unpack_from("<II", data, 10)
     if kind == _CORE_HEADER:
         (bits,) = struct.unpack_from("<H", data, 24)

@@ -1,11 +1,11 @@
-"""The orientation in EXIF data, read as OpenCV 5 reads it (modules/imgcodecs/src/exif.cpp), so that both agree."""
+"""The orientation in EXIF data, read as OpenCV 5 reads it (modules/imgcodecs/src/exif.cpp)."""
 
 from __future__ import annotations
 
 import struct
 
 _ORIENTATION = 0x0112
-#: Tags whose values OpenCV fetches too: where one lies outside, it stops reading. Their sizes; 0: text, sized by count.
+#: Tags whose values OpenCV reads too, with their sizes (0: text, sized by count); it stops at one that lies outside.
 _FETCHED = {
     **dict.fromkeys((0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x8298), 0),
     0x011A: 8,
@@ -18,14 +18,14 @@ _FETCHED = {
 
 
 def orientation(tiff: bytes) -> int:
-    """EXIF's orientation, 1 to 8, from a block that starts with its TIFF header; 1 where it has none."""
+    """EXIF's orientation, 1 to 8, from a block that starts with its TIFF header; 1 by default."""
     return find_orientation(tiff) or 1
 
 
-def find_orientation(tiff: bytes | memoryview) -> int | None:
-    """The same, but None where no tag says anything before the block ends or breaks; 1 where a tag says nonsense.
+def find_orientation(tiff: bytes) -> int | None:
+    """The same, but None without an orientation tag before the block ends or breaks; 1 for a value that is none.
 
-    Like OpenCV: the first directory only, any field type, and whatever is not ``II`` counts as big-endian.
+    Like OpenCV: the first directory only, any field type, and big-endian unless the block begins with ``II``.
     """
     order = "<" if tiff[:2] == b"II" else ">"
     if len(tiff) < 10:

@@ -1,4 +1,4 @@
-"""JPEG (ITU-T T.81): a walk over the marker segments, as forgiving as libjpeg's."""
+"""JPEG (ITU-T T.81): the marker segments, read as leniently as libjpeg reads them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import struct
 from gpu_pack.formats.image_headers.exif import find_orientation
 from gpu_pack.formats.image_headers.model import Header, ImageError
 
-SIGNATURE = b"\xff\xd8\xff"
-#: More segments than any camera writes: a file of nothing but tiny segments must not keep us busy for minutes.
+#: More segments than any camera writes; bounds the time that a file of tiny segments takes.
 _MAX_SEGMENTS = 65_536
 _segment = struct.Struct(">BBH").unpack_from
 _frame = struct.Struct(">BHHB").unpack_from
@@ -17,18 +16,14 @@ _BASELINE, _SOI, _EOI, _SOS, _DRI, _APP1 = 0xC0, 0xD8, 0xD9, 0xDA, 0xDD, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 #: Markers that stand alone, without a length: TEM and RST0 to RST7.
 _BARE = frozenset((0x01, *range(0xD0, 0xD8)))
-#: By marker code: a segment that is stepped over, as tables, comments and most application data are.
+#: By marker code: whether the segment is skipped (tables, comments, most application data).
 _PLAIN = bytes(
     code >= 0xC0 and code not in {*_FRAMES, *_BARE, _SOI, _EOI, _SOS, _DRI, _APP1, 0xFF} for code in range(256)
 )
 
 
-def read(data: bytes | memoryview) -> Header:
-    """Size, orientation and frame of a JPEG, from its segments up to the first scan. A view is read where it lies.
-
-    Raises:
-        ImageError: no frame or no scan in it, a segment that ends outside the file.
-    """
+def read(data: bytes) -> Header:
+    """Size, orientation and frame of a JPEG, from its segments up to the first scan."""
     frame = orientation = None
     restarts = False
     position = 2
@@ -42,7 +37,6 @@ def read(data: bytes | memoryview) -> Header:
             position = end
             continue
         if prefix != 0xFF or code == 0xFF or code == 0x00:
-            data = bytes(data)  # of a view there is no find
             position = _next_marker(data, position)
             continue
         if code in _BARE:
@@ -66,22 +60,13 @@ def read(data: bytes | memoryview) -> Header:
 
 
 def check(data: bytes, header: Header) -> None:
-    """Pass if an end-of-image marker follows the first scan.
-
-    Raises:
-        ImageError: the file was cut short.
-    """
+    """Check that an end-of-image marker follows the first scan."""
     # A stuffed zero follows each 0xFF of a scan, so FFD9 cannot occur inside one; a thumbnail's lies before it.
-    if not ends_well(data, header) and data.find(b"\xff\xd9", header.body) < 0:
+    if data.find(b"\xff\xd9", max(header.body, len(data) - 2)) < 0 and data.find(b"\xff\xd9", header.body) < 0:
         raise _cut_short(len(data))
 
 
-def ends_well(data: bytes | memoryview, header: Header) -> bool:
-    """Whether the last two bytes are an end-of-image marker, as nearly always."""
-    return data[-2:] == b"\xff\xd9" and len(data) > header.body + 2
-
-
-def _check_segment(data: bytes | memoryview, position: int, code: int, length: int) -> None:
+def _check_segment(data: bytes, position: int, code: int, length: int) -> None:
     if code in (_EOI, _SOI):
         raise ImageError("a damaged JPEG: it ends or starts anew before any picture data")
     if position + 2 + length > len(data):
@@ -90,7 +75,7 @@ def _check_segment(data: bytes | memoryview, position: int, code: int, length: i
         raise ImageError(f"a damaged JPEG: the segment at byte {position} says it has {length} bytes")
 
 
-def _header(data: bytes | memoryview, frame: int, orientation: int, restarts: bool, body: int) -> Header:
+def _header(data: bytes, frame: int, orientation: int, restarts: bool, body: int) -> Header:
     _, code, length = _segment(data, frame)
     if length < 8:
         raise ImageError(f"a damaged JPEG: the frame header has {length} bytes")
@@ -109,7 +94,7 @@ _NIBBLES = tuple((byte >> 4, byte & 15) for byte in range(256))
 
 
 def _next_marker(data: bytes, position: int) -> int:
-    """The next 0xFF that a marker's code follows: libjpeg skips junk between segments, and so do we."""
+    """The next 0xFF before a marker code; junk between segments is skipped, as libjpeg does."""
     found = data.find(b"\xff", position)
     while found >= 0 and data[found + 1 : found + 2] in (b"\0", b"\xff"):
         found = data.find(b"\xff", found + 1)

@@ -8,11 +8,11 @@ from gpu_pack.types import Stage
 
 
 class ImageError(Exception):
-    """An image that cannot be packed; a codec turns it into a `gpu_pack.types.Rejected`.
+    """An image that cannot be packed; workers turn it into a `gpu_pack.types.Rejected`.
 
     Attributes:
         reason: one sentence for a person, without the file's name.
-        stage: where on the way it failed.
+        stage: where it failed.
     """
 
     def __init__(self, reason: str, stage: Stage = "decode") -> None:
@@ -36,7 +36,7 @@ class Header(NamedTuple):
         progressive: JPEG: any frame but baseline (SOF0). False for other formats.
         sampling: JPEG: the (horizontal, vertical) factors of each component; empty for other formats.
         restarts: JPEG: whether restart markers divide its scans. False for other formats.
-        body: where `check_complete` goes on: JPEG: the byte after the first SOS marker's code.
+        body: where `check_complete` begins (JPEG: the byte after the first SOS marker's code).
     """
 
     format: str

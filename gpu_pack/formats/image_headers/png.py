@@ -1,4 +1,4 @@
-"""PNG (ISO/IEC 15948): a walk over the chunks."""
+"""PNG (ISO/IEC 15948): its chunks."""
 
 from __future__ import annotations
 
@@ -17,11 +17,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def read(data: bytes) -> Header:
-    """Size and depth of a PNG from its IHDR, orientation from its eXIf.
-
-    Raises:
-        ImageError: the first chunk is no IHDR.
-    """
+    """Size and depth of a PNG from its IHDR, orientation from its eXIf."""
     if len(data) < 33:
         raise _cut_short(len(data))
     length, kind = _chunk(data, _FIRST_CHUNK)
@@ -34,11 +30,7 @@ def read(data: bytes) -> Header:
 
 
 def check(data: bytes, header: Header) -> None:
-    """Pass if every chunk up to IEND is there and those that the picture needs have the right checksum.
-
-    Raises:
-        ImageError: cut short, or a damaged chunk.
-    """
+    """Check that every chunk up to IEND is there, and the checksums of those that the picture needs."""
     view = memoryview(data)
     picture = False
     for kind, start, end in _chunks(data):
@@ -53,7 +45,7 @@ def check(data: bytes, header: Header) -> None:
 
 
 def still(data: bytes) -> bytes:
-    """A complete PNG without its animation: the default image, which is all that readers of PNG proper see.
+    """A complete PNG without its animation: the default image alone.
 
     OpenCV 5.0's imdecode returns unset memory for some animated files that its imread, and 4.10, decode.
     """
@@ -64,11 +56,7 @@ def still(data: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(type, first byte, end) of the data of each chunk, IEND included.
-
-    Raises:
-        ImageError: the file ends before IEND does.
-    """
+    """(type, first byte, end) of the data of each chunk, IEND included."""
     position = _FIRST_CHUNK
     while position + 12 <= len(data):
         length, kind = _chunk(data, position)
@@ -83,14 +71,14 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _orientation(data: bytes) -> int:
-    """From the first eXIf chunk; most files have none, which one fast search says."""
+    """From the first eXIf chunk; most files have none."""
     if b"eXIf" not in data:
         return 1
     try:
         for kind, start, end in _chunks(data):
             if kind == b"eXIf":
                 return exif_orientation(data[start:end])
-    except ImageError:  # cut short: check says so
+    except ImageError:  # cut short: `check` raises it
         pass
     return 1
 

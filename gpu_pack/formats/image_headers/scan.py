@@ -1,10 +1,9 @@
-"""Damage inside the compressed data of a JPEG, as far as it shows without decoding.
+"""Damage inside the compressed data of a JPEG, as far as it can be found without decoding.
 
-Apart from `gpu_pack.formats.image_headers`, which does without NumPy. Decoders (libjpeg, nvJPEG) go on after damage and give a
-garbled or part-grey picture without a word. What can be seen cheaply are markers: 0xFF is always followed by a
-stuffed zero inside a scan, so that any other pair is a marker, and only few markers have business there. A block
-overwritten by foreign data shows nearly always (4 KiB of noise hold 16 bytes of 0xFF); a flipped bit, a lost piece
-or a piece of zeros mostly does not, and nothing short of a checksum would tell.
+Decoders (libjpeg, nvJPEG) continue after damage and give a garbled or part-grey picture silently. Markers show it
+cheaply: inside a scan 0xFF is followed by a stuffed zero, so that any other pair is a marker, and only few markers may
+stand there. A block overwritten by foreign data is found nearly always (4 KiB of noise hold 16 bytes of 0xFF); a
+flipped bit, a missing piece or a piece of zeros mostly is not. A module of its own, since it needs NumPy.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ _SEGMENTS = frozenset((0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE))
 
 
 def check_scan(data: bytes, header: Header) -> None:
-    """Pass if no marker stands in the picture data of a JPEG that cannot stand there. Other formats pass.
+    """Check that the picture data of a JPEG holds no foreign marker; other formats pass.
 
-    Takes 30 to 60 us for 100 KB, most of it outside the interpreter lock.
+    Takes 30 to 60 us for 100 KB, most of it without the interpreter lock.
 
     Args:
-        header: what `gpu_pack.formats.image_headers.read_header` gave for the same bytes, which `check_complete` has passed.
+        header: from `read_header`; `check_complete` has passed.
 
     Raises:
         ImageError: a foreign marker, or restart markers out of their order.

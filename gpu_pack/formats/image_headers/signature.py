@@ -1,8 +1,8 @@
-"""Which format some bytes are in, by their first 32."""
+"""The format of a file, by its first 32 bytes."""
 
 from __future__ import annotations
 
-#: (offset, bytes, name); the first that fits wins. Formats that are not read are named, so that a refusal can say so.
+#: (offset, bytes, name); the first match wins. Unsupported formats are listed so that a reject can name them.
 _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\xff\xd8\xff", "jpeg"),
     (0, b"\x89PNG\r\n\x1a\n", "png"),
@@ -29,7 +29,7 @@ _ISO_BRANDS = {
     b"avis": "avif",
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "heic"),
 }
-#: What is often found under an image's name; only for the wording of the refusal.
+#: What is often found under an image's name; for the wording of rejects only.
 _NOT_IMAGES: tuple[tuple[bytes, str], ...] = (
     (b"<!doctype html", "an HTML page (a failed download?)"),
     (b"<html", "an HTML page (a failed download?)"),
@@ -64,7 +64,7 @@ def sniff(data: bytes) -> str | None:
 
 
 def describe(data: bytes) -> str:
-    """What unknown bytes begin with, in words where they are familiar and in hexadecimal otherwise."""
+    """What unknown bytes begin with: in words if they are familiar, else in hexadecimal."""
     head = data[:32].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for magic, name in _NOT_IMAGES:
         if head.startswith(magic):

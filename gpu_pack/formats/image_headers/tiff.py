@@ -1,4 +1,4 @@
-"""TIFF 6.0 and BigTIFF: the first directory and where its strips or tiles lie."""
+"""TIFF 6.0 and BigTIFF: the first directory, and where its strips or tiles lie."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LAST_NEEDED = 347
 
 
 class _Layout(NamedTuple):
-    """How this file is written: byte order, and the widths that BigTIFF changed."""
+    """Byte order, and the field widths that differ between TIFF and BigTIFF."""
 
     order: str
     entries: str
@@ -35,11 +35,7 @@ _MOST_VALUES = 1 << 22
 
 
 def read(data: bytes) -> Header:
-    """Size, depth and orientation of a TIFF's first picture, the one that OpenCV decodes.
-
-    Raises:
-        ImageError: the first directory lies outside the file or has no size.
-    """
+    """Size, depth and orientation of a TIFF's first picture, the one that OpenCV decodes."""
     directory = _directory(data)
     if _WIDTH not in directory or _HEIGHT not in directory:
         raise ImageError("a damaged TIFF: its first directory does not say how large the picture is")
@@ -55,11 +51,7 @@ def read(data: bytes) -> Header:
 
 
 def check(data: bytes, header: Header) -> None:
-    """Pass if every strip or tile of the first picture lies within the file.
-
-    Raises:
-        ImageError: cut short, or without picture data.
-    """
+    """Check that every strip or tile of the first picture lies within the file."""
     directory = _directory(data)
     for offsets_tag, counts_tag in ((_STRIP_OFFSETS, _STRIP_COUNTS), (_TILE_OFFSETS, _TILE_COUNTS)):
         offsets = directory.get(offsets_tag)
@@ -75,7 +67,7 @@ def check(data: bytes, header: Header) -> None:
 
 
 def _directory(data: bytes) -> _Directory:
-    """The fields of the first directory that we use. Only one directory is read, so loops of them do no harm."""
+    """The used fields of the first directory. No other is read, so circular directories do no harm."""
     layout, position = _start(data)
     head = struct.Struct(layout.order + layout.entries)
     entry = struct.Struct(layout.order + layout.entry)
@@ -108,7 +100,7 @@ def _place(data: bytes, layout: _Layout, kind: int, count: int, position: int, t
 
 
 def _start(data: bytes) -> tuple[_Layout, int]:
-    """How the file is written and where its first directory is."""
+    """The file's layout, and where its first directory is."""
     order = "<" if data[:2] == b"II" else ">"
     if len(data) < 16:
         raise ImageError(f"a TIFF cut short: it has only {len(data)} bytes")

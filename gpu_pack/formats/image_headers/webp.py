@@ -13,11 +13,7 @@ _PICTURES = (b"VP8 ", b"VP8L", b"ANMF")
 
 
 def read(data: bytes) -> Header:
-    """Size of a WebP from its first chunk, orientation from its EXIF chunk (which OpenCV 4.10 does not apply yet).
-
-    Raises:
-        ImageError: the first chunk is none that a WebP begins with.
-    """
+    """Size of a WebP from its first chunk, orientation from its EXIF chunk (which OpenCV 4.10 does not apply yet)."""
     kind = data[12:16]
     if kind == b"VP8L" and len(data) >= 25:
         return _lossless(data)
@@ -38,11 +34,7 @@ def read(data: bytes) -> Header:
 
 
 def check(data: bytes, header: Header) -> None:
-    """Pass if the file is as long as its RIFF header says and its chunks lie within, one of them a picture.
-
-    Raises:
-        ImageError: cut short, or without a picture.
-    """
+    """Check that the file is as long as its RIFF header says, and that it has a picture chunk."""
     (stated,) = struct.unpack_from("<I", data, 4)
     if stated + 8 > len(data):
         raise ImageError(f"a WebP cut short: it has {len(data)} of {stated + 8} bytes")

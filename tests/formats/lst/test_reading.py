@@ -98,7 +98,7 @@ def test_repeated_keys_are_refused_when_asked(tmp_path: Path, keys: list[int]) -
     path = tmp_path / "x.lst"
     path.write_text("".join(f"{key}\t0\ta.jpg\n" for key in keys))
     assert [entry.key for entry in lst.read_list(path)] == keys
-    with pytest.raises(ListError, match=rf":{len(keys)}: key {keys[-1]} stands on an earlier line"):
+    with pytest.raises(ListError, match=rf":{len(keys)}: key {keys[-1]} is on an earlier line"):
         list(lst.read_list(path, unique=True))
     path.write_text("".join(f"{key}\t0\ta.jpg\n" for key in keys[:-1]))
     assert [entry.key for entry in lst.read_list(path, unique=True)] == keys[:-1]
@@ -112,11 +112,10 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
             list(lst.read_list_im2rec(path, print))
 
 
-def test_a_line_without_end_is_no_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lst, "_MAX_LINE", 1000)
+def test_a_line_without_end_is_no_list(tmp_path: Path) -> None:
     (tmp_path / "x.lst").write_bytes(b"0\t1\ta.jpg\n" + b"\0" * 5000)
     with pytest.raises(ListError, match=r":2: the line has over 1000 characters"):
-        list(lst.read_list(tmp_path / "x.lst"))
+        list(lst.read_numbered(tmp_path / "x.lst", max_line=1000))
 
 
 def test_reads_odd_lists_as_im2rec_does() -> None:

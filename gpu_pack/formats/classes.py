@@ -1,0 +1,52 @@
+"""classes.txt: one class name a line; the line number, from 0, is the label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gpu_pack.errors import SourceError
+
+NAME = "classes.txt"
+_MAX_BYTES = 64 << 20
+
+
+def read_classes(path: Path) -> tuple[str, ...]:
+    """The names of a classes.txt, by label.
+
+    Raises:
+        SourceError: unreadable, too large, not UTF-8, empty, or with a blank or repeated name.
+    """
+    lines = _read(path).split("\n")
+    first: dict[str, int] = {}
+    for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
+        name = line.rstrip("\r")
+        if not name.strip():
+            raise SourceError(f"{path}:{number}: a blank line where a class name should be")
+        if name in first:
+            raise SourceError(f"{path}:{number}: class {name!r} is on line {first[name]} already")
+        first[name] = number
+    if not first:
+        raise SourceError(f"{path}: no class names in it")
+    return tuple(first)
+
+
+def format_classes(names: Iterable[str]) -> bytes:
+    """The text of a classes.txt with these names."""
+    return "".join(f"{name}\n" for name in names).encode()
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.exists() and not path.is_file():
+            raise SourceError(f"{path}: not a plain file")
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(data) > _MAX_BYTES:
+        raise SourceError(f"{path}: over {_MAX_BYTES} bytes; this is not a list of class names")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path}: not UTF-8 at byte {error.start}") from error
