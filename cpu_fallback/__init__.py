@@ -1,1 +1,1 @@
-"""OpenCV on the CPU: the same work as the GPU path, for machines without CUDA."""
+"""The CPU backend, for machines without CUDA: OpenCV, and libjpeg-turbo for JPEGs."""

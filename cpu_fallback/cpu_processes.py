@@ -1,8 +1,6 @@
-"""The CPU backend's workers in processes of their own, for machines of many cores.
+"""The CPU backend's workers in processes, for machines with many cores: threads would share one interpreter.
 
-Threads share one interpreter. Each image needs it for more than a tenth of a millisecond, and a thread that comes back
-from OpenCV has to wait for it: of sixteen cores two fifths would stand still. A process costs a third of a second to
-start.
+Of sixteen cores' time, threads lose two fifths waiting for it. A process takes a third of a second to start.
 """
 
 from __future__ import annotations
@@ -11,47 +9,41 @@ import contextlib
 import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cpu_fallback.worker import CpuWorker
 from gpu_pack.processes.process_group import WorkerGroup
 from gpu_pack.processes.worker_main import WorkerSetup
 from gpu_pack.types import TransformSpec
 
+if TYPE_CHECKING:
+    from gpu_pack.stores.store import Store
 
-def cpu_worker_setup(spec: TransformSpec, root: str) -> WorkerSetup:
-    """What a process with one `CpuWorker` is told: see `WorkerGroup`."""
-    return WorkerSetup(partial(_make, spec), root, "cpu_fallback.worker")
+#: The nice value of low priority: each step changes a process's share of the processor by about a quarter.
+_NICE = 10
 
 
-#: How much a process gives way to others (nice): between two levels, the processor's time differs by a quarter.
-_GIVING_WAY = 10
+def cpu_worker_setup(spec: TransformSpec, store: Store, *, low_priority: bool = False) -> WorkerSetup:
+    """The setup of a process with one `CpuWorker`: see `cpu_worker_group`."""
+    return WorkerSetup(partial(_make, spec, low_priority), store, "cpu_fallback.worker")
 
 
 def cpu_worker_group(
-    spec: TransformSpec, root: str, name: str = "cpu", batch_size: int = 8, *, gives_way: bool = False
+    spec: TransformSpec, store: Store, name: str = "cpu", batch_size: int = 8, *, low_priority: bool = False
 ) -> WorkerGroup:
-    """One `CpuWorker` in a process, which begins with the first images.
-
-    An image that crashes OpenCV, which ends the whole run where workers are threads, is a `Rejected`. Where Python
-    cannot be started once more, the work is done here.
+    """One `CpuWorker` in a process, which starts with the first batch, or in this one where none can be started.
 
     Args:
-        root: what the entries' paths are relative to, unless they are absolute.
-        gives_way: to other processes: beside a GPU's, which make more images of the same time.
-
-    Raises:
-        BackendError: ``spec`` passes files through.
+        low_priority: let other processes run first: a GPU's make more images of the same processor time.
     """
     CpuWorker(spec)  # checks it
-    setup = cpu_worker_setup(spec, root)
-    making = setup._replace(make=partial(_make, spec, gives_way))
-    return WorkerGroup(name, making, setup, batch_size=batch_size)
+    setup = cpu_worker_setup(spec, store, low_priority=low_priority)
+    return WorkerGroup(name, setup, cpu_worker_setup(spec, store), batch_size=batch_size)
 
 
-def _make(spec: TransformSpec, gives_way: bool = False) -> list[CpuWorker]:
-    """In the process."""
-    if gives_way and hasattr(os, "nice"):
-        os.nice(_GIVING_WAY)
-        with contextlib.suppress(OSError):  # where Linux weighs sessions instead of processes, and each of ours is one
-            Path("/proc/self/autogroup").write_text(str(_GIVING_WAY), encoding="ascii")
+def _make(spec: TransformSpec, low_priority: bool) -> list[CpuWorker]:
+    if low_priority and hasattr(os, "nice"):
+        os.nice(_NICE)
+        with contextlib.suppress(OSError):  # Linux may weigh sessions instead of processes; this one has its own
+            Path("/proc/self/autogroup").write_text(str(_NICE), encoding="ascii")
     return [CpuWorker(spec)]

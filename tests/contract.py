@@ -15,7 +15,7 @@ import pytest
 
 from gpu_pack.errors import BackendError
 from gpu_pack.formats.image_headers import read_header
-from gpu_pack.geometry import plan
+from gpu_pack.geometry import crop_resize
 from gpu_pack.types import Encoded, Entry, Image, Outcome, Rejected, TransformSpec, Worker
 from tests import pictures
 from tests.pictures import Pixels, jpeg, photo
@@ -66,7 +66,7 @@ def _triangle(source: int, target: int) -> np.ndarray:
 
 def reference(pixels: Pixels, spec: TransformSpec) -> Pixels:
     """What ``spec`` makes of upright BGR pixels, after one round through JPEG as the result has had."""
-    wanted = plan(pixels.shape[1], pixels.shape[0], spec)
+    wanted = crop_resize(pixels.shape[1], pixels.shape[0], spec)
     part = pixels[wanted.y : wanted.y + wanted.box_height, wanted.x : wanted.x + wanted.box_width]
     if wanted.scales and spec.interp == "antialias":
         part = triangular(part, wanted.width, wanted.height)
@@ -133,7 +133,7 @@ class BackendContract:
     def test_size_is_the_plans(self, spec: TransformSpec) -> None:
         outcomes = self.packed(spec, *(jpeg(photo(*size)) for size in SIZES))
         for size, outcome in zip(SIZES, outcomes, strict=True):
-            wanted = plan(*size, spec)
+            wanted = crop_resize(*size, spec)
             assert (outcome.width, outcome.height) == (wanted.width, wanted.height)
 
     @pytest.mark.parametrize("width, height", [(1, 1), (1, 9), (7, 2), (2000, 8), (8, 2000)])
@@ -141,7 +141,7 @@ class BackendContract:
         pixels = photo(width, height)
         for spec in (TransformSpec(size=32), TransformSpec(size=32, upscale=False)):
             (outcome,) = self.packed(spec, jpeg(pixels))
-            wanted = plan(width, height, spec)
+            wanted = crop_resize(width, height, spec)
             assert (outcome.width, outcome.height) == (wanted.width, wanted.height)
             assert_close([(decoded(outcome.data), reference(decoded(jpeg(pixels)), spec))])
 
@@ -150,7 +150,7 @@ class BackendContract:
         steps = np.linspace(0, 255, max(width, height)).astype(np.uint8)
         ramp = np.broadcast_to(steps[None, :width] if width > height else steps[:height, None], (height, width))
         pixels = np.repeat(np.ascontiguousarray(ramp)[..., None], 3, axis=2)
-        wanted = plan(width, height, spec := TransformSpec(size=None))
+        wanted = crop_resize(width, height, spec := TransformSpec(size=None))
         cut = decoded(self.packed(spec, jpeg(pixels, 100))[0].data).astype(int)
         # A pixel's shift is worth more than a level: the exact place must be the nearest.
         distances = {
