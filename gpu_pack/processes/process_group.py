@@ -1,20 +1,22 @@
-"""Workers behind processes: what the engine asks, and what happens when a process ends."""
+"""Workers behind a process: what the engine asks, and what happens when the process ends."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
-from collections.abc import Sequence
-from queue import SimpleQueue
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from gpu_pack.errors import BackendError
-from gpu_pack.processes.worker_main import WorkerSetup, outcomes_of
+from gpu_pack.processes.worker_main import WorkerPool, WorkerSetup
 from gpu_pack.processes.worker_process import ProcessEndedError, WorkerProcess
-from gpu_pack.types import Entry, Outcome, Rejected, Worker
+from gpu_pack.stores.reading_worker import ReadingWorker
+from gpu_pack.types import Entry, Outcome, Rejected
 
-#: How a process ends that somebody ended, and no picture: the system, mostly, or a guard of memory that asks first.
+#: Exit codes of a process that was killed from outside, mostly by the system because memory is short.
 _KILLED = {-getattr(signal, name) for name in ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name)}
-#: Lanes for each worker: one's files are read while the other's are being transformed.
+#: Files are read for one batch while another is transformed.
 CHANNELS_PER_WORKER = 2
 
 
@@ -26,40 +28,30 @@ class ProcessWorker:
         self._group, self._channel = group, channel
 
     def transform(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """The outcomes of the entries' files: same length, same order.
-
-        Raises:
-            BackendError: an error of ours over there, or processes that end whatever they are given.
-        """
-        try:
-            return self._group.ask(self._channel, entries)
-        except ProcessEndedError:  # because of one of them, perhaps
-            return self._group.ask_alone(entries)
+        """See `WorkerGroup.transform`."""
+        return self._group.transform(self._channel, entries)
 
     def close(self) -> None:
-        """End the group's process, and the other channels with it."""
+        """Close the whole group."""
         self._group.close()
 
 
 class WorkerGroup:
-    """Some workers in one process, which is replaced when it ends.
+    """Workers in one process, which is replaced when it ends.
 
-    Each batch that it had in hand then gets a process to itself. Whoever ends that one too is among its files: they go
-    to the CPU codec, one by one, in a process that may end as well. So a crash costs the picture that causes it.
+    Each batch that the process had is then given to a process of its own. If that ends too, the CPU codec takes the
+    batch's files one by one in a further process, so that a crash costs only the image that causes it.
 
     Args:
-        name: of each of them, e.g. ``gpu:0``.
-        setup: what the process is told first.
-        fallback: the same for the process in which images are alone.
-        workers: how many the process will have.
-        batch_size: files in a batch.
-        losses: so many processes in a row may end without an answer; None for any number, and for doing the work here
-            where none can be started.
+        setup: makes the workers, as many as ``workers`` says.
+        fallback: makes the CPU worker that takes files one by one.
+        max_losses: how many processes in a row may end without an answer. None: any number, and where no process can
+            be started, the ``fallback`` worker runs in this one.
 
     Attributes:
-        name, setup, batch_size: as above.
         count: how many workers there are.
-        encoder: of theirs, once they were opened.
+        encoder: the name of theirs, once they are open.
+        failures: the device's errors, and how often each occurred, from the workers' ``failures``.
     """
 
     def __init__(
@@ -69,165 +61,137 @@ class WorkerGroup:
         fallback: WorkerSetup,
         workers: int = 1,
         batch_size: int = 8,
-        losses: int | None = None,
+        max_losses: int | None = None,
     ) -> None:
         self.name, self.count, self.batch_size, self.setup = name, workers, batch_size, setup
         self.encoder: str | None = None
-        self._fallback, self._losses = fallback, losses
-        self._changing = threading.Lock()  # guards everything below
+        self.failures: Counter[str] = Counter()
+        self._fallback, self._max_losses = fallback, max_losses
+        self._repeating = threading.Lock()  # one lost batch at a time
+        self._changing = threading.Lock()  # guards failures and everything below
         self._process: WorkerProcess | None = None
-        self._opened = False
-        self._lost = 0  # processes that ended since the last answer
-        self._here: SimpleQueue[Worker] | None = None  # where there is no process to be had
-        self._one_by_one = threading.Lock()
+        self._losses = 0  # since the last answer
+        self._local: ReadingWorker | None = None  # where no process can be started
 
     def channels(self) -> list[ProcessWorker]:
-        """What the engine gets: several for each worker over there."""
+        """What the engine is given."""
         return [ProcessWorker(self, channel) for channel in range(CHANNELS_PER_WORKER * self.count)]
 
     def launch(self) -> None:
-        """Begin the process, which imports what it will need while others are being opened.
-
-        Raises:
-            OSError: it cannot be started.
-        """
-        if self._process is None:
-            self._process, self._opened = (
-                WorkerProcess(self.name, CHANNELS_PER_WORKER * self.count, self.setup.preload),
-                False,
-            )
+        """Start the process, to import its modules while others are opened; `open` reports if that fails."""
+        with contextlib.suppress(OSError):
+            self._process = self._process or self._start(self.setup, CHANNELS_PER_WORKER * self.count)
 
     def open(self) -> None:
-        """Have the process make its workers.
-
-        Raises:
-            BackendError: it cannot.
-            ProcessEndedError, OSError: there is no process.
-        """
-        self.launch()
-        process = self._process
-        assert process is not None
+        """Have the process make its workers; `BackendError` where it cannot, or cannot be started."""
         try:
-            self.encoder, self._opened = process.open(self.setup), True
-        except BaseException:
-            process.end()
+            self._process = self._process or self._start(self.setup, CHANNELS_PER_WORKER * self.count)
+            self.encoder = self._process.open(self.setup)
+        except BaseException as error:
             self._process = None
+            if isinstance(error, ProcessEndedError | OSError):
+                raise BackendError(f"{self.name}: it cannot be set up: {error}") from error
             raise
 
-    def ask(self, channel: int, entries: Sequence[Entry]) -> list[Outcome]:
-        """The outcomes of one batch.
+    def transform(self, channel: int, entries: Sequence[Entry]) -> list[Outcome]:
+        """The outcomes of one batch: same length, same order.
 
         Raises:
-            BackendError: see `ProcessWorker.transform`.
-            ProcessEndedError: the process ended meanwhile.
+            BackendError: a programming error in the process, or processes that end whatever they are given.
         """
-        process = self._running()
-        if process is None:
-            assert self._here is not None
-            return outcomes_of(entries, self.setup.root, self._here)
+        worker = self._running()
+        if isinstance(worker, ReadingWorker):
+            return worker.transform(entries)
         try:
-            outcomes = process.ask(channel, entries)
-        except ProcessEndedError as ended:
-            self._lose(process, ended)
-            raise
-        self._lost = 0
+            outcomes = worker.ask(channel, entries)
+        except ProcessEndedError as ended:  # perhaps because of one of the files
+            self._lose(worker, ended)
+            return self._repeat(entries)
+        self._losses = 0
         return outcomes
-
-    def ask_alone(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """The outcomes of a batch that was in hand when the process ended; of one at a time.
-
-        Raises:
-            BackendError: none of the files is to blame.
-        """
-        with self._one_by_one:
-            process = self._another(self.setup)
-            try:
-                return process.ask(0, entries)
-            except ProcessEndedError as ended:
-                self._refuse_killed(ended)
-            finally:
-                process.end()
-            return self._one_after_the_other(entries)
 
     def close(self) -> None:
         """End the process. May be called again."""
         with self._changing:
             if self._process is not None:
                 self._process.end()
-                self._process = None
+            if self._local is not None:
+                self._local.close()
+            self._process = self._local = None
 
-    def _running(self) -> WorkerProcess | None:
-        """The process, begun anew if need be; None where that cannot be done and need not."""
+    def _start(self, setup: WorkerSetup, channels: int) -> WorkerProcess:
+        return WorkerProcess(self.name, channels, setup.preload, self._add_failures)
+
+    def _add_failures(self, failures: Counter[str]) -> None:
         with self._changing:
-            if self._here is None and not (self._process is not None and self._opened):
+            self.failures.update(failures)
+
+    def _running(self) -> WorkerProcess | ReadingWorker:
+        """The process, replaced if it ended; where none can be started, a worker in this one."""
+        with self._changing:
+            if self._local is None and not (self._process and self._process.opened):
                 try:
                     self.open()
-                except (ProcessEndedError, OSError) as error:
-                    if self._losses is not None:
-                        raise BackendError(f"{self.name}: its process cannot be started: {error}") from error
-                    self._here = SimpleQueue()
-                    for worker in self._fallback.make():
-                        self._here.put(worker)
-            return self._process
+                except BackendError:
+                    if self._max_losses is not None:
+                        raise
+                    self._local = ReadingWorker(WorkerPool(self._fallback.make()), self._fallback.store)
+            worker = self._local or self._process
+            assert worker is not None
+            return worker
 
     def _lose(self, process: WorkerProcess, ended: ProcessEndedError) -> None:
-        """Take note of a process that ended, or is of no use any more.
-
-        Raises:
-            BackendError: it is one too many.
-        """
+        """Count a process that ended, or whose device broke; `BackendError` if it is one too many."""
         process.end()
         with self._changing:
-            if self._process is process:  # another channel may have been here before
+            if self._process is process:  # no other channel has counted it
                 self._process = None
-                self._lost += 1
-            if self._losses is not None and self._lost > self._losses:
+                self._losses += 1
+            if self._max_losses is not None and self._losses > self._max_losses:
                 raise BackendError(str(ended) if ended.status is None else f"{self.name}: {ended}") from ended
 
-    def _one_after_the_other(self, entries: Sequence[Entry]) -> list[Outcome]:
+    def _repeat(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """The outcomes of a batch that the process had when it ended."""
+        with self._repeating:
+            with contextlib.suppress(ProcessEndedError), self._another(self.setup) as process:
+                return process.ask(0, entries)
+            return self._one_by_one(entries)
+
+    def _one_by_one(self, entries: Sequence[Entry]) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        process: WorkerProcess | None = None
-        try:
-            for entry in entries:
-                process = process or self._another(self._fallback)
-                try:
-                    outcomes += process.ask(0, [entry])
-                except ProcessEndedError as ended:
-                    process.end()
-                    process = None
-                    self._refuse_killed(ended)
-                    reason = f"its decoder's process ended with {ended.how}: OpenCV crashed on it, or memory is short"
-                    outcomes.append(Rejected(entry, "decode", reason))
-        finally:
-            if process is not None:
-                process.end()
+        while len(outcomes) < len(entries):
+            try:
+                with self._another(self._fallback) as process:
+                    for entry in entries[len(outcomes) :]:
+                        outcomes += process.ask(0, [entry])
+            except ProcessEndedError as ended:
+                reason = f"its decoder's process ended with {ended.how}: OpenCV crashed on it, or memory is short"
+                outcomes.append(Rejected(entries[len(outcomes)], "decode", reason))
         return outcomes
 
-    def _another(self, setup: WorkerSetup) -> WorkerProcess:
+    @contextlib.contextmanager
+    def _another(self, setup: WorkerSetup) -> Iterator[WorkerProcess]:
+        """A process with one channel; `BackendError` where none can be started, or it is killed from outside."""
+        process = self._open_another(setup)
         try:
+            yield process
+        except ProcessEndedError as ended:
+            if ended.status in _KILLED:
+                raise BackendError(
+                    f"worker {self.name}: its process was killed twice; memory may be short: run the same command "
+                    "again with fewer --workers to resume"
+                ) from ended
+            raise
+        finally:
+            process.end()
+
+    def _open_another(self, setup: WorkerSetup) -> WorkerProcess:
+        for _ in range(2):  # what ended the group's process may have ended the first
             try:
-                return _opened(self.name, setup)
-            except ProcessEndedError:  # whatever ends the others may have ended this one
-                return _opened(self.name, setup)
-        except (ProcessEndedError, OSError) as error:
-            raise BackendError(
-                f"worker {self.name}: its process ended, and no other can be started: {error}; run the same command "
-                "again to go on"
-            ) from error
-
-    def _refuse_killed(self, ended: ProcessEndedError) -> None:
-        if ended.status in _KILLED:
-            raise BackendError(
-                f"worker {self.name}: its process was killed, and again; memory may be short: run the same command "
-                "again to go on, with fewer --workers"
-            ) from ended
-
-
-def _opened(name: str, setup: WorkerSetup) -> WorkerProcess:
-    process = WorkerProcess(name, 1, setup.preload)
-    try:
-        process.open(setup)
-    except BaseException:
-        process.end()
-        raise
-    return process
+                process = self._start(setup, 1)
+                process.open(setup)
+                return process
+            except (ProcessEndedError, OSError) as error:
+                failed = error
+        again = "run the same command again to resume"
+        raise BackendError(f"worker {self.name}: its process ended, and no other can be started: {failed}; {again}")

@@ -1,40 +1,29 @@
-"""One process with its channels, seen from the run's side."""
+"""One worker process and its channels, seen from the run's process."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import pickle
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from typing import IO, Any
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
 
-from gpu_pack.errors import BackendError
-from gpu_pack.processes.messages import receive, send, widen
-from gpu_pack.processes.worker_main import Failure, WorkerSetup
+from gpu_pack.errors import BackendError, SourceError
+from gpu_pack.processes.worker_main import WorkerSetup
 from gpu_pack.types import Encoded, Entry, Outcome, Rejected
 
-#: With this process's own path: without it, Python would look into the working folder first.
+#: With this process's ``sys.path``; neither the user's script nor a module of the working folder is imported.
 _COMMAND = "import sys; sys.path[:] = sys.argv[3:]; from gpu_pack.processes.worker_main import main; main()"
-#: Importing and setting up takes seconds; whoever takes so many hangs.
-_OPEN_SECONDS = 300.0
-#: How long a process that answers no more may take to say with what it ended.
-_EXIT_SECONDS = 5.0
-#: Windows hands on no descriptors but the standard ones.
-_MAX_CHANNELS = 1 if sys.platform == "win32" else 256
 
 
 class ProcessEndedError(Exception):
-    """A process that ended, or whose device did.
-
-    Attributes:
-        status: its exit status; None where it lives.
-        how: the same in words.
-    """
+    """A process ended with an exit ``status``, or its device broke (None). Internal: `WorkerGroup` handles it."""
 
     def __init__(self, status: int | None, device: str = "") -> None:
         self.status = status
@@ -45,148 +34,133 @@ class ProcessEndedError(Exception):
 
 
 class WorkerProcess:
-    """A process that runs `gpu_pack.processes.worker_main`, begun and not yet told what to do.
+    """A process that runs `gpu_pack.processes.worker_main`; `OSError` where it cannot be started.
 
     Args:
-        name: for messages.
-        channels: how many questions it can be asked at once. On Windows there is but one, and the others wait for it.
-        preload: a module that it will need.
-
-    Raises:
-        OSError: it cannot be started.
+        channels: how many batches it can have at once.
+        on_failures: called with what is new in the workers' ``failures``, from the thread that asks.
     """
 
-    def __init__(self, name: str, channels: int, preload: str) -> None:
-        self._name = name
-        self._channels: list[tuple[IO[bytes], IO[bytes]]] = []
-        self._locks = [threading.Lock() for _ in range(min(channels, _MAX_CHANNELS))]
-        theirs: list[int] = []
-        try:
-            for _ in self._locks:
-                batches, there = os.pipe()
-                theirs.append(batches)
-                opened = os.fdopen(there, "wb", 0)
-                try:
-                    back, outcomes = os.pipe()
-                except OSError:
-                    opened.close()
-                    raise
-                theirs.append(outcomes)
-                self._channels.append((opened, os.fdopen(back, "rb")))
-            self._process = _start(theirs, preload)
-        except BaseException:
-            self._let_go()
-            raise
-        finally:
-            for descriptor in theirs:
-                os.close(descriptor)
-        for _, answers in self._channels:
-            widen(answers)
+    def __init__(self, name: str, channels: int, preload: str, on_failures: Callable[[Counter[str]], None]) -> None:
+        self.opened = False
+        self._name, self._on_failures = name, on_failures
+        self._locks = [threading.Lock() for _ in range(channels + 1)]
+        self._connections: list[Connection[Any, Any]] = []  # the lifeline and the channels
+        with contextlib.ExitStack() as theirs:
+            try:
+                self._process = _start([self._connect(theirs) for _ in self._locks], preload)
+            except BaseException:
+                self._disconnect()
+                raise
 
-    def open(self, setup: WorkerSetup) -> str | None:
-        """Have it make its workers; the name of their encoder.
+    def open(self, setup: WorkerSetup, seconds: float = 300.0) -> str | None:
+        """Make the workers; gives their encoder's name. A process that fails, or takes longer, is ended.
 
         Raises:
-            BackendError: it cannot.
-            ProcessEndedError: the process is gone, or hangs.
+            BackendError, ProcessEndedError: the workers cannot be made.
         """
-        limit = threading.Timer(_OPEN_SECONDS, self._process.kill)
-        limit.daemon = True
-        limit.start()
         try:
-            (answer,) = self._exchange(0, [pickle.dumps(setup)])
-        finally:
-            limit.cancel()
-        made: str | Failure | None = pickle.loads(answer)
-        if isinstance(made, Failure):
-            raise BackendError(made.text if made.device else f"{self._name}: it cannot be set up: {made.text}")
-        return made
+            with self._channel(0) as connection:
+                connection.send(setup)
+                if not connection.poll(seconds):
+                    self._process.kill()
+                answer: str | Exception | None = connection.recv()
+            if isinstance(answer, Exception):
+                device = isinstance(answer, BackendError)
+                raise BackendError(str(answer) if device else f"{self._name}: it cannot be set up: {answer}")
+        except BaseException:
+            self.end()
+            raise
+        self.opened = True
+        return answer
 
     def ask(self, channel: int, entries: Sequence[Entry]) -> list[Outcome]:
         """The outcomes of one batch.
 
         Raises:
-            BackendError: an error of ours over there.
-            ProcessEndedError: the process is gone, or its device broke.
+            BackendError: a programming error in the process.
+            SourceError: it could not read at all.
+            ProcessEndedError: the process ended, or its device broke.
         """
-        facts, *codes = self._exchange(channel, [pickle.dumps([(entry.path, entry.size) for entry in entries])])
-        made: list[tuple[Any, ...]] | Failure = pickle.loads(facts)
-        if isinstance(made, Failure):
-            if made.device:
-                raise ProcessEndedError(None, made.text)
-            raise BackendError(f"worker {self._name} failed with {made.text}")
-        return list(_outcomes(entries, made, codes))
+        with self._channel(channel) as connection:
+            connection.send([(entry.path, entry.size) for entry in entries])
+            answers, error, failures = connection.recv()
+            outcomes = [
+                Rejected(entry, *facts) if len(facts) == 2 else Encoded(entry, connection.recv_bytes(), *facts)
+                for entry, facts in zip(entries, answers, strict=not error)
+            ]
+        if failures:
+            self._on_failures(failures)
+        if isinstance(error, BackendError):
+            raise ProcessEndedError(None, str(error))
+        if isinstance(error, SourceError):
+            raise error
+        if error:
+            raise BackendError(f"worker {self._name} failed with {error}")
+        return outcomes
 
     def end(self, seconds: float = 0) -> int:
-        """Kill the process, if it still runs after some seconds; its exit status. May be called again."""
+        """Kill the process if it still runs after some seconds; its exit status. May be called again."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         self._process.kill()
         status = self._process.wait()
-        self._let_go()
+        self._disconnect()
         return status
 
-    def _exchange(self, channel: int, pieces: Sequence[bytes]) -> list[bytes]:
-        channel %= len(self._channels)
-        there, back = self._channels[channel]
-        with contextlib.suppress(EOFError, OSError), self._locks[channel]:
-            if not back.closed:
-                send(there, pieces)
-                return receive(back)
-        raise ProcessEndedError(self.end(_EXIT_SECONDS))
+    def _connect(self, theirs: contextlib.ExitStack) -> int:
+        """Add a connection; gives the descriptor of the process's end, which ``theirs`` closes."""
+        mine, its = Pipe()
+        theirs.enter_context(its)
+        if its.fileno() <= 2:  # no standard streams here; over there, one would replace it
+            return self._connect(theirs)
+        self._connections.append(mine)
+        return its.fileno()
 
-    def _let_go(self) -> None:
-        # Not under a thread that is about to write: what is opened next gets the number of what is closed now.
-        for lock, channel in zip(self._locks, self._channels, strict=False):
+    @contextlib.contextmanager
+    def _channel(self, number: int) -> Iterator[Connection[Any, Any]]:
+        try:
+            with self._locks[number + 1]:
+                yield self._connections[number + 1]
+        except (EOFError, OSError) as error:
+            raise ProcessEndedError(self.end(seconds=5)) from error
+
+    def _disconnect(self) -> None:
+        # Not while a thread uses one: the next file that is opened gets its number.
+        for lock, connection in zip(self._locks, self._connections, strict=False):
             with lock:
-                for pipe in channel:
-                    with contextlib.suppress(OSError):
-                        pipe.close()
+                connection.close()
 
 
 def room_for(processes: int, channels: int) -> int:
-    """How many of so many processes leave half of what this one may open to the files that it reads and writes.
+    """How many of ``processes`` leave half of this process's descriptors to files.
 
-    The limit is raised first, as far as that may be. Each process takes two descriptors for each channel, and two more
-    while a batch is alone.
+    Each takes one for each channel, one for the lifeline, and two for a process that repeats a lost batch.
     """
-    try:
+    with contextlib.suppress(ImportError):  # Windows has no such limit
         import resource
-    except ImportError:  # Windows
-        return processes
-    each = 2 * (2 * channels + 2)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return processes
-    wanted = processes * each
-    if soft < wanted:
-        raised = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-            soft = raised
-    return max(1, min(processes, soft // each))
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit != resource.RLIM_INFINITY:
+            return max(1, min(processes, limit // (2 * (channels + 3))))
+    return processes
 
 
 def _start(descriptors: Sequence[int], preload: str) -> subprocess.Popen[bytes]:
-    if not sys.executable or getattr(sys, "frozen", False):  # the program itself would run once more
+    if not sys.executable or getattr(sys, "frozen", False):  # it would start the user's program again
         raise FileNotFoundError(errno.ENOENT, "no Python interpreter is known that could be started")
-    stdin, stdout, *others = descriptors
-    arguments = [",".join(map(str, others)), preload, *(entry or os.getcwd() for entry in sys.path)]
-    more: dict[str, Any] = {"pass_fds": others} if others else {}
+    arguments = [",".join(map(str, descriptors)), preload, *(entry or os.getcwd() for entry in sys.path)]
+    inherited: dict[str, Any] = {"pass_fds": descriptors}
+    if sys.platform == "win32":  # they are handles
+        for handle in descriptors:
+            os.set_handle_inheritable(handle, True)
+        inherited = {"startupinfo": subprocess.STARTUPINFO(lpAttributeList={"handle_list": [*descriptors]})}
     return subprocess.Popen(
         [sys.executable, "-c", _COMMAND, *arguments],
-        stdin=stdin,
-        stdout=stdout,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        # In a group of its own: Ctrl-C is for this process, which ends that one when it closes it.
-        start_new_session=True,
+        start_new_session=True,  # Ctrl-C is for this process only, which then ends the other
         creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        **more,
+        **inherited,
     )
-
-
-def _outcomes(entries: Sequence[Entry], made: Sequence[tuple[Any, ...]], codes: Sequence[bytes]) -> Iterator[Outcome]:
-    """``made`` holds (stage, reason) of a `Rejected`, or (width, height, backend) of an `Encoded`."""
-    data = iter(codes)
-    for entry, facts in zip(entries, made, strict=True):
-        yield Rejected(entry, *facts) if len(facts) == 2 else Encoded(entry, next(data), *facts)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,50 +19,53 @@ import pytest
 from cpu_fallback.cpu_processes import cpu_worker_group, cpu_worker_setup
 from cpu_fallback.worker import CpuWorker
 from gpu_pack.errors import BackendError
-from gpu_pack.processes import worker_main, worker_process
 from gpu_pack.processes.process_group import WorkerGroup
 from gpu_pack.processes.worker_main import WorkerSetup
+from gpu_pack.processes.worker_process import ProcessEndedError, WorkerProcess, room_for
+from gpu_pack.stores.local import LocalStore
 from gpu_pack.types import Encoded, Entry, Image, Outcome, Rejected, TransformSpec, Worker
 from tests.contract import BackendContract
 from tests.pictures import jpeg, photo
+from tests.processes import workers
 from tests.processes.files import FromFiles
+from tests.processes.workers import Act, acting, answers, idle
 
 SPEC = TransformSpec(size=24)
-#: Code for the other side: what its worker does instead of its work.
-INSTEAD = (
-    "import sys; sys.path[:] = sys.argv[3:]\nimport os, time\nfrom pathlib import Path\n"
-    "from cpu_fallback.worker import CpuWorker\nfrom gpu_pack.errors import BackendError\n"
-    "real = CpuWorker.transform\ndef instead(self, images):\n    {}\n    return real(self, images)\n"
-    "CpuWorker.transform = instead\nfrom gpu_pack.processes.worker_main import main; main()"
-)
+Start = Callable[..., FromFiles]
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 class TestProcess(BackendContract):
     backend_name = "cpu"
 
     def make_worker(self, spec: TransformSpec) -> Worker:
-        return FromFiles(lambda root: cpu_worker_group(spec, root))
+        return FromFiles(lambda store: cpu_worker_group(spec, store))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def worker() -> Iterator[FromFiles]:
-    worker = FromFiles(lambda root: cpu_worker_group(SPEC, root, "cpu:3"))
+    worker = FromFiles(lambda store: cpu_worker_group(SPEC, store))
     yield worker
     worker.close()
 
 
 @pytest.fixture
-def strict() -> Iterator[FromFiles]:
-    """As a GPU's: two losses in a row, and no work without a process."""
+def start() -> Iterator[Start]:
+    """Starts a group whose workers act, with the same fallback unless told otherwise."""
+    started: list[FromFiles] = []
 
-    def make(root: str) -> WorkerGroup:
-        setup = cpu_worker_setup(SPEC, root)
-        return WorkerGroup("gpu:0", setup, setup, losses=2)
+    def make(act: Act, max_losses: int | None, fallback: Act | None, count: int, store: LocalStore) -> WorkerGroup:
+        name = "cpu:3" if max_losses is None else "gpu:0"
+        return WorkerGroup(name, acting(store, act, count), acting(store, fallback or act), count, 8, max_losses)
 
-    worker = FromFiles(make)
-    yield worker
-    worker.close()
+    def start(act: Act, max_losses: int | None = None, fallback: Act | None = None, count: int = 1) -> FromFiles:
+        started.append(FromFiles(partial(make, act, max_losses, fallback, count)))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.close()
 
 
 def images(count: int = 4) -> list[Image]:
@@ -72,82 +77,70 @@ def bare(outcomes: list[Outcome]) -> list[Outcome]:
     return [outcome._replace(entry=outcome.entry._replace(path="")) for outcome in outcomes]
 
 
-def here(batch: list[Image]) -> list[Outcome]:
-    """What a thread makes of it."""
-    return CpuWorker(SPEC).transform(batch)
-
-
 def test_the_outcomes_are_those_of_a_thread(worker: FromFiles) -> None:
     batch = [*images(), Image(Entry(9, (0.0,), "no.jpg"), b"no picture"), *images(2)]
     for channel in (0, 1, 0):
-        assert worker.transform(batch, channel) == here(batch)
+        assert worker.transform(batch, channel) == CpuWorker(SPEC).transform(batch)
 
 
-def test_a_batch_of_many_pieces_and_bytes(worker: FromFiles) -> None:
-    """More pieces than a call of the system takes, and more bytes than a pipe holds."""
-    batch = images(1) * 1500 + [Image(Entry(1, (0.0,), "long"), bytes(3_000_000))]
+def test_a_batch_of_many_files_and_bytes(worker: FromFiles) -> None:
+    """More than a connection's buffer holds."""
+    batch = images(1) * 400 + [Image(Entry(1, (0.0,), "long"), bytes(3_000_000))]
     outcomes = worker.transform(batch)
-    assert [type(outcome) for outcome in outcomes] == [Encoded] * 1500 + [Rejected]
+    assert [type(outcome) for outcome in outcomes] == [Encoded] * 400 + [Rejected]
 
 
 def test_a_file_that_cannot_be_read_is_named_in_its_place(worker: FromFiles) -> None:
     entries = worker.written(images())
     entries[1] = entries[1]._replace(path="gone.jpg")
     entries[3] = entries[3]._replace(size=3)
-    channel = worker.group.channels()[0]
-    good, gone, also_good, changed = channel.transform(entries)
+    good, gone, also_good, changed = worker.channels[0].transform(entries)
     assert isinstance(good, Encoded) and isinstance(also_good, Encoded)
     assert gone == Rejected(entries[1], "read", "no such file")
     assert isinstance(changed, Rejected) and "the file changed while packing" in changed.reason
 
 
-def test_what_is_read_at_once_is_bounded(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A list need not say how large its files are."""
-    batch = images(7)
-    taken: list[int] = []
-
-    class Counting(CpuWorker):
-        def transform(self, images: list[Image]) -> list[Outcome]:
-            taken.append(len(images))
-            return super().transform(images)
-
-    monkeypatch.setattr(worker_main, "_PART_BYTES", 2 * max(len(image.data) for image in batch))
-    free: worker_main.SimpleQueue[Worker] = worker_main.SimpleQueue()
-    free.put(Counting(SPEC))
-    entries = worker.written(batch)
-    entries[4] = entries[4]._replace(path="gone")
-    outcomes = worker_main.outcomes_of(entries, worker.group.setup.root, free)
-    assert [outcome.entry for outcome in outcomes] == entries
-    assert max(taken) <= 3 and sum(taken) == 6
-
-
-def test_lanes_answer_side_by_side(worker: FromFiles) -> None:
+def test_channels_answer_side_by_side(worker: FromFiles) -> None:
     batch, found = images(), {}
     entries = worker.written(batch)
 
     def ask(channel: int) -> None:
-        found[channel] = [worker._channels[channel].transform(entries) for _ in range(20)]
+        found[channel] = [worker.channels[channel].transform(entries) for _ in range(10)]
 
     threads = [threading.Thread(target=ask, args=(channel,)) for channel in (0, 1)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert [bare(outcomes) for channel in (0, 1) for outcomes in found[channel]] == [bare(here(batch))] * 40
+    assert [bare(outcomes) for channel in (0, 1) for outcomes in found[channel]] == [
+        bare(CpuWorker(SPEC).transform(batch))
+    ] * 20
 
 
-def test_a_process_that_is_killed_is_replaced(worker: FromFiles) -> None:
-    expected = worker.transform(images())
-    assert worker.group._process is not None
-    worker.group._process._process.kill()
-    assert worker.transform(images()) == expected
+def test_what_the_workers_count_as_failures_adds_up(start: Start, tmp_path: Path) -> None:
+    """In two processes, since the first one breaks, and over all channels of both workers."""
+    worker = start(partial(workers.break_device_once, tmp_path), max_losses=2, count=2)
+    entries = [worker.written([Image(Entry(0, (0.0,), name), images(1)[0].data)]) for name in "ab"]
+    for channel in range(4):
+        for batch in entries:
+            worker.channels[channel].transform(batch)
+    assert worker.group.failures == {"0_a": 5, "0_b": 4}
 
 
 @needs_signals
-def test_an_image_that_crashes_opencv_is_the_only_one_lost(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_is_killed_is_replaced(start: Start, tmp_path: Path) -> None:
+    worker = start(partial(workers.record_process, tmp_path / "pid"))
+    expected = worker.transform(images())
+    first = int((tmp_path / "pid").read_text())
+    os.kill(first, signal.SIGKILL)
+    assert worker.transform(images()) == expected == answers(images())
+    assert int((tmp_path / "pid").read_text()) != first
+
+
+@needs_signals
+def test_an_image_that_crashes_opencv_is_the_only_one_lost(start: Start) -> None:
     """Also not those of the other channel, which lose their process with it."""
-    crash = "any(b'crash' in image.data for image in images) and os.kill(os.getpid(), 11)"
-    monkeypatch.setattr(worker_process, "_COMMAND", INSTEAD.format(crash))
+    worker = start(workers.crash)
     batch = images()
     batch[2] = batch[2]._replace(data=batch[2].data + b"crash")
     stop, other = threading.Event(), []
@@ -155,109 +148,94 @@ def test_an_image_that_crashes_opencv_is_the_only_one_lost(worker: FromFiles, mo
 
     def beside() -> None:
         while not stop.is_set():
-            other.append(worker._channels[1].transform(entries))
+            other.append(worker.channels[1].transform(entries))
 
     thread = threading.Thread(target=beside)
     thread.start()
-    outcomes = [worker._channels[0].transform(worker.written([image])) for image in batch]
-    together = worker.transform(batch)
+    outcomes = worker.transform(batch)
     stop.set()
     thread.join(20)
     ended = f"signal 11 ({signal.strsignal(11)})"
     reason = f"its decoder's process ended with {ended}: OpenCV crashed on it, or memory is short"
-    assert together[2] == Rejected(together[2].entry, "decode", reason) and isinstance(outcomes[2][0], Rejected)
-    assert [*together[:2], together[3]] == here([*batch[:2], batch[3]])
+    assert outcomes[2] == Rejected(outcomes[2].entry, "decode", reason)
+    assert [*outcomes[:2], outcomes[3]] == answers([*batch[:2], batch[3]])
     assert other and all(isinstance(outcome, Encoded) for outcomes in other for outcome in outcomes)
 
 
 @needs_signals
 @pytest.mark.parametrize("number", [9, 15])
-def test_a_process_that_is_killed_again_and_again_is_no_image_s_fault(
-    worker: FromFiles, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    monkeypatch.setattr(worker_process, "_COMMAND", INSTEAD.format(f"os.kill(os.getpid(), {number})"))
-    with pytest.raises(BackendError, match="cpu:3: its process was killed, and again; memory may be short"):
-        worker.transform(images())
+def test_a_process_that_is_killed_again_and_again_is_no_images_fault(start: Start, number: int) -> None:
+    with pytest.raises(BackendError, match="cpu:3: its process was killed twice; memory may be short"):
+        start(partial(workers.kill, number)).transform(images())
 
 
-def test_an_error_of_ours_is_told(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "_COMMAND", INSTEAD.format("raise ZeroDivisionError('by us')"))
-    with pytest.raises(BackendError, match="worker cpu:3 failed with ZeroDivisionError: by us"):
-        worker.transform(images())
+def test_a_programming_error_is_reported(start: Start) -> None:
+    with pytest.raises(BackendError, match="worker cpu:3 failed with ZeroDivisionError: in a test"):
+        start(workers.fail).transform(images())
 
 
-def test_a_device_that_breaks_once_costs_nothing(
-    strict: FromFiles, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_device_that_breaks_once_costs_nothing(start: Start, tmp_path: Path) -> None:
     """A new process has a new CUDA context."""
-    once = f"Path({str(tmp_path / 'broke')!r}).exists() or (Path({str(tmp_path / 'broke')!r}).touch(), fail())"
-    command = INSTEAD.format(once).replace("real =", "def fail(): raise BackendError('sticky')\nreal =")
-    monkeypatch.setattr(worker_process, "_COMMAND", command)
-    assert strict.transform(images()) == here(images())
+    worker = start(partial(workers.break_device_once, tmp_path), max_losses=2)
+    assert worker.transform(images()) == answers(images())
     assert (tmp_path / "broke").exists()
 
 
-def test_a_device_that_breaks_every_time_is_given_up(strict: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "_COMMAND", INSTEAD.format("raise BackendError('gpu:0: sticky')"))
+def test_a_device_that_breaks_every_time_is_given_up(start: Start) -> None:
+    """Until then, the CPU codec packs the images."""
+    worker = start(workers.break_device, max_losses=1, fallback=idle)
+    assert worker.transform(images(2)) == answers(images(2))
     with pytest.raises(BackendError, match=r"^gpu:0: sticky$"):
-        for _ in range(3):
-            strict.transform(images())
+        worker.transform(images(2))
 
 
-def test_workers_that_cannot_be_made_are_an_error_that_says_why(strict: FromFiles) -> None:
-    strict.group.setup = WorkerSetup(partial(no_workers, "no such GPU"), "", "gpu_pack.types")
+def test_workers_that_cannot_be_made_are_an_error_that_says_why(start: Start) -> None:
+    worker = start(idle, max_losses=2)
+    worker.group.setup = worker.group.setup._replace(make=partial(workers.no_device, "no such GPU"))
     with pytest.raises(BackendError, match=r"^no such GPU$"):
-        strict.group.open()
+        worker.group.open()
     with pytest.raises(BackendError, match=r"^no such GPU$"):
-        strict.transform(images())
+        worker.transform(images())
 
 
-def no_workers(reason: str) -> list[Worker]:
-    raise BackendError(reason)
-
-
-@pytest.mark.parametrize("command", ["raise SystemExit(3)", "import no_such_module"])
-def test_where_python_does_not_start_again_the_work_is_done_here(
-    worker: FromFiles, strict: FromFiles, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    monkeypatch.setattr(worker_process, "_COMMAND", command)
-    assert worker.transform(images()) == here(images())
-    with pytest.raises(BackendError, match="gpu:0: its process cannot be started: its process ended with exit status"):
-        strict.transform(images())
+def test_where_python_does_not_start_again_the_work_is_done_here(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu, gpu = start(idle), start(idle, max_losses=2)
+    for worker in (cpu, gpu):
+        worker.group.setup = worker.group.setup._replace(make=partial(workers.exit_early, 3))
+    assert cpu.transform(images()) == answers(images())
+    with pytest.raises(BackendError, match="gpu:0: it cannot be set up: its process ended with exit status 3"):
+        gpu.transform(images())
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    another = FromFiles(lambda root: cpu_worker_group(SPEC, root))
-    assert another.transform(images()) == here(images())
-    another.close()
+    another = start(idle)
+    assert another.transform(images()) == answers(images())
+    with pytest.raises(BackendError, match=r"gpu:0: it cannot be set up: .*No such file"):
+        gpu.transform(images())
 
 
-def test_a_process_that_hangs_while_it_is_set_up_is_ended(strict: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_process, "_COMMAND", "import time; time.sleep(60)")
-    monkeypatch.setattr(worker_process, "_OPEN_SECONDS", 0.2)
-    with pytest.raises(BackendError, match="gpu:0: its process cannot be started"):
-        strict.transform(images())
+def test_a_process_that_hangs_while_it_is_set_up_is_ended() -> None:
+    process = WorkerProcess("gpu:0", 1, "os", Counter().update)
+    with pytest.raises(ProcessEndedError):
+        process.open(WorkerSetup(partial(workers.never, "made"), LocalStore("."), "os"), seconds=0.1)
 
 
-def test_a_lane_that_fails_ends_its_process(worker: FromFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It must not leave the other side waiting: here a second channel whose answers cannot be pickled."""
-    broken = "worker_main._failure = lambda error: 1 / 0; raise ZeroDivisionError"
-    monkeypatch.setattr(
-        worker_process, "_COMMAND", INSTEAD.format("from gpu_pack.processes import worker_main; " + broken)
-    )
-    outcomes = worker.transform(images(), channel=1)
+def test_a_channel_that_fails_ends_its_process(start: Start) -> None:
+    """It must not leave the other side waiting: here, the second one's errors cannot be sent."""
+    outcomes = start(workers.fail_without_words).transform(images(1), channel=1)
     assert all(isinstance(outcome, Rejected) and "exit status 1" in outcome.reason for outcome in outcomes)
 
 
-@needs_signals
-def test_nothing_is_left_open_where_a_process_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+@needs_proc
+def test_no_descriptor_is_left_open(worker: FromFiles, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.transform(images(1))  # what is opened once stays open
+    before = set(os.listdir("/proc/self/fd"))
+    crashing = start(workers.crash)
+    assert isinstance(crashing.transform([images(1)[0]._replace(data=b"crash")])[0], Rejected)
+    crashing.close()
     for executable in ("/no/such/python", None):
         monkeypatch.setattr(sys, "executable", executable)
-        lowest = os.dup(0)
-        os.close(lowest)
         with pytest.raises(OSError, match=r"No such file|no Python interpreter"):
-            worker_process.WorkerProcess("cpu", 4, "os")
-        again = os.dup(0)
-        os.close(again)
-        assert again == lowest
+            WorkerProcess("cpu", 4, "os", Counter().update)
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 @needs_signals
@@ -266,63 +244,69 @@ def test_processes_leave_descriptors_for_files() -> None:
 
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, limits[1]))
+        assert room_for(64, 2) == 64, "a large machine's, with the usual limit"
         resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
-        assert worker_process.room_for(40, 2) == 40, "the limit is raised where that may be"
-        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 256
+        assert 16 < room_for(64, 2) < 64
+        assert room_for(64, 2) * (2 + 1 + 2) <= 128
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="sets Linux's limits")
-def test_few_descriptors_cost_processes_and_no_pictures(tmp_path: Path) -> None:
+@needs_proc
+def test_few_descriptors_cost_processes_and_no_images(tmp_path: Path) -> None:
+    """In a script that does not look whether it is the main module."""
+    (tmp_path / "photos").mkdir()
     for image in images(20):
-        (tmp_path / "photos").mkdir(exist_ok=True)
         (tmp_path / "photos" / image.entry.path).write_bytes(image.data)
-    script = (
-        "import resource, sys, gpu_pack\nresource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+    (tmp_path / "script.py").write_text(
+        "import resource, sys, gpu_pack\nresource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))\n"
         "options = gpu_pack.CreateOptions(device=gpu_pack.DeviceOptions('cpu', workers=16, batch_size=1))\n"
         "report = gpu_pack.create(sys.argv[1], sys.argv[2], options)\nprint(report.packed, report.workers)\n"
     )
-    arguments = [sys.executable, "-c", script, tmp_path / "photos", tmp_path / "out"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
-    packed, workers = map(int, done.stdout.split())
-    assert packed == 20 and workers < 16
+    arguments = [sys.executable, tmp_path / "script.py", tmp_path / "photos", tmp_path / "out"]
+    done = subprocess.run(arguments, env=environment(), capture_output=True, text=True, check=True)
+    packed, count = map(int, done.stdout.split())
+    assert packed == 20 and count < 16
 
 
 @pytest.mark.skipif(not hasattr(os, "getpriority"), reason="there are no priorities")
-def test_a_process_that_gives_way() -> None:
-    mine = os.getpriority(os.PRIO_PROCESS, 0)
-    for gives_way, more in ((False, 0), (True, 10)):
-        worker = FromFiles(lambda root, gives_way=gives_way: cpu_worker_group(SPEC, root, gives_way=gives_way))
-        assert worker.transform(images()) == here(images())
-        assert worker.group._process is not None
-        theirs = os.getpriority(os.PRIO_PROCESS, worker.group._process._process.pid)
-        assert theirs == min(mine + more, 19)
-        worker.close()
-    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
+def test_low_priority() -> None:
+    setup = cpu_worker_setup(SPEC, LocalStore("."), low_priority=True)
+    code = "import os, pickle, sys; pickle.load(sys.stdin.buffer)(); print(os.getpriority(os.PRIO_PROCESS, 0))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), input=pickle.dumps(setup.make), capture_output=True, check=True)
+    assert int(done.stdout) == min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-@pytest.mark.parametrize("busy", [False, True])
-def test_no_process_outlives_a_run_that_is_killed(busy: bool) -> None:
+@needs_proc
+@pytest.mark.parametrize("act", ["record_process", "hang"])
+def test_no_process_outlives_a_run_that_is_killed(act: str, tmp_path: Path) -> None:
     script = (
-        "import threading, time\nfrom gpu_pack.processes import worker_process\n"
-        "from tests.processes.test_process_group import INSTEAD, SPEC, FromFiles, images, cpu_worker_group\n"
-        f"if {busy}: worker_process._COMMAND = INSTEAD.format('time.sleep(60)')\n"
-        "worker = FromFiles(lambda root: cpu_worker_group(SPEC, root))\n"
-        "threading.Thread(target=worker.transform, args=(images(),), daemon=True).start()\n"
-        "while worker.group._process is None: time.sleep(0.01)\n"
-        "print(worker.group._process._process.pid, flush=True)\ntime.sleep(60)\n"
+        "import sys, threading, time\nfrom functools import partial\nfrom pathlib import Path\n"
+        "from gpu_pack.processes.process_group import WorkerGroup\n"
+        "from gpu_pack.types import Entry, Image\n"
+        "from tests.processes import workers\nfrom tests.processes.files import FromFiles\n"
+        f"act = partial(workers.{act}, Path(sys.argv[1]))\n"
+        "def make(store): return WorkerGroup('cpu', *2 * [workers.acting(store, act)])\n"
+        "FromFiles(make).transform([Image(Entry(0, (0.0,), '0'), b'0')])\ntime.sleep(60)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE) as run:
-        assert run.stdout is not None
-        child = Path("/proc", run.stdout.readline().decode().strip(), "cmdline")
+    file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", script, file], env=environment()) as run:
+        assert until(file.exists)
+        child = Path("/proc", file.read_text(), "cmdline")
         assert b"gpu_pack" in child.read_bytes()
-        time.sleep(0.3)
         run.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while child.exists() and child.read_bytes() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not child.exists() or not child.read_bytes()
+    assert until(lambda: not child.exists() or not child.read_bytes())
+
+
+def until(true: Callable[[], bool]) -> bool:
+    """Wait for something, but not for ever."""
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return true()
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
