@@ -1,4 +1,4 @@
-"""What the host does for each image, with a device that costs nothing: the ceiling of the whole, whatever the GPU."""
+"""The host's work per image, with a device that takes no time: the upper limit of a run's rate on any GPU."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from gpu_measure import Session, codec
 
 from gpu_pack.gpu.gpu_worker import GpuWorker
 from gpu_pack.gpu.graph import Graph
-from gpu_pack.gpu.memory import HostMemory
-from gpu_pack.gpu.protocols import Crops
+from gpu_pack.gpu.memory import Memory
+from gpu_pack.gpu.protocols import Crops, WorkerContext
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.output.checkpoint import RecordFileState
 from gpu_pack.output.shard_writer import RecordWriter
 from gpu_pack.pipeline.engine import Engine
 from gpu_pack.processes.process_group import WorkerGroup
 from gpu_pack.processes.worker_main import WorkerSetup
+from gpu_pack.stores.local import LocalStore
 from gpu_pack.types import Entry, Image, TransformSpec
 
-#: A 224 x 224 crop at quality 95 is about so large.
+#: Typical of a 224 x 224 crop at quality 95.
 _CODE_BYTES = 25_700
 
 
 class Nothing:
-    """Graph and encoder of a worker: crops of the right sizes, and bytes as long as a JPEG's."""
+    """Decoder and encoder of a worker: crops of the right sizes, and files as long as a JPEG."""
 
     name = "nothing"
     accepts = Graph.accepts
@@ -42,7 +43,7 @@ class Nothing:
     def run(self, batch: Any) -> Crops:
         for request in batch:
             np.frombuffer(request.data, np.uint8)
-        return Crops(None, [(request.plan.width, request.plan.height) for request in batch], 3, [])
+        return Crops(None, [(request.geometry.width, request.geometry.height) for request in batch], 3, [])
 
     def encode(self, crops: Crops) -> list[bytes | None]:
         return [bytes(self._code) for _ in crops.sizes]
@@ -53,16 +54,14 @@ class Nothing:
 
 
 def nothing_workers(spec: TransformSpec, batch_size: int, workers: int) -> list[GpuWorker]:
-    """In a process: real workers around a device that does nothing."""
-    settings, nothing, memory = GpuSettings(device="cpu", batch_size=batch_size), Nothing(), HostMemory()
-    return [
-        GpuWorker("gpu:0", spec, settings, codec(spec), memory, nothing, nothing, ThreadPoolExecutor(1))
-        for _ in range(workers)
-    ]
+    """Workers with a device that does nothing; runs in their process."""
+    settings, nothing = GpuSettings(device="cpu", batch_size=batch_size), Nothing()
+    contexts = [WorkerContext(spec, settings, 0, Memory(), ThreadPoolExecutor(1)) for _ in range(workers)]
+    return [GpuWorker(context, codec(spec), nothing, nothing) for context in contexts]
 
 
 def python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
-    """What the interpreter does for each image in a worker."""
+    """Interpreter time per image in a worker, in microseconds."""
     (worker,) = nothing_workers(spec, len(datas), 1)
     images = [Image(Entry(key, (0.0,), ""), data) for key, data in enumerate(datas)]
     spent = []
@@ -76,10 +75,12 @@ def python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
 
 def host_rate(session: Session, spec: TransformSpec, settings: GpuSettings, seconds: float) -> float:
     """Images/s of reading, engine, workers and writing, over ``seconds``."""
-    setup = WorkerSetup(partial(nothing_workers, spec, settings.batch_size, settings.workers), ".", "gpu_host")
+    setup = WorkerSetup(
+        partial(nothing_workers, spec, settings.batch_size, settings.workers), LocalStore("."), "gpu_host"
+    )
     groups = [
         WorkerGroup("gpu:0", setup, setup, settings.workers, settings.batch_size, 0)
-        for _ in range(settings.processes_each(1))
+        for _ in range(settings.processes_per_gpu(1))
     ]
     for group in groups:
         group.open()
@@ -90,9 +91,9 @@ def host_rate(session: Session, spec: TransformSpec, settings: GpuSettings, seco
         for outcome in Engine(channels, bytes_in_flight=1 << 30).run(entries(session, begin + seconds)):
             writer.append(outcome)
         writer.finish()
-        return round(len(writer.written.keys) / (time.perf_counter() - begin), 1)
+        return round(len(writer.state.keys) / (time.perf_counter() - begin), 1)
 
 
 def entries(session: Session, deadline: float) -> Iterator[Entry]:
-    """The photographs, over and over."""
+    """The photographs, repeated until the deadline."""
     return itertools.takewhile(lambda _: time.perf_counter() < deadline, itertools.cycle(session.entries()))

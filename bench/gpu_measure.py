@@ -1,4 +1,4 @@
-"""What the parts of prove_gpu.py share: the photographs, the record, and how a rate is taken."""
+"""What the parts of prove_gpu.py share: the photographs, the record, and the measurement of rates."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import numpy as np
 
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.processes.process_group import ProcessWorker, WorkerGroup
+from gpu_pack.stores.local import LocalStore
 from gpu_pack.types import Codec, Encoded, Entry, Image, TransformSpec, Worker
 
-#: More do not make the figures any better, and they must fit into memory.
-MOST_PHOTOS = 2048
+#: More do not make the figures more precise, and they must fit into memory.
+MAX_PHOTOS = 2048
 
 
 class Session:
@@ -54,7 +55,7 @@ class Session:
         scratch.replace(self._path)
 
     def log(self, name: str) -> Path:
-        """A file beside the record."""
+        """The path of a log file beside the record."""
         return self._path.with_name(name)
 
     def left(self) -> float:
@@ -64,18 +65,18 @@ class Session:
     def files(self) -> list[Path]:
         """The photographs, in order of name."""
         found = (path for path in self.folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-        files = sorted(itertools.islice(found, MOST_PHOTOS))
+        files = sorted(itertools.islice(found, MAX_PHOTOS))
         if not files:
             raise SystemExit(f"{self.folder}: no .jpg or .jpeg file in it")
         return files
 
-    def images(self, most: int = MOST_PHOTOS) -> list[Image]:
+    def images(self, most: int = MAX_PHOTOS) -> list[Image]:
         """The photographs with their bytes."""
         files = self.files()[:most]
         return [Image(Entry(key, (0.0,), path.as_posix()), path.read_bytes()) for key, path in enumerate(files)]
 
     def entries(self) -> list[Entry]:
-        """The photographs, for workers that read them."""
+        """The photographs without their bytes, for workers that read them."""
         return [Entry(key, (0.0,), path.as_posix(), path.stat().st_size) for key, path in enumerate(self.files())]
 
     def settings(self, **changes: Any) -> GpuSettings:
@@ -88,16 +89,16 @@ def open_gpu(spec: TransformSpec, settings: GpuSettings) -> list[Worker]:
     """GPU 0's workers over the CPU codec, in this process."""
     from gpu_pack.gpu.open_workers import open_workers
 
-    return list(open_workers(spec, codec(spec), [0], settings))
+    return list(open_workers(spec, codec(spec), 0, settings))
 
 
-def open_crews(spec: TransformSpec, settings: GpuSettings) -> list[WorkerGroup]:
+def open_groups(spec: TransformSpec, settings: GpuSettings) -> list[WorkerGroup]:
     """GPU 0's workers as a run has them."""
     from cpu_fallback.cpu_processes import cpu_worker_setup
     from cpu_fallback.worker import make_codec
     from gpu_pack.gpu.gpu_processes import gpu_worker_groups
 
-    return gpu_worker_groups(spec, make_codec, cpu_worker_setup(spec, "."), [0], settings)
+    return gpu_worker_groups(spec, make_codec, cpu_worker_setup(spec, LocalStore(".")), [0], settings)
 
 
 def codec(spec: TransformSpec) -> Codec:
@@ -110,8 +111,7 @@ def codec(spec: TransformSpec) -> Codec:
 def rate(groups: Sequence[WorkerGroup], entries: list[Entry], seconds: float) -> dict[str, float]:
     """Images/s of the groups side by side, together and by name, over ``seconds`` after a first batch each.
 
-    Of a GPU's workers only what the GPU packed counts: a rate must not look well because the CPU helped out. The rest
-    is ``left to the CPU``.
+    For a GPU's workers only images that the GPU packed count; those of the CPU codec are ``left to the CPU``.
     """
     channels = [channel for group in groups for channel in group.channels()]
     batches = {channel: itertools.cycle(cut(entries, channel.batch_size)) for channel in channels}
@@ -135,7 +135,7 @@ def rate(groups: Sequence[WorkerGroup], entries: list[Entry], seconds: float) ->
 
 
 def failures(workers: Sequence[Worker]) -> dict[str, int]:
-    """What the device said of batches that failed, the most frequent first; empty for CPU workers."""
+    """The device's errors about batches, the most frequent first; empty for CPU workers."""
     found: Counter[str] = Counter()
     for worker in workers:
         found.update(getattr(worker, "failures", {}))
@@ -143,16 +143,16 @@ def failures(workers: Sequence[Worker]) -> dict[str, int]:
 
 
 def cut(images: list[Entry], size: int) -> list[list[Entry]]:
-    """Whole batches; a small folder's photographs come round again."""
+    """Whole batches; the photographs of a small folder are repeated."""
     pool = images * (1 + size // len(images))
     return [pool[start : start + size] for start in range(0, len(pool) - size + 1, size)]
 
 
 def side_by_side(works: Sequence[Callable[[], int]], seconds: float) -> tuple[list[int], float]:
-    """Each work in a thread of its own, over and over; how much each did, and the seconds that they took.
+    """Repeat each work in a thread of its own; how much each did, and the seconds in all.
 
     Raises:
-        Exception: what a work raised first.
+        Exception: the first that a work raised.
     """
     counts, failures = [0] * len(works), []
     ready = threading.Barrier(len(works) + 1)
@@ -160,7 +160,7 @@ def side_by_side(works: Sequence[Callable[[], int]], seconds: float) -> tuple[li
 
     def loop(place: int) -> None:
         try:
-            works[place]()  # buffers are allocated and caches filled before the clock starts
+            works[place]()  # allocates buffers and fills caches
             ready.wait()
             while not stop.is_set():
                 counts[place] += works[place]()

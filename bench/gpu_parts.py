@@ -9,26 +9,27 @@ import platform
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from gpu_host import host_rate, python_microseconds
-from gpu_measure import Session, codec, failures, open_crews, open_gpu, psnr, rate, side_by_side
+from gpu_measure import Session, codec, failures, open_gpu, open_groups, psnr, rate, side_by_side
 
 from gpu_pack import doctor
 from gpu_pack.formats.image_headers import read_header
-from gpu_pack.formats.native_stderr import captured
-from gpu_pack.geometry import plan
-from gpu_pack.gpu.protocols import Request
-from gpu_pack.gpu.settings import available_cores
-from gpu_pack.types import Encoded, Entry, Image, Outcome, Rejected, TransformSpec
+from gpu_pack.geometry import crop_resize
+from gpu_pack.gpu.memory import CudaMemory, Memory
+from gpu_pack.gpu.protocols import DecodeRequest, WorkerContext
+from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.types import Encoded, Entry, Image, Rejected, TransformSpec, available_cores
 
 INTERPS = ("antialias", "linear")
-#: What each knob is tried at, the rest being the best so far; knobs that matter most come first.
-#: Each trial starts its processes anew, which takes most of its time.
-KNOBS: dict[str, tuple[Any, ...]] = {
+#: Values of each setting to try, the other settings at their best so far; the most important first. A trial starts its
+#: processes anew, which takes most of its time.
+CHOICES: dict[str, tuple[Any, ...]] = {
     "encoder": ("cpu", "nvjpeg"),
     "processes": (1, 2, 4, 6, 8),
     "workers": (1, 2, 3),
@@ -37,14 +38,14 @@ KNOBS: dict[str, tuple[Any, ...]] = {
     "threads": (1, 2, 4, 8),
     "hybrid_huffman_threshold": (0, 1_000_000),
 }
-#: Tried with the best of these, for the record. Ours comes last of all: a kernel that reaches outside of its memory
-#: leaves a process that can do nothing more on the device.
+#: Measured with the best of these. gpu_pack's kernels come last: an access outside their memory makes the device
+#: unusable for the process.
 AFTERWARDS: tuple[dict[str, Any], ...] = ({"fancy_upsampling": False}, {"check_scans": False}, {"encoder": "cuda"})
-CPU_KNOBS: dict[str, tuple[Any, ...]] = {"encoder": ("cpu", "nvjpeg"), "batch_size": (8, 16)}
+CPU_CHOICES: dict[str, tuple[Any, ...]] = {"encoder": ("cpu", "nvjpeg"), "batch_size": (8,)}
 
 
 def environment(session: Session) -> None:
-    """The machine, the versions, the commit."""
+    """The machine, the versions and the commit."""
     diagnosis = doctor.diagnose()
     for key, value in dataclasses.asdict(diagnosis).items():
         session.say(key, value)
@@ -60,7 +61,7 @@ def environment(session: Session) -> None:
 
 
 def agreement(session: Session) -> None:
-    """PSNR of the GPU path's crops against the CPU fallback's, with the decoder's switches on and off."""
+    """PSNR of the GPU path's crops against the CPU fallback's, with each of the decoder's settings."""
     images = session.images(32 if session.cpu else 256)
     loads = (1.0,) if session.cpu else (1.0, 0.0, 0.9)
     by_engine: dict[tuple[bool, str], list[bytes]] = {}
@@ -82,7 +83,7 @@ def agreement(session: Session) -> None:
         if values:
             figures.update({"mean": round(float(np.mean(values)), 2), "worst": round(min(values), 2)})
         figures["other_sizes"] = sum(one[2:4] != other[2:4] for one, other in pairs)
-        # Whether engine and CUDA decode alike decides if a batch may be shared out between them.
+        # If engine and CUDA decode alike, a batch may be divided between them.
         datas = [outcome.data for outcome in outcomes if isinstance(outcome, Encoded)]
         same = by_engine.setdefault((fancy, interp), datas)
         figures["other_bytes_than_at_load_1"] = sum(one != other for one, other in zip(datas, same, strict=True))
@@ -112,7 +113,7 @@ def faults(session: Session) -> None:
             by_gpu = isinstance(odd, Encoded) and odd.backend == "gpu"
             figures = {
                 "verdict": f"packed by {odd.backend}" if isinstance(odd, Encoded) else f"rejected: {odd.reason}",
-                "silent": by_gpu and isinstance(_codec_verdict(spec, batch[7]), Rejected),
+                "silent": by_gpu and isinstance(codec(spec)(batch[7]), Rejected),
                 "others_exact": others == alone,
                 "milliseconds": round(milliseconds),
             }
@@ -121,13 +122,8 @@ def faults(session: Session) -> None:
         worker.close()
 
 
-def _codec_verdict(spec: TransformSpec, image: Image) -> Outcome:
-    with captured():  # so that it hears what libjpeg says
-        return codec(spec)(image)
-
-
 def damaged(data: bytes) -> dict[str, bytes]:
-    """A good JPEG, damaged or disguised in every way that the decoders are known to mind."""
+    """A good JPEG, damaged or disguised in every way that decoders are known to be sensitive to."""
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     scan, middle = read_header(data).body, len(data) // 2
     tables = data.index(b"\xff\xc4")
@@ -158,26 +154,26 @@ def damaged(data: bytes) -> dict[str, bytes]:
 
 
 def sweep(session: Session) -> None:
-    """Images/s over the knobs: each in turn, the others at their best so far. Records ``best`` and every trial."""
+    """Images/s at each value of each setting, the others at their best so far. Records ``best`` and every trial."""
     entries = session.entries()
-    knobs = CPU_KNOBS if session.cpu else KNOBS
+    choices = CPU_CHOICES if session.cpu else CHOICES
     best: dict[str, Any] = (
         {"encoder": "cpu"} if session.cpu else {"encoder": "cpu", "processes": 4, "workers": 2, "batch_size": 128}
     )
-    seconds = session.seconds / (sum(len(values) for values in knobs.values()) + len(AFTERWARDS)) / 2
+    seconds = session.seconds / (sum(len(values) for values in choices.values()) + len(AFTERWARDS)) / 2
     rates: dict[str, float] = {}
     trials: list[dict[str, Any]] = []
-    for knob, values in knobs.items():
+    for setting, values in choices.items():
         start = best
         for value in values:
-            trial = {**start, knob: value}
+            trial = {**start, setting: value}
             if _trial(session, trial, entries, seconds, rates, trials) == max(rates.values()):
                 best = trial
                 session.say("best", best)
                 session.say("best_images/s", max(rates.values()))
             if session.left() < 0:
                 return
-    for changes in AFTERWARDS if not session.cpu else AFTERWARDS[:2]:
+    for changes in AFTERWARDS if not session.cpu else AFTERWARDS[:1]:
         figure = _trial(session, {**best, **changes}, entries, seconds, rates, trials)
         session.say(f"images/s with {changes}", figure)
 
@@ -195,7 +191,7 @@ def _trial(
     if key not in rates:
         trial: dict[str, Any] = dict(changes)
         try:
-            groups = open_crews(TransformSpec(), session.settings(**changes))
+            groups = open_groups(TransformSpec(), session.settings(**changes))
             try:
                 trial.update(rate(groups, entries, seconds))
             finally:
@@ -213,14 +209,20 @@ def _trial(
 def stages(session: Session) -> None:
     """Where the time goes: each stage alone, with one worker and with as many as the sweep found best."""
     from gpu_pack.gpu.graph import Graph
+    from gpu_pack.gpu.open_workers import ENCODERS
 
     spec, settings = TransformSpec(), session.settings(encoder="cpu")
     images = session.images(settings.batch_size)
     datas = [image.data for image in images]
-    requests = [Request(data, plan(*read_header(data).upright_size, spec), (0, 0)) for data in datas]
-    channels = settings.workers * settings.processes_each(1)
-    threads = settings.threads_each(channels)
+    requests = [DecodeRequest(data, crop_resize(*read_header(data).upright_size, spec), (0, 0)) for data in datas]
+    channels = settings.workers * settings.processes_per_gpu(1)
+    threads = settings.threads_per_worker(channels)
     slice_seconds = max(0.1, session.seconds / 12)
+
+    def context(changed: GpuSettings) -> WorkerContext:
+        memory = Memory() if session.cpu else CudaMemory(0)
+        memory.activate()
+        return WorkerContext(spec, changed, 0, memory, ThreadPoolExecutor(threads))
 
     def each(make: Any, count: int) -> float:
         works = [make() for _ in range(count)]
@@ -229,19 +231,19 @@ def stages(session: Session) -> None:
 
     def decoding(**changes: Any) -> Any:
         def make() -> Any:
-            graph = Graph(spec, dataclasses.replace(settings, **changes), 0, threads)
+            graph = Graph(context(dataclasses.replace(settings, threads=threads, **changes)))
             return lambda: len(graph.run(requests).sizes)
 
         return make
 
     def encoding(name: str) -> Any:
         def make() -> Any:
-            (worker,) = open_gpu(spec, dataclasses.replace(settings, workers=1, encoder=name, threads=threads))
-            crops = worker._graph.run(requests)
+            parts = context(dataclasses.replace(settings, threads=threads))
+            crops, encoder = Graph(parts).run(requests), ENCODERS[name](parts)
 
             def step() -> int:
-                worker._memory.activate()  # the stream is a thread's, and this is another one
-                return len(worker._encoder.encode(crops))
+                parts.memory.activate()  # a stream is current for one thread only
+                return len(encoder.encode(crops))
 
             return step
 

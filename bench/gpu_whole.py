@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu_measure import Session, open_crews, rate
+from gpu_measure import Session, open_groups, rate
 
 from cpu_fallback.cpu_processes import cpu_worker_group
-from gpu_pack.backends import cores
 from gpu_pack.gpu import driver
-from gpu_pack.types import TransformSpec
+from gpu_pack.stores.local import LocalStore
+from gpu_pack.types import TransformSpec, available_cores
 
 #: (seconds since the start, resident MB of the process and those that it started, MB in use on the GPU).
 Sample = tuple[float, float, float]
@@ -53,7 +53,7 @@ def tests(session: Session) -> None:
 
 
 def compare(session: Session) -> None:
-    """``gpu-pack create`` on the CPU with all cores, on the GPU and on both, in turns, as whole processes."""
+    """``gpu-pack create`` on the CPU with all cores, on the GPU and on both, alternating, as whole processes."""
     devices = ("cpu",) if session.cpu else ("cpu", "gpu", "hybrid")
     guess = _worker_rates(session, devices)
     found: dict[str, list[float]] = {}
@@ -77,8 +77,11 @@ def _worker_rates(session: Session, devices: tuple[str, ...]) -> dict[str, float
     spec, entries, seconds = TransformSpec(), session.entries(), max(0.5, session.seconds / 20)
     rates = {}
     for device in devices:
-        groups = open_crews(spec, session.settings()) if device != "cpu" else []
-        groups += [cpu_worker_group(spec, ".", f"cpu:{number}") for number in range(cores() if device != "gpu" else 0)]
+        groups = open_groups(spec, session.settings()) if device != "cpu" else []
+        groups += [
+            cpu_worker_group(spec, LocalStore("."), f"cpu:{number}")
+            for number in range(available_cores() if device != "gpu" else 0)
+        ]
         rates[device] = (figures := rate(groups, entries, seconds))["images/s"]
         session.say(f"workers alone, {device}", figures)
         for group in groups:
@@ -148,7 +151,7 @@ def create(session: Session, device: str, count: int, samples: list[Sample] | No
     return {**figures, "whole_process_seconds": round(seconds, 2)}
 
 
-#: ``gpu-pack`` with the sweep's best for defaults, before they stand in `gpu_pack.gpu.settings`.
+#: ``gpu-pack`` with the sweep's best as defaults, before they are in `gpu_pack.gpu.settings`.
 _CREATE = """
 import json, sys
 from gpu_pack.gpu import settings
@@ -186,7 +189,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _resident(pid: int) -> int:
-    """KiB; 0 of a process that is gone."""
+    """KiB; 0 of a process that has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -201,8 +204,8 @@ class _MemoryInfo(ctypes.Structure):
 
 
 def gpu_memory_used() -> float:
-    """MB in use on the first GPU by everybody, as NVML counts them; 0 where there is none."""
-    library = driver._load(driver._MANAGEMENT)
+    """MB in use on the first GPU by all processes, by NVML; 0 without a GPU."""
+    library = driver.load_library(driver.MANAGEMENT)
     if library is None or library.nvmlInit_v2():
         return 0.0
     device, info = ctypes.c_void_p(), _MemoryInfo()

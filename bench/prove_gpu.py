@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The whole proof of the GPU path in one call: tests, agreement, damage, the sweep, the comparison, memory.
+"""Proves the GPU path in one call: tests, agreement, damage, the sweep, the comparison, memory.
 
     python bench/prove_gpu.py PHOTOS --out DIR --budget 540
     python bench/prove_gpu.py PHOTOS --out DIR --budget 540 --resume FILE  # what FILE, a prove_gpu.json, lacks
     python bench/prove_gpu.py PHOTOS --out DIR --budget 60 --cpu          # the same code in the CPU mode, smaller
 
-PHOTOS is a folder with JPEGs, searched recursively. Each part runs in a process of its own and within its share of the
-budget; what it has measured is in DIR/prove_gpu.json and .txt at once, what it complained of in DIR/prove_gpu.log. One
-that fails or hangs costs only itself. Needs this repository (it need not be installed), DALI, nvImageCodec and CuPy,
-and pytest for the part ``tests``. Where the disk is slow, set TMPDIR to a folder in memory: whole runs write there.
+PHOTOS is a folder with JPEGs, searched recursively. Each part runs in its own process within its share of the budget,
+and the others run even if it fails or hangs. Figures are in DIR/prove_gpu.json and .txt as soon as they are measured,
+standard error in DIR/prove_gpu.log. Needs this repository (not installed), DALI, nvImageCodec and CuPy, and pytest for
+the part ``tests``. If the disk is slow, set TMPDIR to a folder in memory, since whole runs write there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
-#: Each part and its share of the budget. Facts first: what is cut off at the end costs least.
+#: Each part and its share of the budget; the most important first, since the last may be cut off.
 SHARES = {
     "environment": 2,
     "agreement": 8,
@@ -38,7 +38,7 @@ SHARES = {
     "tests": 14,
     "memory": 12,
 }
-#: A part that overruns its share so much is killed, with all that it started.
+#: A part that overruns its share by more is killed, with the processes that it started.
 GRACE_SECONDS = 45
 #: Lines of a failed part's standard error that are kept as its ``error``; DIR/prove_gpu.log has them all.
 _LAST_LINES = 15
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def choose(arguments: argparse.Namespace, known: dict[str, Any]) -> list[str]:
-    """The parts to run: those that were asked for, or those that an earlier call did not finish."""
+    """The parts to run: those of ``--only``, or those that an earlier call did not finish."""
     missing = [name for name in SHARES if name not in known or "error" in known[name]]
     return [name for name in SHARES if name in (arguments.only or missing) and name not in arguments.skip]
 
@@ -89,7 +89,7 @@ def parse() -> argparse.Namespace:
 def start_part(
     arguments: argparse.Namespace, name: str, share: float, end: float, before: dict[str, Any]
 ) -> dict[str, Any]:
-    """Run one part in a process of its own; what it recorded, with ``error`` where it did not finish."""
+    """Run one part in its own process; what it recorded, with ``error`` if it did not finish."""
     print(f"--- {name}, {share:.0f} s", flush=True)
     partial = arguments.out / f"{name}.json"
     partial.unlink(missing_ok=True)
@@ -108,7 +108,9 @@ def start_part(
     command += ["--images", str(arguments.images or (300 if arguments.cpu else 100_000))]
     command += ["--cpu"] * arguments.cpu
     begin = time.monotonic()
-    error = run_within(command, max(5.0, min(share + GRACE_SECONDS, end - begin)), arguments.out / "prove_gpu.log")
+    least = GRACE_SECONDS if arguments.cpu else 5.0  # the CPU mode has no deadline, and its machine may be busy
+    seconds = max(least, min(share + GRACE_SECONDS, end - begin))
+    error = run_within(command, seconds, arguments.out / "prove_gpu.log")
     recorded: dict[str, Any] = json.loads(partial.read_text(encoding="utf-8")) if partial.exists() else {}
     partial.unlink(missing_ok=True)
     recorded["seconds"] = round(time.monotonic() - begin, 1)
@@ -119,7 +121,7 @@ def start_part(
 
 
 def run_within(command: list[str], seconds: float, log: Path) -> str | None:
-    """Why the command failed; None if it did not. What it starts dies with it."""
+    """Why the command failed; None if it did not. After ``seconds`` it is killed with what it started."""
     with log.open("ab") as file:
         file.write(f"--- {' '.join(command)}\n".encode())
         file.flush()
@@ -152,25 +154,25 @@ def run_part(arguments: argparse.Namespace) -> int:
     try:
         part(session)
         status = 0
-    except SystemExit as error:  # a sentence, and no traceback
+    except SystemExit as error:  # has a message; no traceback
         print(error, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
     session.save()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # a library that hangs while it unloads must not cost the part
+    os._exit(status)  # a library that hangs when it unloads must not fail the part
 
 
 def save(path: Path, results: dict[str, Any]) -> None:
-    """Whole or not at all."""
+    """Write the file atomically."""
     scratch = path.with_suffix(".tmp")
     scratch.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     scratch.replace(path)
 
 
 def rows(results: dict[str, Any]) -> list[str]:
-    """One line for each figure: part, what, value. The faults come down to a count and to those that went wrong."""
+    """One line for each figure: part, what, value. Of the faults, a count and those that went wrong."""
     lines = []
     for name, part in results["parts"].items():
         shown = {key: value for key, value in part.items() if key != "trials"}

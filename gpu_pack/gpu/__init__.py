@@ -1,7 +1,6 @@
-"""DALI decodes, resizes and crops; nvImageCodec encodes. Imported only after the probe says that a GPU is usable."""
+"""The GPU path: DALI decodes, crops and resizes; nvImageCodec, CUDA kernels or OpenCV encode."""
 
 import os
 
-# Damage is ours to report, once and with the file's name; the library's own log would repeat it without one. It reads
-# this when it is imported, which only modules of this package do.
+# Read when nvImageCodec is imported: its own log would repeat errors that gpu_pack reports, without the file's name.
 os.environ.setdefault("PYNVIMGCODEC_VERBOSITY", "0")

@@ -1,28 +1,30 @@
-"""The NVIDIA driver and nvJPEG, asked through their C libraries: no Python package and no CUDA toolkit needed.
+"""Queries of the NVIDIA driver and nvJPEG through their C libraries, without Python packages or a CUDA toolkit.
 
-Calls and constants are those of cuda.h (CUDA Driver API), nvml.h and nvjpeg.h. Every library may be missing.
+Functions and constants are those of cuda.h (CUDA Driver API), nvml.h and nvjpeg.h. Every library may be missing.
 """
 
 from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from ctypes import byref, c_int, c_size_t, c_uint, c_void_p
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-#: Where Windows keeps its driver's libraries for Linux under WSL, should the loader's search path not name it.
+#: Where WSL has the driver's libraries, in case the loader's search path lacks it.
 _WSL = "/usr/lib/wsl/lib/"
 _DRIVERS = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", _WSL + "libcuda.so.1")
-_MANAGEMENT = ("nvml.dll",) if sys.platform == "win32" else ("libnvidia-ml.so.1", _WSL + "libnvidia-ml.so.1")
+MANAGEMENT = ("nvml.dll",) if sys.platform == "win32" else ("libnvidia-ml.so.1", _WSL + "libnvidia-ml.so.1")
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+#: Gives the first library that can be loaded of those named, or None.
+Load = Callable[[Sequence[str]], Any]
 
 
 class DriverError(Exception):
-    """There is no driver, or it cannot be used; the message is for a person, and so is ``cure``."""
+    """There is no driver, or it fails. ``cure`` says what the user can do."""
 
     def __init__(self, message: str, cure: str) -> None:
         super().__init__(message)
@@ -30,18 +32,26 @@ class DriverError(Exception):
 
 
 class Gpu(NamedTuple):
-    """One CUDA device.
+    """A CUDA device.
 
     Attributes:
-        number: its CUDA ordinal, what ``--gpus`` takes.
+        number: the CUDA ordinal, as in ``--gpus``.
         memory: in bytes.
-        compute: its compute capability, e.g. (9, 0).
+        compute: the compute capability, e.g. (9, 0).
     """
 
     number: int
     name: str
     memory: int
     compute: tuple[int, int]
+
+
+def load_library(names: Sequence[str]) -> ctypes.CDLL | None:
+    """A `Load`."""
+    for name in names:
+        with suppress(OSError):
+            return ctypes.CDLL(name)
+    return None
 
 
 class Driver:
@@ -54,69 +64,73 @@ class Driver:
         DriverError: it is not installed, or finds no usable device.
     """
 
-    def __init__(self) -> None:
-        library = _load(_DRIVERS)
-        if library is None:
-            raise DriverError(
-                "no NVIDIA driver is installed",
-                "If this machine has an NVIDIA GPU, install its driver (580 or newer for CUDA 13, 525 for CUDA 12).",
-            )
-        self._library = library
-        version = c_int()
-        self._check("cuDriverGetVersion", byref(version))
-        self.cuda = version.value // 1000, version.value % 1000 // 10
-        self._check("cuInit", c_uint(0))
+    def __init__(self, load: Load = load_library) -> None:
+        self._load, self._library = load, load(_DRIVERS)
+        if self._library is None:
+            cure = "If this machine has an NVIDIA GPU, install its driver (580 or newer for CUDA 13, 525 for CUDA 12)."
+            raise DriverError("no NVIDIA driver is installed", cure)
+        version = self._get("cuDriverGetVersion", c_int()).value
+        self.cuda = version // 1000, version % 1000 // 10
+        self._call("cuInit", c_uint(0))
 
     def gpus(self) -> tuple[Gpu, ...]:
-        """The devices that CUDA shows to this process (CUDA_VISIBLE_DEVICES counts)."""
-        count = c_int()
-        self._check("cuDeviceGetCount", byref(count))
-        return tuple(self._gpu(number) for number in range(count.value))
+        """The devices that CUDA shows to this process; CUDA_VISIBLE_DEVICES applies."""
+        return tuple(map(self._gpu, range(self._get("cuDeviceGetCount", c_int()).value)))
+
+    def jpeg_engines(self, number: int) -> int | None:
+        """How many hardware JPEG decoders (NVJPG engines) the device has; None if nvJPEG is missing or fails."""
+        library = self._load(_nvjpeg_libraries())
+        if library is None:
+            return None
+        handle, engines, cores = c_void_p(), c_uint(), c_uint()
+        with self._context(number):
+            if library.nvjpegCreateSimple(byref(handle)):
+                return None
+            failed = library.nvjpegGetHardwareDecoderInfo(handle, byref(engines), byref(cores))
+            library.nvjpegDestroy(handle)
+        return None if failed else engines.value
 
     @contextmanager
-    def context(self, number: int) -> Iterator[None]:
-        """Make the device's primary context current. It takes memory on the device and up to half a second."""
-        device, context = self._device(number), c_void_p()
-        self._check("cuDevicePrimaryCtxRetain", byref(context), device)
+    def _context(self, number: int) -> Iterator[None]:
+        """Makes the device's primary context current, which takes device memory and up to half a second."""
+        device = self._get("cuDeviceGet", c_int(), c_int(number))
+        context = self._get("cuDevicePrimaryCtxRetain", c_void_p(), device)
         try:
-            self._check("cuCtxSetCurrent", context)
+            self._call("cuCtxSetCurrent", context)
             yield
         finally:
-            self._check("cuCtxSetCurrent", c_void_p())
-            self._check("cuDevicePrimaryCtxRelease_v2", device)
-
-    def _device(self, number: int) -> c_int:
-        device = c_int()
-        self._check("cuDeviceGet", byref(device), c_int(number))
-        return device
+            self._call("cuCtxSetCurrent", c_void_p())
+            self._call("cuDevicePrimaryCtxRelease_v2", device)
 
     def _gpu(self, number: int) -> Gpu:
-        device, name, memory = self._device(number), ctypes.create_string_buffer(256), c_size_t()
-        self._check("cuDeviceGetName", name, c_int(len(name)), device)
-        self._check("cuDeviceTotalMem_v2", byref(memory), device)
-        compute = self._attribute(device, _CAPABILITY_MAJOR), self._attribute(device, _CAPABILITY_MINOR)
-        return Gpu(number, name.value.decode(errors="replace"), memory.value, compute)
+        device, name = self._get("cuDeviceGet", c_int(), c_int(number)), ctypes.create_string_buffer(256)
+        self._call("cuDeviceGetName", name, c_int(len(name)), device)
+        memory = self._get("cuDeviceTotalMem_v2", c_size_t(), device).value
+        major, minor = (
+            self._get("cuDeviceGetAttribute", c_int(), c_int(attribute), device).value
+            for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR)
+        )
+        return Gpu(number, name.value.decode(errors="replace"), memory, (major, minor))
 
-    def _attribute(self, device: c_int, attribute: int) -> int:
-        value = c_int()
-        self._check("cuDeviceGetAttribute", byref(value), c_int(attribute), device)
-        return value.value
+    def _get(self, function: str, value: Any, *arguments: object) -> Any:
+        """The value that the function stores where its first argument points."""
+        self._call(function, byref(value), *arguments)
+        return value
 
-    def _check(self, function: str, *arguments: object) -> None:
-        status = getattr(self._library, function)(*arguments)
-        if status:
-            text = ctypes.c_char_p()
-            known = self._library.cuGetErrorString(c_int(status), byref(text)) == 0 and text.value
-            words = text.value.decode(errors="replace") if known and text.value else "an unknown error"
+    def _call(self, function: str, *arguments: object) -> None:
+        if status := getattr(self._library, function)(*arguments):
+            text = c_char_p()
+            self._library.cuGetErrorString(c_int(status), byref(text))
+            reason = (text.value or b"an unknown error").decode(errors="replace")
             raise DriverError(
-                f"the NVIDIA driver says: {words} ({function}, error {status})",
-                "See whether nvidia-smi works, and whether a container was started with its GPUs (--gpus all).",
+                f"the NVIDIA driver reports: {reason} ({function}, error {status})",
+                "Check that nvidia-smi works, and that a container was started with its GPUs (--gpus all).",
             )
 
 
-def driver_version() -> str | None:
-    """The driver's own version, e.g. ``580.65.06``; None where NVML cannot tell."""
-    library = _load(_MANAGEMENT)
+def driver_version(load: Load = load_library) -> str | None:
+    """The driver's version, e.g. ``580.65.06``; None if NVML is missing or fails."""
+    library = load(MANAGEMENT)
     if library is None or library.nvmlInit_v2():
         return None
     version = ctypes.create_string_buffer(96)
@@ -125,31 +139,8 @@ def driver_version() -> str | None:
     return None if failed else version.value.decode(errors="replace")
 
 
-def jpeg_engines(driver: Driver, number: int) -> int | None:
-    """How many NVJPG decoding engines the device has, 0 where it has none; None where nvJPEG cannot tell."""
-    library = _load(_nvjpeg_libraries())
-    if library is None:
-        return None
-    handle, engines, cores = c_void_p(), c_uint(), c_uint()
-    with driver.context(number):
-        if library.nvjpegCreateSimple(byref(handle)):
-            return None
-        failed = library.nvjpegGetHardwareDecoderInfo(handle, byref(engines), byref(cores))
-        library.nvjpegDestroy(handle)
-    return None if failed else engines.value
-
-
-def _nvjpeg_libraries() -> tuple[str, ...]:
-    """nvJPEG as its wheels install it: nvidia/cu13/lib for CUDA 13, nvidia/nvjpeg/lib for CUDA 12."""
+def _nvjpeg_libraries() -> list[str]:
+    """Where nvJPEG's wheels install it: nvidia/cu13/lib for CUDA 13, nvidia/nvjpeg/lib for CUDA 12."""
     spec = find_spec("nvidia")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    return tuple(str(path) for place in places for path in sorted(Path(place).glob("*/lib/libnvjpeg.so.*")))
-
-
-def _load(names: tuple[str, ...]) -> ctypes.CDLL | None:
-    for name in names:
-        try:
-            return ctypes.CDLL(name)
-        except OSError:
-            continue
-    return None
+    folders = spec.submodule_search_locations or () if spec else ()
+    return [str(path) for folder in folders for path in sorted(Path(folder).glob("*/lib/libnvjpeg.so.*"))]

@@ -1,7 +1,7 @@
-"""GPU workers in processes: several processes share each GPU, and each of them has several workers.
+"""Processes with GPU workers: several share each GPU, and each has several workers.
 
-Workers of one process share its interpreter, those of different processes take turns on the GPU's cores (NVIDIA's
-time-slicing; the JPEG engines are not part of that). ``bench/prove_gpu.py`` measures what of each is best.
+The workers of a process share its interpreter. Processes take turns on the GPU's cores (NVIDIA's time-slicing), but
+not on its JPEG engines. ``bench/prove_gpu.py`` measures which numbers are best.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from gpu_pack.errors import BackendError
-from gpu_pack.gpu.settings import EncoderChoice, GpuSettings
+from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.processes.process_group import CHANNELS_PER_WORKER, WorkerGroup
 from gpu_pack.processes.worker_main import WorkerSetup
-from gpu_pack.processes.worker_process import ProcessEndedError, room_for
-from gpu_pack.types import Codec, TransformSpec, Worker
+from gpu_pack.processes.worker_process import room_for
+from gpu_pack.types import Codec, EncoderName, TransformSpec, Worker
 
 MakeCodec = Callable[[TransformSpec], Codec]
-#: So many processes in a row may end without an answer before a GPU is given up.
-_LOSSES = 2
+#: How many processes in a row may end without an answer before the GPU counts as broken.
+_MAX_LOSSES = 2
 
 
 def gpu_worker_groups(
@@ -32,55 +31,52 @@ def gpu_worker_groups(
     settings: GpuSettings,
     images: int | None = None,
 ) -> list[WorkerGroup]:
-    """The groups of all GPUs, ready to run, GPU by GPU in turn, so that the first of each come first.
+    """The groups of all GPUs, opened; the first of every GPU come before the second of any.
 
     Args:
-        make_codec: makes the CPU codec over there, for images that the device refuses; a function of a module.
+        make_codec: makes the CPU codec in each process, for images that the device refuses; picklable.
         fallback: see `WorkerGroup`.
-        images: so many will come; without a batch for each worker there are fewer processes.
+        images: how many will come; fewer processes are started if there is not a batch for each worker.
 
     Raises:
-        BackendError: a GPU or a process fails while it is set up.
+        BackendError: a GPU or a process cannot be set up.
     """
-    processes = settings.processes_each(len(gpus))
+    processes = settings.processes_per_gpu(len(gpus))
     if images is not None:
         processes = min(processes, max(1, images // (len(gpus) * settings.workers * settings.batch_size)))
     processes = max(1, room_for(processes * len(gpus), CHANNELS_PER_WORKER * settings.workers) // len(gpus))
-    places = [gpu for _ in range(processes) for gpu in gpus]
-    settings = replace(settings, threads=settings.threads_each(len(places) * settings.workers))
+    devices = [gpu for _ in range(processes) for gpu in gpus]
+    settings = replace(settings, threads=settings.threads_per_worker(len(devices) * settings.workers))
 
-    def setup(gpu: int, encoder: EncoderChoice) -> WorkerSetup:
-        chosen = replace(settings, encoder=encoder)
-        return WorkerSetup(partial(_make, spec, make_codec, gpu, chosen), fallback.root, "gpu_pack.gpu.open_workers")
+    def setup(gpu: int, encoder: EncoderName) -> WorkerSetup:
+        make = partial(_open_in_process, spec, make_codec, gpu, replace(settings, encoder=encoder))
+        return WorkerSetup(make, fallback.store, "gpu_pack.gpu.open_workers")
 
     groups = [
         WorkerGroup(
-            f"gpu:{gpu}", setup(gpu, settings.encoder), fallback, settings.workers, settings.batch_size, _LOSSES
+            f"gpu:{gpu}", setup(gpu, settings.encoder), fallback, settings.workers, settings.batch_size, _MAX_LOSSES
         )
-        for gpu in places
+        for gpu in devices
     ]
     pool = ThreadPoolExecutor(len(groups))
     try:
         for group in groups:
             group.launch()
-        groups[0].open()  # auto tries both encoders once, for all
-        for group, gpu in zip(groups, places, strict=True):
-            group.setup = setup(gpu, cast(EncoderChoice, groups[0].encoder))
+        groups[0].open()  # auto compares the encoders once, for all
+        for group, gpu in zip(groups, devices, strict=True):
+            group.setup = setup(gpu, cast(EncoderName, groups[0].encoder))
         for opened in [pool.submit(group.open) for group in groups[1:]]:
             opened.result()
         pool.shutdown()
-    except BaseException as error:
+    except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for group in groups:
-            group.close()  # which ends those that are still being set up, too: Ctrl-C does not wait for them
-        if isinstance(error, ProcessEndedError | OSError):
-            raise BackendError(f"{groups[0].name}: it cannot be set up: {error}") from error
+            group.close()  # also ends processes that are being set up, so that Ctrl-C does not wait for them
         raise
     return groups
 
 
-def _make(spec: TransformSpec, make_codec: MakeCodec, gpu: int, settings: GpuSettings) -> Sequence[Worker]:
-    """In the process."""
+def _open_in_process(spec: TransformSpec, make_codec: MakeCodec, gpu: int, settings: GpuSettings) -> Sequence[Worker]:
     from gpu_pack.gpu.open_workers import open_workers
 
-    return open_workers(spec, make_codec(spec), [gpu], settings)
+    return open_workers(spec, make_codec(spec), gpu, settings)

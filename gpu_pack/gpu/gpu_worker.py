@@ -1,119 +1,96 @@
-"""The Worker over graph and encoder: what they can do in one batch, and what happens when a batch fails."""
+"""The worker of the GPU path: batches for graph and encoder, and recovery when a batch fails."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, NamedTuple
 
 from gpu_pack.errors import BackendError
 from gpu_pack.formats.image_headers import ImageError, check_complete, read_header
 from gpu_pack.formats.image_headers.scan import check_scan
-from gpu_pack.geometry import plan
-from gpu_pack.gpu.capabilities import decodable, last_corner, with_plain_exif
-from gpu_pack.gpu.memory import Memory
-from gpu_pack.gpu.probe_images import known_good
-from gpu_pack.gpu.protocols import Decoder, Encoder, Request
-from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.types import MAX_EDGE, Codec, Encoded, Image, Outcome, TransformSpec
+from gpu_pack.geometry import crop_resize
+from gpu_pack.gpu.capabilities import decodable, last_pixel, normalize_exif
+from gpu_pack.gpu.probe_images import device_check_request
+from gpu_pack.gpu.protocols import DecodeRequest, Encoder, WorkerContext
+from gpu_pack.types import MAX_EDGE, Codec, Encoded, Image, Outcome
 
-#: Where a single picture finds no room on the device, this many pixels tell a large picture from a full device.
-_LARGE = 16_000_000
-#: How DALI, nvJPEG, nvImageCodec and CuPy say that the device's memory is full, in lower case.
-_OUT_OF_MEMORY = (
-    "out of memory",
-    "memory allocation",
-    "memoryallocation",
-    "can't allocate",
-    "cuda allocation",
-    "bad_alloc",
-    "allocator_fail",
+if TYPE_CHECKING:
+    from gpu_pack.gpu.graph import Graph
+
+#: If a single image exceeds the device's memory: with fewer pixels the memory is full, with more the image is large.
+_LARGE_PIXELS = 16_000_000
+#: Messages of DALI, nvJPEG, nvImageCodec and CuPy about full device memory.
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|memory ?allocation|can't allocate|cuda allocation|bad_alloc|allocator_fail", re.IGNORECASE
 )
 
 
-class DecodeRequest(NamedTuple):
-    """An image that the device may try.
-
-    Attributes:
-        place: among the outcomes.
-        pixels: of the picture and of the result together, what it needs of the device's memory.
-    """
+class _Job(NamedTuple):
+    """An image for the device, at ``place`` among the images, with the pixels of picture and result together."""
 
     place: int
     image: Image
-    request: Request
+    request: DecodeRequest
     pixels: int
 
 
 class GpuWorker:
-    """One pipeline, one encoder, one stream. Several on one GPU keep it busy.
+    """A `gpu_pack.types.Worker` with one graph, one encoder and one stream, named ``gpu:0`` for example.
 
-    Whatever the device cannot or will not decode goes to the CPU codec, which packs it or says why not. It does so in
-    threads of its own, while the device works on the others.
+    Images that the device does not support or fails to decode go to the CPU codec, in the threads of ``pool``.
 
     Args:
-        name: for messages, e.g. ``gpu:0``.
+        context: its threads, like ``graph`` and ``encoder``, are closed with the worker.
         codec: the CPU codec for the same spec; called from several threads at once.
-        pool: these threads; the worker shuts them down when it is closed, as it does with graph and encoder.
 
     Attributes:
-        encoder: which encoder runs, ``nvjpeg``, ``cuda`` or ``cpu``: for the manifest.
-        failures: what the device said of batches that failed, and how often.
+        encoder: the encoder's name, for the manifest.
+        failures: the device's errors about batches, and how often each occurred.
 
     Raises:
-        BackendError: the device fails with a picture that is known to be good.
+        BackendError: the device fails with a valid test image.
     """
 
-    def __init__(
-        self,
-        name: str,
-        spec: TransformSpec,
-        settings: GpuSettings,
-        codec: Codec,
-        memory: Memory,
-        graph: Decoder,
-        encoder: Encoder,
-        pool: ThreadPoolExecutor,
-    ) -> None:
-        self.name, self.batch_size, self.encoder = name, settings.batch_size, encoder.name
-        self._spec, self._codec, self._pool = spec, codec, pool
-        self._memory, self._graph, self._encoder = memory, graph, encoder
-        self._batch_pixels = settings.batch_pixels
-        self._check_scans = settings.check_scans
-        self._closed = False
-        self._known_good = known_good(spec)
+    def __init__(self, context: WorkerContext, codec: Codec, graph: Graph, encoder: Encoder) -> None:
+        self.name, self.batch_size, self.encoder = f"gpu:{context.gpu}", context.settings.batch_size, encoder.name
         self.failures: Counter[str] = Counter()
+        self._spec, self._settings, _, self._memory, self._pool = context
+        self._codec, self._graph, self._encoder = codec, graph, encoder
+        self._batch_pixels, self._closed = self._settings.batch_pixels, False
+        self._check_request = device_check_request(self._spec)
         try:
             self._memory.activate()
-            # An encoder may refuse what this spec makes of every picture (one pixel, say): the codec then packs it.
-            self._refuses = self._try_device() == [None]
+            # An encoder may refuse every result of this spec (one pixel, for example): the codec then encodes them.
+            self._always_refuses = self._encodes_none()
         except Exception as error:
             self.close()
-            raise BackendError(f"{name}: not even a small test picture gets through it: {brief(error)}") from error
+            reason = summarize(error)
+            raise BackendError(f"{self.name}: the device fails with a valid test image: {reason}") from error
 
     def transform(self, images: Sequence[Image]) -> list[Outcome]:
-        """The outcomes of 1 to ``batch_size`` images: same length, same order.
+        """See `Worker.transform`.
 
         Raises:
-            BackendError: the device fails with a picture that is known to be good, or has no memory for a single one.
+            BackendError: the device fails with a valid test image, or has no memory for a single image.
         """
         self._memory.activate()
         outcomes: dict[int, Outcome | Future[Outcome]] = {}
         jobs = []
         for place, image in enumerate(images):
-            job = self._admit(place, image)
-            if job is not None:
+            if job := self._job(place, image):
                 jobs.append(job)
             else:
-                outcomes[place] = self._verdict(image)
+                outcomes[place] = self._on_cpu(image)
         for batch in self._batches(jobs):
-            outcomes.update(zip([job.place for job in batch], self._attempt(batch), strict=True))
-        ready = (outcomes[place] for place in range(len(images)))
-        return [outcome.result() if isinstance(outcome, Future) else outcome for outcome in ready]
+            outcomes.update(zip([job.place for job in batch], self._run_or_split(batch), strict=True))
+        ordered = (outcomes[place] for place in range(len(images)))
+        return [outcome.result() if isinstance(outcome, Future) else outcome for outcome in ordered]
 
     def close(self) -> None:
-        """Free pipeline, encoder and threads. May be called again."""
+        """Free graph, encoder and threads. May be called again."""
         if self._closed:
             return
         self._closed = True
@@ -122,35 +99,35 @@ class GpuWorker:
         self._encoder.close()
         self._graph.close()
 
-    def _admit(self, place: int, image: Image) -> DecodeRequest | None:
-        """A job for the device, unless the file's structure already tells that it is one for the codec."""
+    def _job(self, place: int, image: Image) -> _Job | None:
+        """None if the file is damaged, too large, or not supported by the device."""
         data = image.data
         try:
             header = read_header(data)
             if not decodable(data, header):
                 return None
             check_complete(data, header)
-            # After a restart marker the decoder finds its feet again, and its last block tells nothing.
-            if self._check_scans or header.restarts:
+            # Decoders resynchronise at restart markers, so the last pixel tells nothing about damage before one.
+            if self._settings.check_scans or header.restarts:
                 check_scan(data, header)
         except ImageError:
             return None
-        data = with_plain_exif(data, header)
+        data = normalize_exif(data, header)
         if not self._graph.accepts(data):
             return None
         width, height = header.upright_size
-        where = plan(width, height, self._spec)
-        result = where.width * where.height
-        if max(width * height, result) > self._spec.max_pixels or max(where.width, where.height) > MAX_EDGE:
+        geometry = crop_resize(width, height, self._spec)
+        result = geometry.width * geometry.height
+        if max(width * height, result) > self._spec.max_pixels or max(geometry.width, geometry.height) > MAX_EDGE:
             return None
-        return DecodeRequest(place, image, Request(data, where, last_corner(header)), width * height + result)
+        return _Job(place, image, DecodeRequest(data, geometry, last_pixel(header)), width * height + result)
 
-    def _verdict(self, image: Image) -> Future[Outcome]:
+    def _on_cpu(self, image: Image) -> Future[Outcome]:
         return self._pool.submit(self._codec, image)
 
-    def _batches(self, jobs: list[DecodeRequest]) -> Iterator[list[DecodeRequest]]:
-        """The jobs in batches that stay within a batch's pixels, which shrink where the device runs out of memory."""
-        batch: list[DecodeRequest] = []
+    def _batches(self, jobs: list[_Job]) -> Iterator[list[_Job]]:
+        """The jobs in batches of at most ``_batch_pixels``, which may shrink meanwhile, or of one job."""
+        batch: list[_Job] = []
         pixels = 0
         for job in jobs:
             if batch and pixels + job.pixels > self._batch_pixels:
@@ -161,60 +138,52 @@ class GpuWorker:
         if batch:
             yield batch
 
-    def _attempt(self, batch: list[DecodeRequest]) -> list[Outcome | Future[Outcome]]:
-        """The batch on the device; where that fails, its halves, down to the image that is to blame."""
+    def _run_or_split(self, batch: list[_Job]) -> list[Outcome | Future[Outcome]]:
+        """Run the batch on the device; if it fails, its halves, down to the image that causes the failure."""
         try:
             return self._run(batch)
-        except Exception as error:  # DALI raises RuntimeError and what not
-            failure = error.with_traceback(None)  # whose frames would hold on to the batch's memory
-        self.failures[brief(failure)] += 1
-        if _out_of_memory(failure):
-            self._make_room(batch, failure)
+        except Exception as error:
+            failure = error.with_traceback(None)  # whose frames reference the batch's memory
+        self.failures[summarize(failure)] += 1
+        if isinstance(failure, MemoryError) or _OUT_OF_MEMORY.search(str(failure)):
+            self._shrink_batches(batch, failure)
         else:
             self._recover(failure)
         if len(batch) == 1:
-            return [self._verdict(batch[0].image)]
+            return [self._on_cpu(batch[0].image)]
         middle = len(batch) // 2
-        return self._attempt(batch[:middle]) + self._attempt(batch[middle:])
+        return self._run_or_split(batch[:middle]) + self._run_or_split(batch[middle:])
 
-    def _run(self, batch: list[DecodeRequest]) -> list[Outcome | Future[Outcome]]:
+    def _run(self, batch: list[_Job]) -> list[Outcome | Future[Outcome]]:
         crops = self._graph.run([job.request for job in batch])
-        codes = self._encoder.encode(crops)
-        for place in crops.suspects:
-            codes[place] = None  # the codec looks closer: a flat grey corner may be just that
+        files = self._encoder.encode(crops)
+        for index in crops.maybe_truncated:
+            files[index] = None
         return [
-            Encoded(job.image.entry, code, *size, "gpu") if code is not None else self._verdict(job.image)
-            for job, code, size in zip(batch, codes, crops.sizes, strict=True)
+            Encoded(job.image.entry, file, *size, "gpu") if file is not None else self._on_cpu(job.image)
+            for job, file, size in zip(batch, files, crops.sizes, strict=True)
         ]
 
-    def _make_room(self, batch: list[DecodeRequest], error: Exception) -> None:
-        """Start anew with smaller batches, for the rest of the run.
-
-        Raises:
-            BackendError: a picture of ordinary size does not fit alone.
-        """
+    def _shrink_batches(self, batch: list[_Job], error: Exception) -> None:
+        """Rebuild the graph, and halve the batches; `BackendError` if a single image of ordinary size is too large."""
         pixels = sum(job.pixels for job in batch)
         self._batch_pixels = min(self._batch_pixels, max(1, pixels // 2))
-        if len(batch) == 1 and pixels < _LARGE:
+        if len(batch) == 1 and pixels < _LARGE_PIXELS:
             raise BackendError(
-                f"{self.name}: the GPU's memory is full, even for a single picture: {brief(error)}; "
+                f"{self.name}: the GPU's memory is full, even for a single image: {summarize(error)}; "
                 "free memory on it, or use a smaller --batch-size"
             ) from error
         self._rebuild(error)
 
     def _recover(self, error: Exception) -> None:
-        """Get the device back to work after an error that an image may have caused, or the device itself.
+        """Reset the graph; rebuild it if a valid test image still fails, which takes half a second and memory.
 
-        Errors say little about which of the two it was, so a picture that is known to be good decides.
-
-        Raises:
-            BackendError: that picture fails, too.
+        Errors do not tell whether an image or the device caused them. `BackendError` if the rebuild does not help.
         """
         try:
             self._graph.reset()
             self._check_device()
         except Exception:
-            # A pipeline that cannot be reset, or not that far; a new one costs memory and half a second.
             self._rebuild(error)
 
     def _rebuild(self, error: Exception) -> None:
@@ -222,24 +191,21 @@ class GpuWorker:
             self._graph.rebuild()
             self._check_device()
         except Exception as second:
-            raise BackendError(f"{self.name}: the device broke: {brief(error)}; then {brief(second)}") from error
+            reasons = f"{summarize(error)}; then {summarize(second)}"
+            raise BackendError(f"{self.name}: the device broke: {reasons}") from error
 
     def _check_device(self) -> None:
-        if self._try_device() == [None] and not self._refuses:
-            raise RuntimeError(f"the {self._encoder.name} encoder refuses a test picture")
+        if self._encodes_none() and not self._always_refuses:
+            raise RuntimeError(f"the {self.encoder} encoder refuses a test image")
 
-    def _try_device(self) -> list[bytes | None]:
-        return self._encoder.encode(self._graph.run([self._known_good]))
-
-
-def _out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _OUT_OF_MEMORY)
+    def _encodes_none(self) -> bool:
+        return self._encoder.encode(self._graph.run([self._check_request])) == [None]
 
 
-def brief(error: BaseException) -> str:
-    """What matters of a library's message: DALI puts the cause after ``encountered:``, amid paths and line numbers."""
+def summarize(error: BaseException) -> str:
+    """The cause in a library's message: DALI puts it after ``encountered:``, between paths and line numbers."""
     text = str(error).split("encountered:")[-1]
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("Critical error", "Current pipeline"))]
-    return (telling or lines or [type(error).__name__])[0][:200]
+    causes = [line for line in lines if not line.startswith(("Critical error", "Current pipeline"))]
+    cause = (causes or lines or [type(error).__name__])[0][:200]
+    return re.sub(r"sample #\d+ ?:?", "an image:", cause).rstrip(": ")  # the number in the batch tells nothing

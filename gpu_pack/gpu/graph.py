@@ -1,137 +1,123 @@
-"""The DALI graph: encoded bytes in, finished crops out, still on the device.
+"""The DALI pipeline: decodes files, crops and resizes.
 
-The graph takes crop box and size per image from `gpu_pack.geometry`, computed from the files' headers, so that they
-are the CPU's to the pixel. ``fn.slice`` cuts the box out before ``fn.resize``: the resize then cannot read across its
-border, which OpenCV cannot either. ``fn.decoders.image`` applies the EXIF orientation first, as OpenCV does; where it
-read another orientation than we did and the picture is not square, the box lies outside and the slice raises.
+The box and size of each image come from `gpu_pack.geometry`, so they equal the CPU's to the pixel. ``fn.slice`` cuts
+the box before ``fn.resize``, which then reads nothing outside it, like OpenCV. ``fn.decoders.image`` applies the EXIF
+orientation first, like OpenCV. Where it reads another orientation than `read_header` did and the picture is not
+square, the box is outside the picture and the slice raises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from nvidia import nvimgcodec
 from nvidia.dali import backend, fn, pipeline_def, tensors, types
 
-from gpu_pack.gpu.probe_images import known_good
-from gpu_pack.gpu.protocols import Crops, Request
-from gpu_pack.gpu.settings import GpuSettings
-from gpu_pack.types import TransformSpec
+from gpu_pack.gpu.probe_images import device_check_request
+from gpu_pack.gpu.protocols import Crops, DecodeRequest, WorkerContext
 
 _MID_GREY = 128
+_coordinates = partial(fn.external_source, dtype=types.INT32, ndim=1)
 
 
 class Graph:
-    """One pipeline with memory of its own; several in one process run side by side.
+    """A decoder with memory of its own. Several in one process run in parallel."""
 
-    Args:
-        gpu: the CUDA device's number; ignored in the CPU mode.
-        threads: CPU threads for decoding.
-    """
-
-    def __init__(self, spec: TransformSpec, settings: GpuSettings, gpu: int, threads: int) -> None:
-        self._spec, self._settings, self._gpu, self._threads = spec, settings, gpu, threads
+    def __init__(self, context: WorkerContext) -> None:
+        spec = context.spec
+        self._spec, self._settings, self._gpu = spec, context.settings, context.gpu
         self._channels = 1 if spec.color == "gray" else 3
-        # With both of these every result is size x size, and the graph says so once instead of for each image.
+        # Every result is size x size: the pipeline is built with that size instead of one per image.
         self._fixed = spec.size is not None and spec.crop and spec.upscale
         self._open()
 
     def accepts(self, data: bytes) -> bool:
-        """Whether nvImageCodec's parser takes the file, which is the one that DALI's decoder uses.
+        """Whether `run` may be given the file: nvImageCodec's parser, which DALI uses, accepts it. Takes 3 us.
 
-        Where that parser fails inside the decoder (DALI 2.4.0), the work already handed to its threads stays there with
-        pointers to what is gone: the process crashes some batches later, whether the pipeline is reset or not. A
-        failure in decoding itself leaves nothing behind. Takes 3 us.
+        Where it fails inside DALI 2.4.0, tasks keep pointers to freed memory: the process crashes some batches later,
+        even after a reset. Errors in decoding itself have no such effect.
         """
         try:
             return bool(nvimgcodec.CodeStream(data).width)
         except RuntimeError:
             return False
 
-    def run(self, batch: Sequence[Request]) -> Crops:
-        """Decode, crop and resize 1 to ``batch_size`` images.
+    def run(self, batch: Sequence[DecodeRequest]) -> Crops:
+        """Decode, crop and resize a batch of accepted files.
 
         Raises:
-            Exception: whatever DALI raises; the graph is then useless until `reset` or `rebuild`.
+            Exception: DALI's own; the graph must then be reset or rebuilt before its next run.
         """
-        plans = [request.plan for request in batch]
-        start = np.array([(plan.y, plan.x) for plan in plans], np.int32)
-        extent = np.array([(plan.box_height, plan.box_width) for plan in plans], np.int32)
-        corner = np.array([request.corner for request in batch], np.int32)
+        boxes = [request.geometry for request in batch]
+        start = np.array([(box.y, box.x) for box in boxes], np.int32)
+        extent = np.array([(box.box_height, box.box_width) for box in boxes], np.int32)
+        pixel = np.array([request.last_pixel for request in batch], np.int32)
         inputs: dict[str, Any] = {
-            # Wrapped here because DALI's own way from arrays to tensors takes four times as long.
+            # DALI's own conversion from arrays to tensors takes four times as long.
             "data": [tensors.TensorCPU(np.frombuffer(request.data, np.uint8)) for request in batch],
             "start": start,
             "end": start + extent,
-            "corner": corner,
-            "corner_end": corner + 1,
+            "pixel": pixel,
+            "pixel_end": pixel + 1,
         }
         if self._spec.size is not None and not self._fixed:
-            inputs["size"] = np.array([(plan.height, plan.width) for plan in plans], np.float32)
+            inputs["size"] = np.array([(box.height, box.width) for box in boxes], np.float32)
         # Without a stream argument the outputs are complete when `run` returns, so any stream may read them.
-        result, corners = self._pipe.run(**inputs)
-        grey = (np.asarray(corners.as_cpu().as_array()) == _MID_GREY).reshape(len(batch), -1).all(1)
-        return Crops(
-            result, [(plan.width, plan.height) for plan in plans], self._channels, np.flatnonzero(grey).tolist()
-        )
+        result, pixels = self._pipe.run(**inputs)
+        grey = (np.asarray(pixels.as_cpu().as_array()) == _MID_GREY).reshape(len(batch), -1).all(1)
+        return Crops(result, [(box.width, box.height) for box in boxes], self._channels, np.flatnonzero(grey).tolist())
 
     def reset(self) -> None:
-        """After an exception: forget the failed batch, keep the memory.
-
-        DALI's executor forgets it by itself, and its own reset only rewinds inputs that have ended, which ours never do
-        (2.4.0): whether the pipeline works again, the worker finds out with a picture, and rebuilds it if not.
-        """
+        """Discard a failed batch and keep the memory. The graph may still not work after it."""
+        # DALI 2.4.0 discards the batch by itself; its reset only rewinds inputs that have ended.
         self._pipe.reset()
 
     def rebuild(self) -> None:
-        """A new pipeline. Gives the old one's memory back first: DALI's pools never shrink on their own."""
+        """Free the memory and start anew."""
         del self._pipe
+        # DALI's memory pools shrink only on request.
         backend.ReleaseUnusedMemory()  # type: ignore[attr-defined, unused-ignore]  # not in its type stub
         self._open()
 
     def close(self) -> None:
-        """Free the pipeline. The graph cannot be used again."""
+        """Free what it holds on the device."""
         del self._pipe
 
     def _open(self) -> None:
-        """A pipeline that has decoded one whole batch.
+        """Build the pipeline and decode a whole batch.
 
-        nvImageCodec settles with the first batch that a decoder sees how many of a batch go to the engines, and keeps
-        to it (0.8, image_generic_codec.h, adjustBatchSizes): after a first batch of one, nearly all would stay outside.
+        nvImageCodec divides all batches between engines and CUDA as it divides the first (0.8, image_generic_codec.h,
+        adjustBatchSizes): after a first batch of one image, nearly none would go to the engines.
         """
-        self._pipe = self._build()
-        self.run([known_good(self._spec)] * self._settings.batch_size)
-
-    def _build(self) -> Any:
         on_gpu = self._settings.device == "gpu"
-        pipe = pipeline_def(self._define)(
+        self._pipe = pipeline_def(self._define)(
             batch_size=self._settings.batch_size,
-            num_threads=self._threads,
+            num_threads=self._settings.threads_per_worker(1),
             device_id=self._gpu if on_gpu else None,
-            prefetch_queue_depth=1,  # what run(name=batch) needs; workers overlap instead of batches
+            prefetch_queue_depth=1,  # run(name=batch) requires it; workers overlap instead of batches
         )
-        pipe.build()
-        return pipe
+        self._pipe.build()
+        self.run([device_check_request(self._spec)] * self._settings.batch_size)
 
     def _define(self) -> Any:
-        image = self._decoded(fn.external_source(name="data", dtype=types.UINT8, ndim=1, no_copy=True))
-        corner = fn.slice(image, start=_places("corner"), end=_places("corner_end"), axes=[0, 1])
-        box = fn.slice(image, start=_places("start"), end=_places("end"), axes=[0, 1])
+        image = self._decode(fn.external_source(name="data", dtype=types.UINT8, ndim=1, no_copy=True))
+        pixel = fn.slice(image, start=_coordinates(name="pixel"), end=_coordinates(name="pixel_end"), axes=[0, 1])
+        box = fn.slice(image, start=_coordinates(name="start"), end=_coordinates(name="end"), axes=[0, 1])
         if self._spec.size is None:
-            return box, corner
-        fixed = (self._spec.size, self._spec.size)
+            return box, pixel
         result = fn.resize(
             box,
-            size=fixed if self._fixed else fn.external_source(name="size", dtype=types.FLOAT, ndim=1),
+            size=[self._spec.size] * 2 if self._fixed else fn.external_source(name="size", dtype=types.FLOAT, ndim=1),
             interp_type=types.INTERP_LINEAR,
             antialias=self._spec.interp == "antialias",
-            subpixel_scale=False,  # the box as it is, not one widened to keep the aspect exact
+            subpixel_scale=False,  # else the box is widened to keep the aspect ratio exact
         )
-        return result, corner
+        return result, pixel
 
-    def _decoded(self, data: Any) -> Any:
+    def _decode(self, data: Any) -> Any:
         settings = self._settings
         return fn.decoders.image(
             data,
@@ -140,12 +126,8 @@ class Graph:
             jpeg_fancy_upsampling=settings.fancy_upsampling,
             hw_decoder_load=settings.hw_decoder_load,
             hybrid_huffman_threshold=settings.hybrid_huffman_threshold,
-            affine=False,  # else every pipeline of the process ties its threads to the same first cores
-            # Most photographs fit, so that the engine's buffers are allocated once; larger ones make them grow.
+            affine=False,  # else every pipeline of the process binds its threads to the same first cores
+            # Buffers for most photographs are allocated once; larger ones make them grow.
             preallocate_width_hint=1024,
             preallocate_height_hint=1024,
         )
-
-
-def _places(name: str) -> Any:
-    return fn.external_source(name=name, dtype=types.INT32, ndim=1)

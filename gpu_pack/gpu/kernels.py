@@ -1,27 +1,26 @@
-"""CUDA C++ of the batched JPEG encoder: a batch of equal-sized RGB pictures to baseline 4:2:0 scans.
+"""CUDA C++ of the JPEG encoder: a batch of RGB pictures of one size to baseline 4:2:0 scans.
 
-Every kernel is one dimensional and its threads are independent of each other: no shared memory, no synchronisation
-within a launch, one ``atomicOr``. That costs some speed where there is plenty, and lets a C++ compiler build and test
-the very same source on the host.
+Every kernel is one-dimensional and its threads are independent: no shared memory, no synchronisation within a launch,
+one ``atomicOr``. It costs some speed, and lets a C++ compiler build the same source for tests on the host.
 
-Arithmetic is libjpeg's, step by step, so that the files are libjpeg's (and OpenCV's) bit for bit: colour conversion and
-``h2v2`` downsampling as ITU-R BT.601 and JFIF 1.02 want them, in 16 bit fixed point; the DCT of Loeffler, Ligtenberg
-and Moschytz (1989) in 13 bit fixed point ("slow integer"); rounding half away from zero; the Huffman tables of ITU-T
-T.81 annex K.3; blocks beyond the picture's last one without AC, at their neighbour's DC.
+The arithmetic is libjpeg's, so that the files are libjpeg's (and OpenCV's) bit for bit: colour conversion and ``h2v2``
+downsampling of ITU-R BT.601 and JFIF 1.02 in 16-bit fixed point; the DCT of Loeffler, Ligtenberg and Moschytz (1989) in
+13-bit fixed point ("slow integer"); rounding half away from zero; the Huffman tables of ITU-T T.81 annex K.3; blocks
+beyond the picture's last one have no AC and their neighbour's DC.
 
-Layouts (``blocks`` is 6 for each MCU: four of Y, then Cb, then Cr):
+Layouts (``blocks`` is 6 per MCU: four of Y, then Cb, then Cr):
     pixels   uint8 [images][height][width][3], RGB
     levels   int16 [images][blocks][64], quantised, in zigzag order
-    bits     uint32 [blocks][images], of each block; after `bit_offsets` where each block begins
-    words    uint32 [images][stride], the scan's bits, the first one highest
-    stuffing uint32 [chunks][images], 0xFF bytes of each chunk of CHUNK bytes; after `byte_offsets` those before it
+    bits     uint32 [blocks][images], each block's number of bits; after `bit_offsets` its first bit's position
+    words    uint32 [images][stride], the scan's bits, most significant first
+    stuffing uint32 [chunks][images], 0xFF bytes in each chunk of CHUNK bytes; after `byte_offsets` those before it
 """
 
 from __future__ import annotations
 
 CHUNK = 128
-#: No block is longer: 63 AC codes of 16 + 10 bits, and a DC code of 11 + 11 bits.
-MOST_BITS_A_BLOCK = 63 * 26 + 22
+#: The longest block has 63 AC codes of 16 + 10 bits and a DC code of 11 + 11 bits.
+MAX_BLOCK_BITS = 63 * 26 + 22
 
 SOURCE = r"""
 #define CHUNK 128
@@ -59,7 +58,7 @@ __device__ static void load_luma(const unsigned char* pixels, Shape s, int left,
 
 __device__ static void load_chroma(const unsigned char* pixels, Shape s, int left, int top, int red, int* block) {
     for (int y = 0; y < 8; y++) {
-        // Rows below the last one repeat it after the averaging, columns beyond the last one before it.
+        // Rows below the picture repeat its last row after averaging; columns beyond it repeat the last before.
         int row = 2 * smaller(top + y, (s.height + 1) / 2 - 1), next = smaller(row + 1, s.height - 1);
         for (int x = 0; x < 8; x++) {
             int a = smaller(2 * (left + x), s.width - 1), b = smaller(2 * (left + x) + 1, s.width - 1);
@@ -72,8 +71,8 @@ __device__ static void load_chroma(const unsigned char* pixels, Shape s, int lef
     }
 }
 
-// One dimension of the DCT in place, eight values apart by `step`; even results shifted by `even`, odd ones rounded
-// off by `odd` bits (a negative `even` shifts left).
+// One dimension of the DCT in place, eight values with stride `step`; even results are shifted right by `even` bits
+// (left if negative), odd ones by `odd`, rounded.
 __device__ static void dct8(int* d, int step, int even, int odd) {
     int s07 = d[0] + d[7 * step], d07 = d[0] - d[7 * step], s16 = d[step] + d[6 * step], d16 = d[step] - d[6 * step];
     int s25 = d[2 * step] + d[5 * step], d25 = d[2 * step] - d[5 * step];
@@ -94,7 +93,7 @@ __device__ static void dct8(int* d, int step, int even, int odd) {
     d[step] = (d07 * 12299 + z1 + z4 + half) >> odd;
 }
 
-// Which block of an MCU's luma a block beyond the picture takes its DC from; itself where it lies inside.
+// The luma block of the MCU that a block beyond the picture takes its DC from; a block inside takes its own.
 __device__ static int dc_source(Shape s, int mcu, int n) {
     if (n > 3) return n;
     int wide = mcu % s.across * 16 + 8 < s.width, high = mcu / s.across * 16 + 8 < s.height;
@@ -102,8 +101,8 @@ __device__ static int dc_source(Shape s, int mcu, int n) {
     return n & 1 && !wide ? n - 1 : n;
 }
 
-// `tables`: zigzag order [64], then divisors [2][64] (eight times the quantisation, for luma and chroma), all in
-// natural order but the first.
+// `tables`: zigzag order [64], then divisors [2][64] for luma and chroma (eight times the quantisation) in natural
+// order.
 extern "C" __global__ void transform(
     const unsigned char* pixels, short* levels, const int* tables, int images, int width, int height)
 {
@@ -133,7 +132,7 @@ __device__ static int dc_of(const short* levels, Shape s, int mcu, int n) {
     return levels[((long long)mcu * 6 + dc_source(s, mcu, n)) * 64];
 }
 
-// The DC's difference from the one before it of the same component.
+// The DC's difference from the previous one of the same component.
 __device__ static int dc_step(const short* levels, Shape s, int mcu, int n) {
     int own = dc_of(levels, s, mcu, n);
     if (n >= 1 && n <= 3) return own - dc_of(levels, s, mcu, n - 1);
@@ -193,7 +192,7 @@ extern "C" __global__ void measure(
     bits[(long long)block * images + image] = counter.bits;
 }
 
-// A thread for each image: where each block begins, and in `lengths` the scan's bits.
+// One thread per image: each block's first bit, and in `lengths` the scan's number of bits.
 extern "C" __global__ void bit_offsets(unsigned int* bits, unsigned int* lengths, int images, int blocks) {
     long long image = thread_number();
     if (image >= images) return;
@@ -223,7 +222,7 @@ extern "C" __global__ void pack(
     Writer writer = {words + (long long)image * stride, bits[(long long)block * images + image]};
     put_block(writer, huffman, own + block * 64, dc_step(own, s, block / 6, n), n < 4);
     int rest = -writer.at & 7;
-    if (block == s.blocks - 1) writer.put((1 << rest) - 1, rest);  // the last byte is filled up with ones
+    if (block == s.blocks - 1) writer.put((1 << rest) - 1, rest);  // ones fill the last byte
 }
 
 // ---- bits to bytes
@@ -244,7 +243,7 @@ extern "C" __global__ void count_stuffing(
     stuffing[(long long)chunk * images + image] = found;
 }
 
-// A thread for each image: the stuffed zeros before each chunk, and in `sizes` the scan's bytes with them.
+// One thread per image: the stuffed zeros before each chunk, and in `sizes` the scan's bytes including them.
 extern "C" __global__ void byte_offsets(
     unsigned int* stuffing, const unsigned int* lengths, unsigned int* sizes, int images)
 {
@@ -259,7 +258,7 @@ extern "C" __global__ void byte_offsets(
     sizes[image] = bytes + sum;
 }
 
-// `starts`: where each image's file begins in `files`. Header, scan and end-of-image marker.
+// Header, scan and end-of-image marker of each image, from `starts` in `files`.
 extern "C" __global__ void write_files(
     const unsigned int* words, const unsigned int* lengths, const unsigned int* stuffing, const unsigned int* sizes,
     const unsigned long long* starts, const unsigned char* header, unsigned char* files, int images, int stride,

@@ -1,19 +1,21 @@
-"""Device and pinned memory, behind one seam: CuPy on a GPU, NumPy in the CPU mode.
+"""Device and pinned memory: CuPy on a GPU, NumPy in the CPU mode.
 
-Everything on a GPU happens on one non-blocking stream per worker. The default stream would make workers of one GPU
-wait for each other.
+Each worker has one non-blocking stream, since the default stream would make a GPU's workers wait for each other.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from gpu_pack.gpu.protocols import Crops
+
 
 class Buffer(NamedTuple):
-    """A flat block of bytes.
+    """A block of bytes.
 
     Attributes:
         array: one-dimensional uint8; a NumPy array on the host, a CuPy array on the device.
@@ -24,51 +26,43 @@ class Buffer(NamedTuple):
     address: int
 
 
-class Memory(Protocol):
-    """What a worker needs of memory.
+class Memory:
+    """Allocates and copies for one worker. This class is the CPU mode, in which the device is the host.
 
     Attributes:
         stream: the CUDA stream's address; 0 in the CPU mode.
     """
 
-    stream: int
-
-    def activate(self) -> None:
-        """Make this worker's GPU and stream the calling thread's current ones."""
-
-    def allocate(self, size: int, host: bool) -> Buffer:
-        """``size`` bytes: on the host, where the device can write at full speed, or on the device itself."""
-
-    def copy(self, target: int, source: int, size: int) -> None:
-        """Queue the copy of ``size`` bytes from one address to another, wherever either lies."""
-
-    def wait(self) -> None:
-        """Until every queued copy is done."""
-
-
-class HostMemory:
-    """The CPU mode: plain arrays, copies done at once."""
-
     stream = 0
 
     def activate(self) -> None:
-        """Nothing to do."""
+        """Make the worker's GPU and stream the calling thread's current ones."""
 
     def allocate(self, size: int, host: bool) -> Buffer:
-        """A NumPy array, whichever side is asked for."""
+        """``size`` bytes on the host, page-locked, or on the device."""
         array = np.empty(size, np.uint8)
         return Buffer(array, array.ctypes.data)
 
     def copy(self, target: int, source: int, size: int) -> None:
-        """Copied on return."""
+        """Queue a copy of ``size`` bytes between addresses on the host or the device."""
         ctypes.memmove(target, source, size)
 
+    def copy_crops(self, crops: Crops, target: int) -> None:
+        """Queue copies of the crops' pixels to the address ``target``, one crop after another without gaps."""
+        counts = crops.byte_counts()
+        if crops.tensors.is_dense_tensor():
+            self.copy(target, crops.tensors.as_tensor().data_ptr(), sum(counts))
+            return
+        for index, count in enumerate(counts):
+            self.copy(target, crops.tensors[index].data_ptr(), count)
+            target += count
+
     def wait(self) -> None:
-        """Nothing to do."""
+        """Return when every queued copy is done."""
 
 
-class CudaMemory:
-    """One GPU's memory and one stream on it. No kernel is launched, so nothing is compiled when it runs."""
+class CudaMemory(Memory):
+    """One GPU's memory and one stream on it. It launches no CuPy kernels, so CuPy compiles nothing."""
 
     def __init__(self, gpu: int) -> None:
         import cupy
@@ -80,12 +74,11 @@ class CudaMemory:
         self.stream: int = self._stream.ptr
 
     def activate(self) -> None:
-        """Device and stream, both per thread. CuPy arrays then name this stream to whoever takes them over."""
+        # Libraries that take CuPy arrays then synchronise with this stream.
         self._device.use()
         self._stream.use()
 
     def allocate(self, size: int, host: bool) -> Buffer:
-        """Page-locked on the host, so that a copy from the device is one DMA transfer; else device memory."""
         if host:
             pinned = self._cupy.cuda.alloc_pinned_memory(size)
             return Buffer(np.frombuffer(pinned, np.uint8, size), pinned.ptr)
@@ -93,10 +86,8 @@ class CudaMemory:
         return Buffer(array, array.data.ptr)
 
     def copy(self, target: int, source: int, size: int) -> None:
-        """cudaMemcpyDefault finds out from the addresses where each side lies."""
         runtime = self._cupy.cuda.runtime
         runtime.memcpyAsync(target, source, size, runtime.memcpyDefault, self.stream)
 
     def wait(self) -> None:
-        """cudaStreamSynchronize; CuPy lets go of the GIL meanwhile."""
-        self._stream.synchronize()
+        self._stream.synchronize()  # releases the GIL

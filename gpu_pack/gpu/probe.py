@@ -1,17 +1,16 @@
-"""Is there a GPU, and can we use it? Asked before anything of CUDA, DALI or CuPy is imported."""
+"""Finds out whether a GPU can be used, without importing CUDA, DALI or CuPy."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 
-from gpu_pack.gpu.driver import Driver, DriverError, Gpu
+from gpu_pack.gpu.driver import Driver, DriverError, Gpu, Load, load_library
 
-__all__ = ["Gpu", "Probe", "probe"]
-
-#: What the GPU path imports, and the packages that bring it, for CUDA 13 and for CUDA 12.
+#: What the GPU path imports, and the distributions that install it, for CUDA 13 and for CUDA 12.
 PACKAGES = {
     "nvidia.dali": ("nvidia-dali-cuda130", "nvidia-dali-cuda120"),
     "nvidia.nvimgcodec": ("nvidia-nvimgcodec-cu13", "nvidia-nvimgcodec-cu12"),
@@ -19,7 +18,7 @@ PACKAGES = {
 }
 #: CUDA 13 supports no GPU older than Turing.
 _CUDA13_COMPUTE = (7, 5)
-_USE_CPU = "--device cpu runs without one."
+_USE_CPU = "--device cpu runs without a GPU."
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Probe:
     Attributes:
         usable: whether ``--device gpu`` can work.
         reason: why, or why not; half a sentence without a full stop.
-        cure: what to do where it cannot, as full sentences; empty where it can.
-        gpus: the devices that the driver shows, also where they cannot be used.
+        cure: what to do so that it can, in full sentences; empty if it can.
+        gpus: the devices that the driver shows, usable or not.
         cuda: the newest CUDA version that the driver supports; None without a driver.
     """
 
@@ -41,88 +40,92 @@ class Probe:
     cuda: tuple[int, int] | None = None
 
 
-def probe() -> Probe:
-    """Look for driver, devices and packages. Never raises; imports no GPU package."""
+def _distribution(name: str) -> Distribution | None:
     try:
-        return _probe()
-    except Exception as error:  # whatever a broken installation makes of our questions
-        return Probe(False, f"the GPU could not be looked at: {error}", "`gpu-pack doctor` tells more. " + _USE_CPU)
+        return distribution(name)
+    except PackageNotFoundError:
+        return None
 
 
-def installed() -> tuple[tuple[str, str], ...]:
-    """(distribution, version) of each GPU package that is installed."""
-    found = []
-    for names in PACKAGES.values():
-        for name in names:
-            try:
-                found.append((name, version(name)))
-            except PackageNotFoundError:
-                continue
-    return tuple(found)
+def _has_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):  # its package is missing or broken
+        return False
 
 
-def _probe() -> Probe:
-    if sys.platform != "linux":
-        system = {"darwin": "macOS", "win32": "Windows"}.get(sys.platform, sys.platform)
-        cure = "On Windows, WSL 2 is Linux. " if sys.platform == "win32" else ""
+@dataclass(frozen=True)
+class Machine:
+    """How a machine is examined; the defaults examine this one.
+
+    Attributes:
+        system: as `sys.platform`.
+        load: loads a C library.
+        distribution: a distribution's metadata; None if it is not installed.
+        has_module: whether a module can be imported.
+    """
+
+    system: str = sys.platform
+    load: Load = load_library
+    distribution: Callable[[str], Distribution | None] = _distribution
+    has_module: Callable[[str], bool] = _has_module
+
+    def version(self, name: str) -> str | None:
+        """A distribution's version; None if it is not installed."""
+        found = self.distribution(name)
+        return found.version if found else None
+
+    def missing(self, extra: str) -> list[str]:
+        """The distributions of ``cuda13`` or ``cuda12`` whose modules cannot be imported."""
+        return [names[extra == "cuda12"] for module, names in PACKAGES.items() if not self.has_module(module)]
+
+    def install_line(self, extra: str) -> str:
+        """The command that installs the pinned packages of ``cuda13`` or ``cuda12``."""
+        found = self.distribution("gpu-pack")  # None if it runs from its source tree
+        needs = [need.replace("'", '"') for need in (found and found.requires) or ()]
+        pins = [need.partition(";")[0].strip() for need in needs if f'extra == "{extra}"' in need]
+        return "pip install " + " ".join(f"'{pin}'" for pin in pins or [f".[{extra}]"])
+
+
+def probe(machine: Machine | None = None) -> Probe:
+    """Examine driver, devices and packages. Never raises."""
+    try:
+        return _probe(machine or Machine())
+    except Exception as error:  # from a broken installation
+        return Probe(False, f"the GPU cannot be examined: {error}", "`gpu-pack doctor` shows more. " + _USE_CPU)
+
+
+def _probe(machine: Machine) -> Probe:
+    if machine.system != "linux":
+        system = {"darwin": "macOS", "win32": "Windows"}.get(machine.system, machine.system)
+        cure = "On Windows, WSL 2 is Linux. " if system == "Windows" else ""
         return Probe(False, f"NVIDIA DALI runs on Linux only, and this is {system}", cure + _USE_CPU)
     try:
-        driver = Driver()
+        driver = Driver(machine.load)
         gpus = driver.gpus()
     except DriverError as error:
-        then = "" if not _missing("cuda13") else f" Then: {install_line('cuda13')}."
+        then = f" Then: {machine.install_line('cuda13')}." if machine.missing("cuda13") else ""
         return Probe(False, str(error), f"{error.cure}{then} {_USE_CPU}")
-    if not gpus:
-        cure = "Is CUDA_VISIBLE_DEVICES set, or the container started without --gpus? " + _USE_CPU
-        return Probe(False, "the NVIDIA driver shows no GPU", cure, (), driver.cuda)
-    reason, cure = _judge(gpus, driver.cuda)
+    if gpus:
+        reason, cure = _assess(machine, gpus, driver.cuda)
+    else:
+        reason = "the NVIDIA driver shows no GPU"
+        cure = f"Is CUDA_VISIBLE_DEVICES set, or the container started without --gpus? {_USE_CPU}"
     return Probe(not cure, reason, cure, gpus, driver.cuda)
 
 
-def _judge(gpus: tuple[Gpu, ...], cuda: tuple[int, int]) -> tuple[str, str]:
-    """(reason, cure) for a machine with GPUs; the cure is empty where nothing is missing."""
-    extra = _extra(gpus, cuda)
-    if extra is None:
-        return (
-            f"the NVIDIA driver is too old: it supports CUDA {cuda[0]}.{cuda[1]}, and CUDA 12 is the oldest that works",
-            "Update the driver. " + _USE_CPU,
-        )
-    install = install_line(extra)
-    missing = _missing(extra)
-    if missing:
-        return f"{gpus[0].name} is there, but not {', '.join(missing)}", f"Install what is missing: {install}"
-    names = [name for name, _ in installed()]
-    if extra == "cuda12" and any(newer in names for newer, _ in PACKAGES.values()):
-        limit = f"the driver supports CUDA {cuda[0]}.{cuda[1]}" if cuda < (13, 0) else f"{gpus[0].name} needs CUDA 12"
-        remove = "pip uninstall -y " + " ".join(name for name in names if name in {new for new, _ in PACKAGES.values()})
-        return f"the installed GPU packages are for CUDA 13, and {limit}", f"Exchange them: {remove} && {install}"
+def _assess(machine: Machine, gpus: tuple[Gpu, ...], cuda: tuple[int, int]) -> tuple[str, str]:
+    """(reason, cure) for a machine with GPUs; the cure is empty if nothing is missing."""
+    version, name = "{}.{}".format(*cuda), gpus[0].name
+    if cuda < (12, 0):
+        reason = f"the NVIDIA driver is too old: it supports CUDA {version}, and gpu-pack needs 12.0 or newer"
+        return reason, f"Update the driver. {_USE_CPU}"
+    extra = "cuda13" if cuda >= (13, 0) and all(gpu.compute >= _CUDA13_COMPUTE for gpu in gpus) else "cuda12"
+    if missing := machine.missing(extra):
+        return f"{name} is there, but not {', '.join(missing)}", f"Install them: {machine.install_line(extra)}"
+    newer = [new for new, _ in PACKAGES.values() if machine.version(new)]
+    if extra == "cuda12" and newer:
+        limit = f"the driver supports CUDA {version}" if cuda < (13, 0) else f"{name} needs CUDA 12"
+        cure = f"Replace them: pip uninstall -y {' '.join(newer)} && {machine.install_line(extra)}"
+        return f"the installed GPU packages are for CUDA 13, and {limit}", cure
     return ", ".join(sorted({gpu.name for gpu in gpus})), ""
-
-
-def install_line(extra: str) -> str:
-    """The command that installs ``cuda13`` or ``cuda12``: the pinned packages, wherever gpu-pack itself came from."""
-    try:
-        needs = requires("gpu-pack") or []
-    except PackageNotFoundError:  # run from its source tree
-        needs = []
-    pins = [need.partition(";")[0].strip() for need in needs if f'extra == "{extra}"' in need.replace("'", '"')]
-    return "pip install " + " ".join(f"'{pin}'" for pin in pins) if pins else f"pip install '.[{extra}]'"
-
-
-def _extra(gpus: tuple[Gpu, ...], cuda: tuple[int, int]) -> str | None:
-    """``cuda13`` or ``cuda12``, whichever driver and GPUs can take; None where neither."""
-    if cuda >= (13, 0) and all(gpu.compute >= _CUDA13_COMPUTE for gpu in gpus):
-        return "cuda13"
-    return "cuda12" if cuda >= (12, 0) else None
-
-
-def _missing(extra: str) -> list[str]:
-    """The packages of ``extra`` whose modules are not there."""
-    return [names[extra == "cuda12"] for module, names in PACKAGES.items() if not _found(module)]
-
-
-def _found(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ImportError, ValueError):  # a parent package that is missing or broken
-        return False

@@ -1,91 +1,80 @@
-"""What lies between graph, encoders and worker. Imports nothing of CUDA, so that tests can put fakes in there."""
+"""What graph, encoders and worker exchange. Imports nothing of CUDA, so that tests can pass fakes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
-from gpu_pack.geometry import Plan
+from gpu_pack.geometry import CropResize
+from gpu_pack.gpu.memory import Memory
+from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.types import EncoderName, TransformSpec
+
+
+class WorkerContext(NamedTuple):
+    """What graph, encoder and worker have in common.
+
+    Attributes:
+        gpu: the CUDA device's number; only a name in the CPU mode.
+        pool: threads for encoding and the CPU codec, as many as ``settings.threads``.
+    """
+
+    spec: TransformSpec
+    settings: GpuSettings
+    gpu: int
+    memory: Memory
+    pool: ThreadPoolExecutor
 
 
 class Crops(NamedTuple):
-    """A finished batch.
+    """A decoded, cropped and resized batch.
 
     Attributes:
-        tensors: DALI's TensorList, uint8, (height, width, channels), RGB or gray; on the GPU, or on the host in the CPU
-            mode. Complete (nothing is still being computed) and valid until the graph's next run.
+        tensors: DALI's TensorList, uint8, (height, width, channels), RGB or gray; on the device, or on the host in
+            the CPU mode. Complete, and valid until the graph's next run.
         sizes: (width, height) of each.
         channels: 3 or 1.
-        suspects: places of the images whose last block came out mid-grey. A decoder that loses its way in damaged data
-            mostly runs out of it before the end and says nothing, but leaves the rest at zero, which is that grey.
+        maybe_truncated: indices of images whose last pixel is mid-grey. Damaged data mostly makes a decoder run out
+            of data before the end; it reports nothing and leaves the remaining coefficients at zero, which is mid-grey.
     """
 
     tensors: Any
     sizes: list[tuple[int, int]]
     channels: int
-    suspects: list[int]
+    maybe_truncated: list[int]
+
+    def byte_counts(self) -> list[int]:
+        """The size of each crop in bytes."""
+        return [width * height * self.channels for width, height in self.sizes]
 
 
-class Request(NamedTuple):
-    """What is wanted of one file.
+class DecodeRequest(NamedTuple):
+    """A file to decode.
 
     Attributes:
-        plan: its crop box and result.
-        corner: (y, x) of the pixel to look at for `Crops.suspects`, in the upright picture.
+        data: the file.
+        geometry: the box to cut out and the size of the result.
+        last_pixel: (y, x) in the upright picture of the pixel to inspect for `Crops.maybe_truncated`.
     """
 
     data: bytes
-    plan: Plan
-    corner: tuple[int, int]
-
-
-class Decoder(Protocol):
-    """Encoded bytes to crops: `gpu_pack.gpu.graph.Graph`."""
-
-    def accepts(self, data: bytes) -> bool:
-        """Whether `run` may be given this file at all."""
-        ...
-
-    def run(self, batch: Sequence[Request]) -> Crops:
-        """Decode, crop and resize a batch of files that it accepts.
-
-        Raises:
-            Exception: whatever the library raises; the decoder is then useless until `reset` or `rebuild`.
-        """
-        ...
-
-    def reset(self) -> None:
-        """After an exception: forget the failed batch, keep the memory. It may still not work: run tells."""
-        ...
-
-    def rebuild(self) -> None:
-        """Start anew, with memory given back before."""
-        ...
-
-    def close(self) -> None:
-        """Free what it holds on the device."""
-        ...
+    geometry: CropResize
+    last_pixel: tuple[int, int]
 
 
 class Encoder(Protocol):
-    """Sequencer a batch of crops into files. Belongs to one worker and is called from one thread at a time.
+    """Encodes a batch of crops; used by one worker, from one thread at a time."""
 
-    Attributes:
-        name: ``nvjpeg``, ``cuda`` or ``cpu``.
-    """
-
-    name: str
+    name: EncoderName
 
     def encode(self, crops: Crops) -> list[bytes | None]:
         """A baseline JPEG for each crop, 4:2:0 unless gray; None for one that could not be encoded.
 
-        The crops' memory is no longer needed when this returns.
+        The crops' memory may be reused when this returns.
 
         Raises:
-            Exception: whatever the library raises about the batch or the device.
+            Exception: the library's own, about the batch or the device.
         """
-        ...
 
     def close(self) -> None:
         """Free what it holds on the device."""
-        ...

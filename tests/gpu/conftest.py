@@ -1,11 +1,7 @@
-"""The real graph and encoders, in the CPU mode of DALI and nvImageCodec unless REQUIRE_GPU=1.
-
-REQUIRE_GPU=1 runs them on the GPU, and turns what would be a skip into a failure: no GPU run passes by skipping.
-"""
+"""Workers of the GPU path, opened once per test run."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -13,35 +9,27 @@ import pytest
 from cpu_fallback.worker import make_codec
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import TransformSpec
-
-REQUIRE_GPU = os.environ.get("REQUIRE_GPU") == "1"
-DEVICE = "gpu" if REQUIRE_GPU else "cpu"
+from tests.gpu.device import DEVICE, need_dali
 
 
-def need_dali() -> None:
-    """Skip where DALI or nvImageCodec is not installed; fail there if a GPU run is required."""
-    try:
-        import nvidia.dali
-        import nvidia.nvimgcodec  # noqa: F401
-    except ImportError as error:
-        if REQUIRE_GPU:
-            raise
-        pytest.skip(f"the GPU packages are not installed: {error}")
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def open_worker() -> Iterator[Callable]:
-    """A function from a spec (and settings) to a GpuWorker over the CPU codec; closes what it opened."""
+    """A function from a spec and settings to a GpuWorker over the CPU codec.
+
+    It gives the same worker for the same arguments; one that a test closes needs a ``number`` of its own.
+    """
     need_dali()
     from gpu_pack.gpu.open_workers import open_workers
 
-    opened = []
+    opened = {}
 
-    def open_one(spec: TransformSpec, **settings):
+    def open_one(spec: TransformSpec, number: int = 0, **settings):
         settings = {"batch_size": 16, "threads": 2, "encoder": "cpu", "device": DEVICE, **settings}
-        opened.extend(open_workers(spec, make_codec(spec), [0], GpuSettings(workers=1, **settings)))
-        return opened[-1]
+        key = spec, number, tuple(settings.items())
+        if key not in opened:
+            (opened[key],) = open_workers(spec, make_codec(spec), 0, GpuSettings(workers=1, **settings))
+        return opened[key]
 
     yield open_one
-    for worker in opened:
+    for worker in opened.values():
         worker.close()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import pytest
 
 from cpu_fallback.worker import make_codec
 from gpu_pack.errors import BackendError
+from gpu_pack.gpu.cuda_encoder import CudaEncoder
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import TransformSpec, Worker
 from tests.contract import BackendContract
 from tests.gpu import host_kernels
-from tests.gpu.conftest import DEVICE, REQUIRE_GPU, need_dali
+from tests.gpu.device import DEVICE, REQUIRE_GPU, need_dali
 from tests.gpu.host_kernels import HostLaunch
 from tests.pictures import jpeg, photo
 
@@ -18,13 +22,14 @@ from tests.pictures import jpeg, photo
 class GpuContract(BackendContract):
     backend_name = "gpu"
     encoder = "cpu"
+    encoders: ClassVar[dict[str, Callable]] = {}  # in place of those of `open_workers`
 
     def make_worker(self, spec: TransformSpec) -> Worker:
         need_dali()
-        from gpu_pack.gpu.open_workers import open_workers
+        from gpu_pack.gpu.open_workers import ENCODERS, open_workers
 
         settings = GpuSettings(workers=1, batch_size=8, threads=2, encoder=self.encoder, device=DEVICE)
-        return open_workers(spec, make_codec(spec), [0], settings)[0]
+        return open_workers(spec, make_codec(spec), 0, settings, {**ENCODERS, **self.encoders})[0]
 
     def test_png_result_is_lossless(self) -> None:
         """PNG is the CPU's to write."""
@@ -40,21 +45,21 @@ class TestNvJpegEncoder(GpuContract):
     encoder = "nvjpeg"
 
 
-class TestBatchEncoder(GpuContract):
+class TestCudaEncoder(GpuContract):
     """On a GPU the kernels as NVRTC compiles them, else as a C++ compiler does for the host."""
 
     encoder = "cuda"
+    encoders: ClassVar[dict[str, Callable]] = {}
 
     @pytest.fixture(autouse=True)
-    def kernels(self, tmp_path_factory, monkeypatch) -> None:
+    def kernels(self, tmp_path_factory) -> None:
         if REQUIRE_GPU:
             return
         need_dali()
         if host_kernels.COMPILER is None:
             pytest.skip("no C++ compiler to build the kernels with")
-        from gpu_pack.gpu import open_workers
-
-        monkeypatch.setattr(open_workers, "CudaLaunch", lambda: HostLaunch(host_kernels.folder(tmp_path_factory)))
+        launch = HostLaunch(host_kernels.folder(tmp_path_factory))
+        self.encoders["cuda"] = lambda context: CudaEncoder(context, launch)
 
     def test_it_is_the_encoder_that_runs(self) -> None:
         assert self.make_worker(TransformSpec(size=64)).encoder == "cuda"

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gpu_pack.gpu.cuda_encoder import BatchEncoder, serves
-from gpu_pack.gpu.memory import HostMemory
+from gpu_pack.gpu.cuda_encoder import CudaEncoder, can_encode
 from gpu_pack.gpu.protocols import Crops
 from gpu_pack.types import TransformSpec
 from tests.gpu import host_kernels
+from tests.gpu.device import context
 from tests.gpu.host_kernels import COMPILER, HostLaunch
 from tests.gpu.pictures import photograph
 
@@ -77,7 +77,7 @@ def kinds(edge: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("edge", [224, 16])
 def test_the_files_are_opencvs(folder, edge, quality):
     pictures = [picture.astype(np.uint8) for picture in kinds(edge)]
-    encoder = BatchEncoder(TransformSpec(size=edge, quality=quality), HostMemory(), HostLaunch(folder), 8)
+    encoder = CudaEncoder(context(TransformSpec(size=edge, quality=quality), "cpu", batch_size=8), HostLaunch(folder))
     files = encoder.encode(crops(rgb(pictures)))
     assert [file == opencv(picture, quality) for file, picture in zip(files, pictures, strict=True)] == [True] * 7
 
@@ -85,7 +85,7 @@ def test_the_files_are_opencvs(folder, edge, quality):
 @pytest.mark.parametrize("edge", [1, 2, 7, 8, 9, 15, 17, 23, 24, 25, 31, 33, 111])
 def test_edges_that_are_no_whole_blocks(folder, edge):
     pictures = [picture.astype(np.uint8) for picture in kinds(edge)]
-    encoder = BatchEncoder(TransformSpec(size=edge), HostMemory(), HostLaunch(folder), 8)
+    encoder = CudaEncoder(context(TransformSpec(size=edge), "cpu", batch_size=8), HostLaunch(folder))
     files = encoder.encode(crops(rgb(pictures)))
     assert [file == opencv(picture, 95) for file, picture in zip(files, pictures, strict=True)] == [True] * 7
 
@@ -93,12 +93,12 @@ def test_edges_that_are_no_whole_blocks(folder, edge):
 @pytest.mark.parametrize("leap", [1, 7, 100_003])
 def test_the_order_of_threads_does_not_matter(folder, leap):
     pictures = [photograph(48, 48, seed) for seed in range(5)]
-    encoder = BatchEncoder(TransformSpec(size=48), HostMemory(), HostLaunch(folder, leap), 5)
+    encoder = CudaEncoder(context(TransformSpec(size=48), "cpu", batch_size=5), HostLaunch(folder, leap))
     assert encoder.encode(crops(rgb(pictures))) == [opencv(picture, 95) for picture in pictures]
 
 
 def test_batches_of_changing_size_and_length_leave_nothing_behind(folder):
-    encoder = BatchEncoder(TransformSpec(size=40, quality=100), HostMemory(), HostLaunch(folder), 9)
+    encoder = CudaEncoder(context(TransformSpec(size=40, quality=100), "cpu", batch_size=9), HostLaunch(folder))
     generator = np.random.default_rng(5)
     for count in (9, 1, 4, 9, 2):
         for noise in (255, 10, 1):
@@ -108,7 +108,7 @@ def test_batches_of_changing_size_and_length_leave_nothing_behind(folder):
             assert encoder.encode(crops(rgb(pictures), dense=False)) == expected
 
 
-def test_what_it_serves():
-    assert serves(TransformSpec())
+def test_what_it_can_encode():
+    assert can_encode(TransformSpec())
     for other in ({"size": None}, {"size": 513}, {"crop": False}, {"upscale": False}, {"color": "gray"}):
-        assert not serves(TransformSpec(**other))
+        assert not can_encode(TransformSpec(**other))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from cpu_fallback.worker import make_codec
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu.gpu_worker import GpuWorker
-from gpu_pack.gpu.memory import HostMemory
 from gpu_pack.gpu.protocols import Crops
-from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import Encoded, Rejected, TransformSpec
+from tests.gpu.device import context
 from tests.gpu.pictures import images, jpeg, photograph
 
 SPEC = TransformSpec(size=32)
@@ -31,7 +28,7 @@ class FakeGraph:
     """
 
     def __init__(self, room: int = 99, poison: bytes | None = None, dead_after: int = 10**9) -> None:
-        self.suspects: tuple[bytes, ...] = ()
+        self.maybe_truncated: tuple[bytes, ...] = ()
         self.room, self.poison, self.dead_after = room, poison, dead_after
         self.sizes: list[int] = []
         self.resets = self.rebuilds = self.closes = 0
@@ -52,8 +49,8 @@ class FakeGraph:
         if self.poison in datas:
             raise RuntimeError("Failed to decode sample")
         self.valid = True
-        sizes = [(request.plan.width, request.plan.height) for request in batch]
-        return Crops(datas, sizes, 3, [place for place, data in enumerate(datas) if data in self.suspects])
+        sizes = [(request.geometry.width, request.geometry.height) for request in batch]
+        return Crops(datas, sizes, 3, [place for place, data in enumerate(datas) if data in self.maybe_truncated])
 
     def reset(self):
         self.resets += 1
@@ -83,10 +80,7 @@ class FakeEncoder:
 
 
 def worker(graph=None, encoder=None, **settings) -> GpuWorker:
-    settings = GpuSettings(batch_size=16, device="cpu", **settings)
-    pool = ThreadPoolExecutor(2)
-    parts = HostMemory(), graph or FakeGraph(), encoder or FakeEncoder(), pool
-    return GpuWorker("gpu:0", SPEC, settings, make_codec(SPEC), *parts)
+    return GpuWorker(context(SPEC, "cpu", **settings), make_codec(SPEC), graph or FakeGraph(), encoder or FakeEncoder())
 
 
 def backends(outcomes) -> list[str]:
@@ -121,9 +115,9 @@ def test_what_the_encoder_refuses_goes_to_the_codec():
     assert backends(outcomes) == ["gpu"] * 2 + ["cpu"] + ["gpu"] * 13
 
 
-def test_suspects_are_the_codecs_to_judge():
+def test_maybe_truncated_are_the_codecs_to_judge():
     graph = FakeGraph()
-    graph.suspects = DATAS[4], DATAS[9]
+    graph.maybe_truncated = DATAS[4], DATAS[9]
     outcomes = worker(graph).transform(images(DATAS))
     assert backends(outcomes) == ["cpu" if place in (4, 9) else "gpu" for place in range(16)]
 
@@ -213,7 +207,7 @@ def test_an_encoder_that_refuses_only_after_a_failure_is_a_broken_device():
     encoder.refusing = False
     one = worker(graph, encoder)
     encoder.refusing = True
-    with pytest.raises(BackendError, match=r"the device broke: .*refuses a test picture"):
+    with pytest.raises(BackendError, match=r"the device broke: .*refuses a test image"):
         one.transform(images(DATAS[:4]))
 
 

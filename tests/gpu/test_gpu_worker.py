@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
-from cpu_fallback.worker import CpuWorker
+from cpu_fallback.worker import CpuWorker, make_codec
 from gpu_pack.errors import BackendError
+from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import Encoded, Rejected, TransformSpec
-from tests.gpu.conftest import need_dali
+from tests.gpu.device import DEVICE, context, need_dali
 from tests.gpu.pictures import decoded, images, jpeg, oriented, photograph, png
 
 SPEC = TransformSpec(size=64)
@@ -123,7 +124,7 @@ def test_batches_are_cut_by_their_pixels(open_worker):
 def test_workers_in_threads_side_by_side(open_worker):
     batches = [images([jpeg(photograph(150, 110, 10 * channel + n)) for n in range(6)]) for channel in range(3)]
     batches = [[*batch, images([b"bad"])[0]] for batch in batches]
-    workers = [open_worker(SPEC, encoder=encoder) for encoder in ("cpu", "nvjpeg", "cpu")]
+    workers = [open_worker(SPEC, number, encoder=encoder) for number, encoder in enumerate(("cpu", "nvjpeg", "cpu"))]
     alone = [worker.transform(batch) for worker, batch in zip(workers, batches, strict=True)]
     together: dict[int, list] = {}
 
@@ -150,29 +151,37 @@ def test_auto_settles_on_one_encoder(open_worker):
     assert isinstance(worker.transform(images([WHOLE]))[0], Encoded)
 
 
-def test_auto_does_without_an_encoder_that_cannot_be_made(open_worker, monkeypatch):
-    from gpu_pack.gpu import open_workers
-
-    def no_library(*_):
-        raise RuntimeError("nvJPEG is not there")
-
-    monkeypatch.setattr(open_workers, "NvJpegEncoder", no_library)
-    assert open_worker(SPEC, encoder="auto").encoder == "cpu"
-    monkeypatch.setattr(open_workers, "CpuEncoder", no_library)
-    with pytest.raises(BackendError, match="nvJPEG is not there"):
-        open_worker(SPEC, encoder="auto")
+def unavailable(context):
+    raise RuntimeError("nvJPEG is not there")
 
 
-def test_a_new_pipeline_decodes_a_whole_batch_first(open_worker, monkeypatch):
-    """nvImageCodec shares all later batches out between its decoders as it did the first."""
+def test_auto_does_without_an_encoder_that_cannot_be_made():
+    need_dali()
+    from gpu_pack.gpu.open_workers import ENCODERS, open_workers
+
+    settings = GpuSettings(workers=1, batch_size=4, threads=1, encoder="auto", device=DEVICE)
+    encoders = {**ENCODERS, "nvjpeg": unavailable}
+    (worker,) = open_workers(SPEC, make_codec(SPEC), 0, settings, encoders)
+    assert worker.encoder == "cpu"
+    worker.close()
+    with pytest.raises(BackendError, match="gpu:0: it cannot be set up: nvJPEG is not there"):
+        open_workers(SPEC, make_codec(SPEC), 0, settings, {**encoders, "cpu": unavailable})
+
+
+def test_a_new_pipeline_decodes_a_whole_batch_first():
+    """nvImageCodec divides all later batches between its decoders as it did the first."""
     need_dali()
     from gpu_pack.gpu.graph import Graph
 
     sizes = []
-    run = Graph.run
-    monkeypatch.setattr(Graph, "run", lambda graph, batch: sizes.append(len(batch)) or run(graph, batch))
-    worker = open_worker(SPEC, batch_size=9)
-    assert sizes[0] == 9
-    sizes.clear()
-    worker._graph.rebuild()
+
+    class RecordingGraph(Graph):
+        def run(self, batch):
+            sizes.append(len(batch))
+            return super().run(batch)
+
+    graph = RecordingGraph(context(SPEC, batch_size=9))
     assert sizes == [9]
+    graph.rebuild()
+    assert sizes == [9, 9]
+    graph.close()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
+from types import SimpleNamespace
 
 import pytest
 
 from gpu_pack import doctor
-from gpu_pack.gpu import driver, probe
+from gpu_pack.gpu import probe
+from gpu_pack.gpu.probe import Machine
 
 ALL13 = tuple((new, "1.0") for new, _ in probe.PACKAGES.values())
 ALL12 = tuple((old, "1.0") for _, old in probe.PACKAGES.values())
@@ -87,25 +88,17 @@ class FakeCuda:
         return 0
 
 
-@pytest.fixture
-def machine(monkeypatch):
-    """A function that makes this machine another one."""
-
-    def become(library, packages=ALL13, system="linux"):
-        monkeypatch.setattr(sys, "platform", system)
-        monkeypatch.setattr(driver, "_load", lambda names: library)
-        monkeypatch.setattr(probe, "installed", lambda: packages)
-        monkeypatch.setattr(doctor, "installed", lambda: packages)
-        names = {name for name, _ in packages}
-        found = {module for module, both in probe.PACKAGES.items() if names & set(both)}
-        monkeypatch.setattr(probe, "_found", lambda module: module in found)
-        return probe.probe()
-
-    return become
+def machine(library, packages=ALL13, system="linux") -> Machine:
+    """A machine with a C library in place of all that it loads, and with some distributions installed."""
+    needs = ["numpy>=1", *(f'gpu{n}==1; sys_platform == "linux" and extra == "cuda{n}"' for n in (12, 13))]
+    there = {"gpu-pack": SimpleNamespace(version="1.0", requires=needs), "numpy": SimpleNamespace(version="2.0")}
+    there |= {name: SimpleNamespace(version=version) for name, version in packages}
+    modules = {module for module, names in probe.PACKAGES.items() if there.keys() & set(names)}
+    return Machine(system, lambda names: library, there.get, modules.__contains__)
 
 
-def test_a_machine_that_has_everything(machine):
-    found = machine(FakeCuda(gpus=(H200, H200)))
+def test_a_machine_that_has_everything():
+    found = probe.probe(machine(FakeCuda(gpus=(H200, H200))))
     assert found.usable
     assert found.cure == ""
     assert found.reason == "NVIDIA H200"
@@ -113,19 +106,9 @@ def test_a_machine_that_has_everything(machine):
     assert found.cuda == (13, 0)
 
 
-def test_cuda_12_will_do(machine):
-    assert machine(FakeCuda(12040, (V100,)), ALL12).usable
-    assert machine(FakeCuda(13000, (H200,)), ALL12).usable
-
-
-@pytest.fixture(autouse=True)
-def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the installed distribution says that it needs."""
-    needs = [
-        "numpy>=1",
-        *(f'gpu{number}==1; sys_platform == "linux" and extra == "cuda{number}"' for number in (12, 13)),
-    ]
-    monkeypatch.setattr("gpu_pack.gpu.probe.requires", lambda name: needs)
+def test_cuda_12_will_do():
+    assert probe.probe(machine(FakeCuda(12040, (V100,)), ALL12)).usable
+    assert probe.probe(machine(FakeCuda(13000, (H200,)), ALL12)).usable
 
 
 @pytest.mark.parametrize(
@@ -145,8 +128,8 @@ def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
         (FakeCuda(13000, (V100,)), ALL13, "V100-SXM2-16GB needs CUDA 12", "pip uninstall -y nvidia-dali-cuda130"),
     ],
 )
-def test_what_is_missing_and_what_to_do(machine, library, packages, reason, cure):
-    found = machine(library, packages)
+def test_what_is_missing_and_what_to_do(library, packages, reason, cure):
+    found = probe.probe(machine(library, packages))
     assert not found.usable
     assert reason in found.reason
     assert cure in found.cure
@@ -154,57 +137,52 @@ def test_what_is_missing_and_what_to_do(machine, library, packages, reason, cure
 
 
 @pytest.mark.parametrize(("system", "name"), [("darwin", "macOS"), ("win32", "Windows")])
-def test_other_systems_get_a_calm_answer(machine, system, name):
-    found = machine(None, (), system)
+def test_other_systems_get_a_calm_answer(system, name):
+    found = probe.probe(machine(None, (), system))
     assert not found.usable
     assert name in found.reason
     assert "--device cpu" in found.cure
 
 
-def test_a_broken_installation_is_an_answer_too(machine):
-    found = machine(object())  # a library without any of the functions
+def test_a_broken_installation_is_an_answer_too():
+    found = probe.probe(machine(object()))  # a library without any of the functions
     assert not found.usable
-    assert "could not be looked at" in found.reason
+    assert "cannot be examined" in found.reason
 
 
-def test_the_probe_imports_nothing_of_cuda_and_is_quick():
+def test_the_probe_imports_nothing_of_cuda():
     code = (
-        "import sys, time; from gpu_pack.gpu.probe import probe; start = time.perf_counter(); probe();"
-        "print(time.perf_counter() - start, [name for name in ('nvidia.dali', 'cupy', 'cv2', 'numpy')"
-        " if name in sys.modules])"
+        "import sys; from gpu_pack.gpu.probe import probe; probe();"
+        "print([name for name in ('nvidia.dali', 'cupy', 'cv2', 'numpy') if name in sys.modules])"
     )
-    start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.split(" ", 1)[1].strip() == "[]", f"after {time.monotonic() - start} s"
+    assert done.stdout.strip() == "[]"
 
 
-def test_doctor_with_a_gpu(machine):
+def test_doctor_with_a_gpu():
     library = FakeCuda(gpus=(H200,))
-    machine(library)
-    diagnosis = doctor.diagnose()
+    diagnosis = doctor.diagnose(machine(library))
     assert library.retained == 0
     assert (diagnosis.device, diagnosis.cure, diagnosis.driver, diagnosis.cuda) == ("gpu", "", "580.65.06", "13.0")
     text = doctor.render(diagnosis)
     assert "auto takes the GPU: NVIDIA H200" in text
     assert "NVIDIA H200, 140.4 GiB, compute capability 9.0, 7 JPEG engines" in text
-    assert json.loads(diagnosis.to_json())["gpus"][0]["jpeg_engines"] == 7
+    assert json.loads(json.dumps(diagnosis.to_json()))["gpus"][0]["jpeg_engines"] == 7
 
 
-def test_doctor_without_one(machine):
-    machine(None, ())
-    diagnosis = doctor.diagnose()
+def test_doctor_without_one():
+    diagnosis = doctor.diagnose(machine(None, ()))
     text = doctor.render(diagnosis)
     assert diagnosis.device == "cpu"
     assert "auto takes the CPU: no NVIDIA driver is installed" in text
     assert "pip install 'gpu13==1'" in text
     assert "nvidia-dali-cuda130" in text
-    told = json.loads(diagnosis.to_json())
+    told = json.loads(json.dumps(diagnosis.to_json()))
     assert told["versions"]["numpy"]
     assert told["versions"]["nvidia-dali-cuda130"] is None
     assert told["gpus"] == []
     assert told["cores"] >= 1
 
 
-def test_doctor_names_the_cuda_12_packages_where_these_are_installed(machine):
-    machine(FakeCuda(12040, (V100,)), ALL12)
-    assert "nvidia-dali-cuda120" in doctor.render(doctor.diagnose())
+def test_doctor_names_the_cuda_12_packages_where_these_are_installed():
+    assert "nvidia-dali-cuda120" in doctor.render(doctor.diagnose(machine(FakeCuda(12040, (V100,)), ALL12)))

@@ -1,4 +1,4 @@
-"""The proof script is known to work before a GPU is there: the whole of it, tiny, in the CPU mode."""
+"""bench/prove_gpu.py runs to its end in the CPU mode, on a few small pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gpu.conftest import need_dali
+from tests.gpu.device import need_dali
 from tests.gpu.pictures import jpeg, photograph
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "prove_gpu.py"
@@ -19,13 +19,13 @@ SCRIPT = Path(__file__).parents[2] / "bench" / "prove_gpu.py"
 def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     (folder / "deeper").mkdir(parents=True)
-    for seed in range(5):
+    for seed in range(3):
         (folder / "deeper" / f"{seed}.JPEG").write_bytes(jpeg(photograph(90 + seed, 70, seed)))
     return folder
 
 
 def prove(photos: Path, out: Path, *options: str) -> tuple[int, dict]:
-    command = [sys.executable, str(SCRIPT), str(photos), "--out", str(out), "--cpu", "--budget", "6", *options]
+    command = [sys.executable, str(SCRIPT), str(photos), "--out", str(out), "--cpu", "--budget", "2", *options]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (out / "prove_gpu.json").exists(), done.stderr
     return done.returncode, json.loads((out / "prove_gpu.json").read_text(encoding="utf-8"))["parts"]
@@ -33,7 +33,7 @@ def prove(photos: Path, out: Path, *options: str) -> tuple[int, dict]:
 
 def test_every_part_but_the_tests_themselves(photos, tmp_path):
     need_dali()
-    status, parts = prove(photos, tmp_path / "out", "--skip", "tests", "--images", "60")
+    status, parts = prove(photos, tmp_path / "out", "--skip", "tests", "--images", "20")
     assert {name: part["error"] for name, part in parts.items() if "error" in part} == {}
     assert status == 0
     assert parts["agreement"]["linear,fancy=1,load=1.0"]["mean"] >= 40
@@ -47,7 +47,7 @@ def test_every_part_but_the_tests_themselves(photos, tmp_path):
     assert parts["stages"]["graph x1 images/s"] > 0
     assert parts["stages"]["host x1 images/s"] > parts["stages"]["graph x1 images/s"]
     assert parts["compare"]["images/s"]["cpu"] > 0
-    assert parts["memory"]["run"]["packed"] == 60
+    assert parts["memory"]["run"]["packed"] == 20
     assert "agreement" in (tmp_path / "out" / "prove_gpu.txt").read_text(encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from gpu_pack.errors import UsageError
 from gpu_pack.formats.image_headers import read_header
-from gpu_pack.gpu.capabilities import decodable, supports
+from gpu_pack.gpu.capabilities import decodable, unsupported
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import TransformSpec
 from tests.gpu.pictures import SAMPLINGS, jpeg, photograph, png
@@ -32,16 +32,16 @@ def test_settings_check_themselves(wrong):
 
 
 def test_cores_are_shared_out():
-    assert GpuSettings(threads=7).threads_each(3) == 7
-    assert GpuSettings().threads_each(10_000) == 1
+    assert GpuSettings(threads=7).threads_per_worker(3) == 7
+    assert GpuSettings().threads_per_worker(10_000) == 1
 
 
 def test_which_options_the_gpu_serves():
-    assert supports(TransformSpec()) is None
-    assert supports(TransformSpec(color="gray", size=None, crop=False)) is None
-    assert "png" in supports(TransformSpec(encoding="png", quality=3))
-    assert "unchanged" in supports(TransformSpec(color="unchanged"))
-    assert "pass-through" in supports(TransformSpec(pass_through=True))
+    assert unsupported(TransformSpec()) is None
+    assert unsupported(TransformSpec(color="gray", size=None, crop=False)) is None
+    assert "png" in unsupported(TransformSpec(encoding="png", quality=3))
+    assert "unchanged" in unsupported(TransformSpec(color="unchanged"))
+    assert "pass-through" in unsupported(TransformSpec(pass_through=True))
 
 
 PHOTO = photograph(64, 48)

@@ -23,14 +23,14 @@ def stream(count: int) -> list:
 
 def test_gpu_workers_alone(open_worker):
     listed = stream(90)
-    outcomes = list(Engine([open_worker(SPEC, batch_size=8), open_worker(SPEC, batch_size=8)]).run(iter(listed)))
+    outcomes = list(Engine([open_worker(SPEC, number, batch_size=8) for number in (101, 102)]).run(iter(listed)))
     assert [outcome.entry for outcome in outcomes] == [image.entry for image in listed]
     assert Counter(type(outcome) for outcome in outcomes) == {Encoded: 80, Rejected: 10}
 
 
 def test_hybrid_packs_the_same_images_in_the_same_order(open_worker):
     listed = stream(400)
-    engine = Engine([open_worker(SPEC, batch_size=8), CpuWorker(SPEC)])
+    engine = Engine([open_worker(SPEC, 103, batch_size=8), CpuWorker(SPEC)])
     outcomes = list(engine.run(iter(listed)))
     assert [outcome.entry for outcome in outcomes] == [image.entry for image in listed]
     shares = Counter(outcome.backend for outcome in outcomes if isinstance(outcome, Encoded))
