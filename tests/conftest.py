@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.folders import gpu_pack_command, photos
+from tests.folders import gpu_pack_command, gpu_pack_process, photos
 
-__all__ = ["gpu_pack_command", "photos"]
+__all__ = ["gpu_pack_command", "gpu_pack_process", "photos"]

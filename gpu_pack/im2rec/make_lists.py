@@ -9,15 +9,15 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpu_pack.console import say
 from gpu_pack.errors import SourceError
+from gpu_pack.formats import lst
 from gpu_pack.im2rec.options import Options
 from gpu_pack.sources.folder import folder_identity
-from gpu_pack.stores.atomic_file import sync_file, unwritable
+from gpu_pack.stores.atomic_file import write_atomically
 
 _Identity = tuple[int, int]
 
@@ -135,19 +135,9 @@ def write_im2rec_list(path: Path, found: ImageTree, rows: list[int]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    spelled = [f"{label:f}" for label in range(len(found.folders))]
-    paths, labels = found.paths, found.labels
-    growing = path.with_name(path.name + ".partial")
-    try:
-        with growing.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{row}\t{spelled[labels[row]]}\t{paths[row]}\n" for row in rows)
-            file.flush()
-            sync_file(file.fileno())
-        growing.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            growing.unlink()
-        raise unwritable(path, error) from error
+    texts = [f"{label:f}" for label in range(len(found.folders))]
+    labels = map(texts.__getitem__, map(found.labels.__getitem__, rows))
+    write_atomically(path, lst.format_rows(zip(rows, labels, map(found.paths.__getitem__, rows), strict=True)))
 
 
 def _breaks_lines(path: str) -> bool:

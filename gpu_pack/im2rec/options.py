@@ -13,7 +13,7 @@ from gpu_pack.errors import UsageError
 from gpu_pack.types import MAX_EDGE
 
 if TYPE_CHECKING:
-    from gpu_pack.backends import Device
+    from gpu_pack.types import Device
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
         description="List the images of a folder (--list), or pack listed images into RecordIO files: the flags and, "
         "byte for byte, the files of MXNet's im2rec.py. Damaged images are left out and named.",
         epilog="Exit status: 0 all done; 1 failed; 2 wrong usage; 3 done, but images were left out (the last line says "
-        "how many, the list's .rejects.jsonl which); 130 interrupted: the same command goes on. Bad lines of a list "
-        "are told and skipped, as im2rec.py does, and change nothing of that.",
+        "how many, the list's .rejects.jsonl which); 130 interrupted: the same command resumes. Bad lines of a list "
+        "are reported and skipped, as im2rec.py does, and change no status.",
     )
     parser.add_argument("prefix", help="what the .lst, .rec and .idx files' paths begin with")
     parser.add_argument("root", help="the folder with the images")

@@ -13,9 +13,9 @@ from gpu_pack.errors import SourceError
 from gpu_pack.formats import lst
 from gpu_pack.im2rec.options import Options
 from gpu_pack.recordio import header_carries_magic
-from gpu_pack.sources.list_source import look
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.splits import Shard
+from gpu_pack.stores.local import LocalStore
 from gpu_pack.types import Entry, Rejected
 
 _MAX_KEY = (1 << 64) - 1
@@ -67,7 +67,8 @@ def read_lists(paths: list[str], options: Options) -> Lists:
     """
     if not os.path.isdir(options.root):
         raise SourceError(f"{options.root}: {'not a' if os.path.exists(options.root) else 'no such'} folder")
-    lists = Lists(Listing(options.root))
+    store = LocalStore(options.root)
+    lists = Lists(Listing(store))
     shared: dict[tuple[float, ...], tuple[float, ...]] = {}
     for path in paths:
         name = os.path.splitext(os.path.basename(path))[0]
@@ -80,8 +81,7 @@ def read_lists(paths: list[str], options: Options) -> Lists:
                 refused.append(Rejected(Entry(entry.key, labels, plain), "read", reason))
                 continue
             rows.append(len(lists.listing))
-            size, mtime = look(os.path.join(options.root, entry.path))
-            lists.listing.add(entry.key, _shared(shared, labels), entry.path, size, mtime)
+            lists.listing.add(entry.key, _shared(shared, labels), entry.path, store.stat(entry.path))
         lists.listing.unlistable += refused
         lists.shards.append(Shard(name, name, rows))
     if lists.bad_lines and not lists.listing.paths and not lists.listing.unlistable:
@@ -124,5 +124,5 @@ def _obstacle(key: int, labels: tuple[float, ...], path: str) -> str:
     if (key >= _MAGIC_KEYS or _MAGIC_LABEL in labels) and header_carries_magic(key, labels):
         return "its key or label has the bits of RecordIO's magic number, which readers take for a damaged record"
     if not path.isascii() or "\0" in path:
-        return f"the path cannot be used: {reason}" if (reason := lst.nameable_error(path)) else ""
+        return f"the path cannot be used: {reason}" if (reason := lst.unlistable_reason(path)) else ""
     return ""

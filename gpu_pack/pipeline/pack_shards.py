@@ -1,160 +1,142 @@
-"""The shards' files, filled one after the other from a single stream: workers and threads are started once."""
+"""Pack some shards of a plan: one stream of images through one set of workers, shard after shard."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from itertools import chain, islice
 
-from gpu_pack.backends import Backend, Choice, cores, open_backend
-from gpu_pack.errors import FormatError, StrictError
-from gpu_pack.output.shard_writer import RecordWriter, write_index
-from gpu_pack.pipeline.engine import Engine, Item
-from gpu_pack.pipeline.pass_through import FilePasser
-from gpu_pack.pipeline.resume import Progress, RunContext, ShardProgress, strict_error
+from gpu_pack.backends import Backend, Choice, choose, open_backend
+from gpu_pack.errors import OutputExistsError, StrictError
+from gpu_pack.output.shard_files import ShardFiles
+from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.engine import Engine
+from gpu_pack.pipeline.pass_through import PassThroughWorker
+from gpu_pack.pipeline.plan import PackResult, Plan, ShardResult, begin, obstacle
 from gpu_pack.sources.listing import entries
-from gpu_pack.stores.io_threads import MOST_READERS
-from gpu_pack.stores.local import read_images
-from gpu_pack.types import Entry, Framed, Outcome, Rejected
+from gpu_pack.stores.reading_worker import ReadingWorker
+from gpu_pack.types import OnProgress, Outcome, Progress, Rejected, available_cores
+
+#: Seconds between two calls of ``on_progress``.
+_PROGRESS_EVERY = 0.1
+#: Threads that pass files through: more only wait for the interpreter.
+_MAX_PASS_THROUGH_THREADS = 16
+#: Bytes of files that are passed through and not yet in the .rec.
+_PASS_THROUGH_BYTES = 64 << 20
 
 
-@dataclass
-class Execution:
-    """What did the work, for the report.
+def pack_shards(
+    plan: Plan, which: Iterable[int] | None = None, on_progress: OnProgress | None = None, choice: Choice | None = None
+) -> PackResult:
+    """Pack shards of a plan into its staging folder; what is there already stays, and is not packed again.
 
-    Attributes:
-        workers: how many; in pass-through, the threads that it began with.
-        encoder: which JPEG encoder ran on the GPU path; None without it.
-        broken: one sentence for each worker that was given up.
+    Different processes may pack different shards of one plan at the same time.
+
+    Args:
+        which: numbers of shards, from 0; None for all.
+        on_progress: called a few times a second.
+        choice: the device, if it was chosen already.
+
+    Raises:
+        StrictError: the first bad image of a strict plan.
+        GpuPackError: see `gpu_pack.errors`; whatever was written stays, and is resumed by the next call.
     """
-
-    choice: Choice
-    workers: int
-    encoder: str | None = None
-    broken: list[str] = field(default_factory=list)
-
-
-#: Writes one shard's images, and yields (done, of them rejected) as it goes.
-Fill = Callable[[ShardProgress, RecordWriter], Generator[tuple[int, int], None, None]]
-
-
-def write_shards(work: RunContext, parts: list[ShardProgress], choice: Choice) -> Execution:
-    """Pack what is not decided yet, shard by shard, in the lists' order."""
-    with closing(work.rejects):
-        return _pass_through(work, parts, choice) if work.spec.pass_through else _transform(work, parts, choice)
+    shards = plan.select(which)
+    choice = choice or choose(plan.spec, plan.device)
+    with Staging(plan.out, plan.staging, locked=False) as staging:
+        if staging.identity() is None:
+            begin(plan, staging, once=True)
+        if reason := obstacle(plan, staging):
+            raise OutputExistsError(f"{plan.out}: another run was interrupted there, and {reason}")
+        files = [ShardFiles(staging, plan.listing, shard, plan.checksum, plan.writing) for shard in shards]
+        progress = _Progress(plan, files, on_progress or (lambda _: None))
+        backend = _open(plan, staging, choice, sum(shard.undecided for shard in files))
+        return _pack_all(plan, files, backend, progress)
 
 
-def _transform(work: RunContext, parts: list[ShardProgress], choice: Choice) -> Execution:
-    # A run that goes on keeps the encoder that it began with, since the two write other bytes.
-    noted = work.staging.note("encoder")
-    device = replace(work.device, encoder=noted) if noted else work.device
-    images = sum(len(part.shard.rows) - part.decided for part in parts)
-    backend = open_backend(work.spec, device, choice, work.listing.root, images)
-    listed = chain.from_iterable(_undecided(work, part) for part in parts)
+def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:
+    """The workers that the plan needs."""
+    store = plan.listing.store
+    if plan.spec.pass_through:
+        count = min(plan.device.workers or available_cores(), _MAX_PASS_THROUGH_THREADS)
+        workers = [
+            ReadingWorker(PassThroughWorker(plan.spec, f"pass-through:{number}"), store) for number in range(count)
+        ]
+        return Backend(workers, choice, count, bytes_in_flight=_PASS_THROUGH_BYTES)
+    noted = staging.note("encoder")  # a resumed run keeps its encoder, since each writes other bytes
+    device = replace(plan.device, encoder=noted) if noted else plan.device
+    backend = open_backend(plan.spec, device, choice, store, images)
+    if backend.encoder is not None and noted is None:
+        staging.set_note("encoder", backend.encoder)
+    return backend
+
+
+def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progress: _Progress) -> PackResult:
+    listed = chain.from_iterable(entries(plan.listing, shard.shard.rows, shard.decided) for shard in files)
     # Closed also if it is never run, since nothing is left to be done.
-    with closing(Engine(backend.workers, backend.rescue, bytes_in_flight=backend.bytes_in_flight)) as engine:
-        if backend.encoder is not None and noted is None:
-            work.staging.set_note("encoder", backend.encoder)
-        with closing(engine.run(_items(backend, listed, work.listing.root))) as outcomes:
-            _write(work, parts, partial(_append_outcomes, work, outcomes))
-    return Execution(backend.choice, backend.count, backend.encoder, engine.broken)
+    limits = {"bytes_in_flight": backend.bytes_in_flight, "batch_bytes": backend.batch_bytes}
+    with closing(Engine(backend.workers, backend.rescue, **limits)) as engine, closing(engine.run(listed)) as outcomes:
+        results = tuple(_pack(plan, shard, outcomes, progress) for shard in files)
+    choice, failures = backend.choice, tuple(backend.batch_failures().items())
+    return PackResult(
+        results, choice.device, choice.reason, backend.count, backend.encoder, tuple(engine.broken), failures
+    )
 
 
-def _items(backend: Backend, listed: Iterator[Entry], root: str) -> Iterator[Item]:
-    """What the workers take: entries where they read the files, else images."""
-    if backend.reading == "remote":
-        return listed
-    return read_images(listed, root, threads=max(2, backend.count // 4), by_caller=backend.reading == "inline")
+def _pack(plan: Plan, shard: ShardFiles, outcomes: Iterator[Outcome], progress: _Progress) -> ShardResult:
+    """Append a shard's share of the outcomes."""
+    with closing(shard):
+        shard.open()
+        for outcome in islice(outcomes, shard.undecided):
+            progress.count(shard.append(outcome))
+        shard.finish()
+    progress.show()
+    names = ((plan.listing.keys[row], plan.listing.paths[row]) for row in shard.shard.rows)
+    rejects = shard.rejects.rejects
+    state = shard.state
+    return ShardResult(
+        shard.shard.name,
+        len(state.keys),
+        state.size,
+        state.checksum.hexdigest(),
+        state.packed_by(),
+        tuple(rejects[name] for name in names if name in rejects) if rejects else (),
+        shard.resumed,
+    )
 
 
-def _pass_through(work: RunContext, parts: list[ShardProgress], choice: Choice) -> Execution:
-    # One reads, one writes and one hashes at a time, and each thread has a buffer: more would only take memory.
-    asked = min(work.device.workers or 0, MOST_READERS)
-    threads = asked or min(3, cores())
-    with closing(FilePasser(work.listing.root, work.spec, threads, asked or MOST_READERS)) as passer:
-        _write(work, parts, partial(_append_files, work, passer))
-    return Execution(choice, threads)
+class _Progress:
+    """Counts images, and passes the counts on a few times a second; refuses bad images under ``strict``."""
 
+    def __init__(self, plan: Plan, files: Sequence[ShardFiles], on_progress: OnProgress) -> None:
+        self._strict, self._on_progress, self._next = plan.strict, on_progress, 0.0
+        unlistable = len(plan.listing.unlistable)
+        self._state = Progress(
+            sum(shard.decided for shard in files) + unlistable,
+            sum(len(shard.shard.rows) for shard in files) + unlistable,
+            rejected=sum(len(shard.rejects.rejects) for shard in files) + unlistable,
+        )
+        self.show()
 
-def _undecided(work: RunContext, part: ShardProgress) -> Iterator[Entry]:
-    return entries(work.listing, part.shard.rows, part.decided)
-
-
-# ---- shard by shard
-
-
-def _write(work: RunContext, parts: list[ShardProgress], fill: Fill) -> None:
-    total = len(work.listing) + len(work.listing.unlistable)
-    progress = Progress(total, sum(part.decided for part in parts), len(work.rejects.lines))
-    work.on_progress(progress)
-    try:
-        with closing(work.rejects):
-            for part in parts:
-                _write_shard(work, part, fill, progress)
-            work.rejects.finish()
-    except StrictError:  # nothing is left of the run; only now, since Windows removes no file that is open
-        work.staging.clear()
-        raise
-
-
-def _write_shard(work: RunContext, part: ShardProgress, fill: Fill, progress: Progress) -> None:
-    name = part.shard.name + ".rec"
-    writer = RecordWriter(work.staging.path(name), part.written, lambda point: work.staging.add_checkpoint(name, point))
-    tell_at = time.monotonic() + 0.1
-    with closing(writer):
-        with closing(fill(part, writer)) as steps:
-            for done, rejected in steps:
-                progress.done += done
-                progress.rejected += rejected
-                if (now := time.monotonic()) >= tell_at:
-                    work.on_progress(progress)
-                    tell_at = now + 0.1
-        writer.finish()
-    write_index(work.staging.path(part.shard.name + ".idx"), part.written)
-    work.on_progress(progress)
-
-
-# ---- what fills a shard
-
-
-def _append_outcomes(
-    work: RunContext, outcomes: Iterator[Outcome], part: ShardProgress, writer: RecordWriter
-) -> Generator[tuple[int, int], None, None]:
-    for outcome in islice(outcomes, len(part.shard.rows) - part.decided):
-        rejected = _append(writer, outcome)
+    def count(self, rejected: Rejected | None) -> None:
+        self._state.done += 1
         if rejected is not None:
-            _reject(work, part, rejected)
-        yield 1, rejected is not None
+            if self._strict:
+                raise strict_error(rejected)
+            self._state.rejected += 1
+        if time.monotonic() >= self._next:
+            self.show()
+
+    def show(self) -> None:
+        self._on_progress(self._state)
+        self._next = time.monotonic() + _PROGRESS_EVERY
 
 
-def _append(writer: RecordWriter, outcome: Outcome) -> Rejected | None:
-    """Write an image; what cannot be written comes back."""
-    if isinstance(outcome, Rejected):
-        return outcome
-    try:
-        writer.append(outcome)
-    except FormatError as error:  # larger than a record can be
-        return Rejected(outcome.entry, "encode", str(error))
-    return None
-
-
-def _append_files(
-    work: RunContext, passer: FilePasser, part: ShardProgress, writer: RecordWriter
-) -> Generator[tuple[int, int], None, None]:
-    def append(framed: Framed) -> None:
-        for rejected in framed.rejected:  # before the records that follow them: see shards._decided
-            _reject(work, part, rejected)
-        writer.append_framed(framed)
-
-    with closing(passer.run(_undecided(work, part), append, writer.hash_framed)) as passed:
-        for framed in passed:
-            yield len(framed.keys) + len(framed.rejected), len(framed.rejected)
-
-
-def _reject(work: RunContext, part: ShardProgress, rejected: Rejected) -> None:
-    if work.strict:
-        raise strict_error(rejected)
-    work.rejects.add(rejected, part.shard.split)
+def strict_error(rejected: Rejected) -> StrictError:
+    """The error that the first bad image is under ``strict``."""
+    return StrictError(
+        f"{rejected.entry.path} (key {rejected.entry.key}) cannot be packed, at {rejected.stage}: {rejected.reason}; "
+        "nothing was published, as --strict says"
+    )

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from io import FileIO
-from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import GpuPackError
-from gpu_pack.stores.atomic_file import sync_file, unwritable, write_durably
-from gpu_pack.types import Rejected
-
-#: What tells one listed image from another: its split, key and path. im2rec's lists may repeat a key.
-RejectKey = tuple[str | None, int, str]
-#: Beyond so many different labels they are no classes but measurements, and a histogram says nothing.
-_MAX_HISTOGRAM = 100_000
+from gpu_pack.formats.manifest import histogram
+from gpu_pack.formats.rejects import Reject
+from gpu_pack.output.checkpoint import BACKENDS
+from gpu_pack.pipeline.plan import PackResult, Plan
+from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.splits import Shard
 
 
 @dataclass
@@ -52,6 +48,7 @@ class Report:
         device, reason: what ran, and why that.
         seconds, images_per_second: of this call; ``resumed`` images were there from before it.
         broken: one sentence for each worker that was given up on the way.
+        batch_failures: what the device said of failed batches, and how often; their images were packed another way.
         files: size and sha256 of each published file.
         dry_run: nothing was written; ``packed`` is 0.
     """
@@ -73,6 +70,7 @@ class Report:
     images_per_second: float = 0.0
     resumed: int = 0
     broken: list[str] = field(default_factory=list)
+    batch_failures: dict[str, int] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: str | None = None
     dry_run: bool = False
@@ -80,6 +78,11 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """Plain values, for ``--json``."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Report:
+        """The report that `to_json` made ``value`` of."""
+        return cls(**{**value, "splits": {name: SplitCount(**count) for name, count in value["splits"].items()}})
 
     def check(self) -> None:
         """Every listed image is packed, rejected or left out by the fractions; otherwise nothing is published.
@@ -118,127 +121,74 @@ def manifest(report: Report, identity: dict[str, Any], started: str) -> dict[str
             "reason": report.reason,
             "workers": report.workers,
             "broken": report.broken,
+            "batch_failures": report.batch_failures,
             "encoder": report.encoder,
         },
     }
 
 
-def from_manifest(out: str, found: dict[str, Any]) -> Report:
-    """The report of a run that had finished before, as far as its manifest tells."""
-    run = found["run"]
-    return Report(
-        out=out,
-        splits={name: SplitCount(**count) for name, count in found["splits"].items()},
-        **{
-            name: found[name]
-            for name in (
-                "listed",
-                "packed",
-                "rejected",
-                "left_out",
-                "classes",
-                "rejects",
-                "packed_by",
-                "skipped",
-                "files",
-            )
-        },
-        **{
-            name: run[name]
-            for name in ("device", "reason", "workers", "seconds", "images_per_second", "broken", "encoder")
-        },
-        resumed=found["packed"],
-    )
-
-
-def histogram(labels: Iterable[float]) -> dict[str, int] | None:
-    """How often each label comes, lowest first; None where there are too many to be classes."""
-    counts: Counter[float] = Counter()
-    for label in labels:
-        counts[label] += 1
-        if len(counts) > _MAX_HISTOGRAM:
-            return None
-    return {f"{label:g}" if label % 1 else str(int(label)): counts[label] for label in sorted(counts)}
-
-
-class RejectLog:
-    """rejects.jsonl: a line for each image that was not packed, in the order of the lists.
+def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report:
+    """The report of a run, counted from what the files hold.
 
     Raises:
-        OutputError: cannot be written.
+        GpuPackError: the counts do not balance, which is a bug.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.lines: dict[RejectKey, dict[str, Any]] = {}  # what is decided, an interrupted run's too
-        self._file: FileIO | None = None
-
-    def recover(self) -> None:
-        """Read the whole lines that an interrupted run left."""
-        try:
-            found = self.path.read_bytes().split(b"\n")[:-1]
-        except FileNotFoundError:
-            return
-        for line in found:
-            try:
-                value = json.loads(line)
-                self.lines[value["split"], int(value["key"]), str(value["path"])] = value
-            except (ValueError, KeyError, TypeError):
-                return
-
-    def start(self, kept: Iterable[RejectKey]) -> None:
-        """Keep the recovered lines of these images, in this order, and forget the others."""
-        self.lines = {key: self.lines[key] for key in kept}
-        # Replaced in one step: a run killed right here must not lose what an earlier one had noted.
-        write_durably(fresh := self.path.with_suffix(".fresh"), b"".join(map(_line, self.lines.values())))
-        try:
-            fresh.replace(self.path)
-            self._file = self.path.open("ab", buffering=0)
-        except OSError as error:
-            raise unwritable(self.path, error) from error
-
-    def add(self, rejected: Rejected, split: str | None) -> None:
-        """Note one image, at once."""
-        entry = rejected.entry
-        value = {
-            "key": entry.key,
-            "path": entry.path,
-            "label": entry.labels[0] if len(entry.labels) == 1 else list(entry.labels),
-            "split": split,
-            "stage": rejected.stage,
-            "reason": rejected.reason,
-        }
-        self.lines[split, entry.key, entry.path] = value
-        try:
-            self._write(_line(value))
-        except OSError as error:
-            raise unwritable(self.path, error) from error
-
-    def by_stage(self) -> dict[str, int]:
-        """How many images each stage rejected."""
-        return dict(sorted(Counter(value["stage"] for value in self.lines.values()).items()))
-
-    def finish(self) -> None:
-        """Sync and close."""
-        if self._file is not None:
-            try:
-                sync_file(self._file.fileno())
-            except OSError as error:
-                raise unwritable(self.path, error) from error
-            finally:
-                self.close()
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
-
-    def _write(self, data: bytes) -> None:
-        assert self._file is not None
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._file.write(rest) :]
+    report = Report(
+        str(plan.out),
+        listed=plan.listed,
+        rejected=len(rejects),
+        rejects=dict(sorted(Counter(value["stage"] for value in rejects).items())),
+        resumed=sum(shard.resumed for shard in packed.shards),
+        device=packed.device,
+        reason=packed.reason,
+        workers=packed.workers,
+        encoder=packed.encoder,
+        broken=list(packed.broken),
+        batch_failures=dict(packed.batch_failures),
+    )
+    labels: dict[str, list[float]] = {}
+    packed_by: Counter[str] = Counter()
+    for shard, result in zip(plan.shards, packed.shards, strict=True):
+        count = report.splits.setdefault(shard.split, SplitCount())
+        labels.setdefault(shard.split, []).extend(_packed_labels(plan.listing, shard, result.rejects))
+        count.listed += len(shard.rows)
+        count.packed += result.records
+        count.rejected += len(result.rejects)
+        count.shards.append(shard.name + ".rec")
+        packed_by.update(result.packed_by)
+    for name, count in report.splits.items():
+        count.labels = histogram(labels[name])
+    report.packed_by = {name: packed_by[name] for name in BACKENDS if packed_by[name]}
+    report.packed = sum(count.packed for count in report.splits.values())
+    _add_listing(report, plan.listing)
+    report.check()
+    return report
 
 
-def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+def planned(plan: Plan, seconds: float) -> Report:
+    """What a run of this plan would do."""
+    report = Report(str(plan.out), listed=plan.listed, dry_run=True, seconds=seconds)
+    report.rejected = len(plan.listing.unlistable)
+    labels: dict[str, list[float]] = {}
+    for shard in plan.shards:
+        count = report.splits.setdefault(shard.split, SplitCount())
+        count.listed += len(shard.rows)
+        count.shards.append(shard.name + ".rec")
+        labels.setdefault(shard.split, []).extend(plan.listing.labels[row][0] for row in shard.rows)
+    for name, count in report.splits.items():
+        count.labels = histogram(labels[name])
+    _add_listing(report, plan.listing)
+    return report
+
+
+def _add_listing(report: Report, listing: Listing) -> None:
+    report.left_out = len(listing) - sum(count.listed for count in report.splits.values())
+    report.classes = len(listing.classes) if listing.classes is not None else None
+    report.skipped = dict(sorted(listing.skipped.items()))
+
+
+def _packed_labels(listing: Listing, shard: Shard, rejects: Sequence[Reject]) -> Iterable[float]:
+    """The first label of each packed image."""
+    bad = {(value["key"], value["path"]) for value in rejects}
+    rows = (row for row in shard.rows if not bad or (listing.keys[row], listing.paths[row]) not in bad)
+    return (listing.labels[row][0] for row in rows)

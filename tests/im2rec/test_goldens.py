@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from gpu_pack.errors import SourceError
-
-from .conftest import GOLDENS, IMAGES, outputs, run
+from tests.im2rec.helpers import GOLDENS, IMAGES, outputs, run
 
 
 def other_pixels() -> str:

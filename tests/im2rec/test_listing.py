@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from gpu_pack.errors import OutputError, SourceError
 from gpu_pack.im2rec.make_lists import divide, find_images
-
-from .conftest import make_root, run
+from tests.im2rec.helpers import make_root, run
 
 EXTS = (".jpg", ".png")
 NAMES = st.sampled_from(["a", "b.jpg", "B.JPG", "é.png", "c d.jpg", ".e.jpg", "f.jpg.txt", "z", "-1.png", "..jpg"])

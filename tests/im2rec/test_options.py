@@ -12,8 +12,7 @@ import pytest
 from gpu_pack.errors import UsageError
 from gpu_pack.im2rec.options import Options, parse
 from gpu_pack.im2rec.pack import device_options, make_spec
-
-from .conftest import make_root, records
+from tests.im2rec.helpers import make_root, records
 
 
 def test_any_order_and_abbreviation() -> None:

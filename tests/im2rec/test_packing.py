@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,10 +16,9 @@ import pytest
 from gpu_pack.errors import OutputLockedError, SourceError
 from gpu_pack.output.shard_writer import RecordWriter
 from gpu_pack.output.staging import Staging
-from gpu_pack.pipeline import pass_through
-from gpu_pack.pipeline.pack_shards import write_shards
-
-from .conftest import IMAGES, make_root, outputs, records, run, write_list
+from gpu_pack.pipeline import run as run_module
+from gpu_pack.types import Encoded
+from tests.im2rec.helpers import IMAGES, make_root, outputs, records, run, write_list
 
 NAMES = [f"{number:02d}.jpg" for number in range(12)]
 DAMAGED = {"02.jpg": "cut short", "05.jpg": "empty", "11.jpg": "not an image"}
@@ -94,27 +93,24 @@ class KilledError(Exception):
 
 @pytest.fixture
 def dies_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Makes the next run die after so many records, or in pass-through so many batches of four."""
-    monkeypatch.setattr(pass_through, "_BUFFER_FILES", 4)
+    """Makes the next run die after so many records."""
 
     def arrange(count: int) -> None:
-        for name in ("append", "append_framed"):
-            monkeypatch.setattr(RecordWriter, name, dying(name, getattr(RecordWriter, name), iter(range(count))))
+        real, left = RecordWriter.append, iter(range(count))
 
-    def dying(name: str, real: Callable[..., None], left: Iterator[int]) -> Callable[..., None]:
-        def die_or_append(self: RecordWriter, what: object) -> None:
+        def append_or_die(self: RecordWriter, image: Encoded) -> None:
             if next(left, None) is None:
-                monkeypatch.setattr(RecordWriter, name, real)
+                monkeypatch.setattr(RecordWriter, "append", real)
                 raise KilledError
-            real(self, what)
+            real(self, image)
 
-        return die_or_append
+        monkeypatch.setattr(RecordWriter, "append", append_or_die)
 
     return arrange
 
 
 @pytest.mark.parametrize("count", range(0, 23, 3))
-def test_an_interrupted_run_goes_on(
+def test_an_interrupted_run_resumes(
     count: int, root: Path, tmp_path: Path, dies_at: Callable[[int], None], last_line: Callable[[], str]
 ) -> None:
     """Two lists whose keys are the same and repeat themselves, with rejects in between."""
@@ -168,15 +164,16 @@ def test_killed_while_publishing(
     damage(root)
     listed(tmp_path)
     finish = Staging.finish_publishing
-    monkeypatch.setattr(Staging, "finish_publishing", lambda self: False)
+    monkeypatch.setattr(Staging, "finish_publishing", lambda self: None)
     run("--pass-through", tmp_path / "data", root)
     assert not (tmp_path / "data.rec").exists()
     monkeypatch.setattr(Staging, "finish_publishing", finish)
-    monkeypatch.setattr("gpu_pack.im2rec.pack.write_shards", lambda *_: pytest.fail("packed once more"))
+    real = run_module.pack_shards
+    monkeypatch.setattr(run_module, "pack_shards", lambda *_: pytest.fail("packed once more"))
     assert run("--pass-through", tmp_path / "data", root) == 3
     assert "9 images packed" in last_line()
     assert len(records(tmp_path / "data")) == 9
-    monkeypatch.setattr("gpu_pack.im2rec.pack.write_shards", write_shards)
+    monkeypatch.setattr(run_module, "pack_shards", real)
     assert run("--pass-through", tmp_path / "data", root) == 3
 
 

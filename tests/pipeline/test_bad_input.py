@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from gpu_pack import DeviceOptions, TransformSpec
-from gpu_pack.errors import UsageError
 from tests.folders import Run, write_picture
 
 
@@ -19,52 +16,6 @@ def check(done: object, *needles: str) -> None:
     assert text.count("\n") == 1, f"one line: {text}"
     for needle in needles:
         assert needle in text
-
-
-@pytest.mark.parametrize(
-    ("options", "needles"),
-    [
-        (["--split", "a=0.7", "--split", "b=0.7"], ["fractions sum to 1.4"]),
-        (["--split", "a"], ["NAME=FRACTION"]),
-        (["--size", 100, "--resize", 50], ["--size and --resize"]),
-        (["--pass-through", "--size", 100], ["--pass-through", "--size"]),
-        (["--pass-through", "--encoding", "png"], ["--pass-through", "--encoding"]),
-        (["--quality", 101], ["between 1 and 100"]),
-        (["--encoding", "png", "--quality", 95], ["between 0 and 9"]),
-        (["--size", 0], ["--size 0"]),
-        (["--workers", 0], ["--workers 0"]),
-        (["--batch-size", 0], ["--batch-size 0"]),
-        (["--gpus", "0", "--device", "cpu"], ["--gpus", "--device cpu"]),
-        (["--gpus", "a"], ["--gpus a"]),
-        (["--no-such-option"], ["--no-such-option"]),
-        (["--color", "cmyk"], ["--color", "cmyk"]),
-        (["--shards", 0], ["--shards 0"]),
-        (["--shards", 300], ["30 images, fewer than --shards 300", "fewer shards"]),
-        (["--resize", 0], ["--resize 0"]),
-        (["--resize", 100, "--crop"], ["--resize does not crop"]),
-        (["--pass-through", "--no-crop"], ["--pass-through", "--no-crop would change"]),
-        (["--pass-through", "--upscale"], ["--pass-through", "--upscale would change"]),
-    ],
-)
-def test_wrong_usage(
-    photos: Path, gpu_pack_command: Run, tmp_path: Path, options: list[object], needles: list[str]
-) -> None:
-    check(gpu_pack_command("create", photos, "out", *options, code=2), *needles)
-    assert not (tmp_path / "out").exists()
-
-
-def test_help_lists_every_command_on_a_line_and_each_has_its_own(gpu_pack_command: Run) -> None:
-    shown = gpu_pack_command("--help").stdout
-    names = ("create", "im2rec", "verify", "inspect", "extract", "index", "sagemaker", "doctor")
-    for name in names:
-        (line,) = [line for line in shown.splitlines() if line.startswith(f"  {name} ")]
-        assert line.endswith("."), line
-        assert not line.endswith("..."), f"cut off: {line}"
-        assert gpu_pack_command(name, "--help").stdout.lower().lstrip().startswith("usage: ")
-    nothing = gpu_pack_command(code=2)
-    assert nothing.stderr == shown and nothing.stdout == ""
-    for typo in ("creat", "--creat"):
-        check(gpu_pack_command(typo, code=2), typo, "--help tells more")
 
 
 def test_out_inside_source(photos: Path, gpu_pack_command: Run) -> None:
@@ -164,25 +115,6 @@ def test_nothing_that_can_be_packed_is_no_dataset(gpu_pack_command: Run, photos:
     before = (tmp_path / "out/train.rec").read_bytes()
     gpu_pack_command("create", "list.lst", "out", "--root", "elsewhere", "--overwrite", code=1)
     assert (tmp_path / "out/train.rec").read_bytes() == before, "good records are not replaced by none"
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"encoding": "gif"}, {"interp": "cubic"}, {"color": "bgr"}, {"size": 32.5}, {"size": True}, {"quality": 90.5},
-        {"crop": "no"}, {"upscale": 1}, {"pass_through": None}, {"max_pixels": "9"}, {"size": 0}, {"quality": 101},
-    ],
-)  # fmt: skip
-def test_values_that_only_python_can_get_wrong(values: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match=next(iter(values))):
-        TransformSpec(**values)
-
-
-def test_devices_that_only_python_can_get_wrong() -> None:
-    with pytest.raises(UsageError, match="--device tpu: choose auto, gpu, cpu or hybrid"):
-        DeviceOptions("tpu")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="--encoder jpeg"):
-        DeviceOptions(encoder="jpeg")  # type: ignore[arg-type]
 
 
 def test_missing_lists_and_roots(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:

@@ -4,44 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 import gpu_pack
 from gpu_pack import recordio
 from gpu_pack.formats.lst import read_list
-from tests.folders import ENVIRONMENT, Run, picture, write_picture
-
-
-def records(rec: Path) -> list[tuple[int, float, np.ndarray]]:
-    """(key, label, BGR picture) of every record, by the index."""
-    found = []
-    with recordio.MXIndexedRecordIO(str(rec.with_suffix(".idx")), str(rec), "r") as file:
-        for key in file.keys:
-            header, image = recordio.unpack_img(file.read_idx(key))
-            assert header.id == key
-            found.append((key, header.label, image))
-    return found
-
-
-def nearest(image: np.ndarray) -> int:
-    """Which of the numbered pictures a 20 x 20 one was made from."""
-    made = [cv2.resize(picture(number)[:, 5:35], (20, 20), interpolation=cv2.INTER_AREA) for number in range(30)]
-    return int(np.argmin([np.abs(image.astype(int) - one).mean() for one in made]))
-
-
-def published(out: Path) -> dict[str, bytes]:
-    """Everything in an output folder but what depends on the day."""
-    files = {path.name: path.read_bytes() for path in out.iterdir()}
-    manifest = json.loads(files["manifest.json"])
-    del manifest["run"]
-    files["manifest.json"] = json.dumps(manifest).encode()
-    return files
+from tests.folders import Run, picture, write_picture
+from tests.pipeline.outputs import nearest, published, records
 
 
 def test_a_folder_of_classes(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:
@@ -241,25 +213,6 @@ def test_pass_through_stores_the_files(photos: Path, gpu_pack_command: Run, tmp_
 def test_from_python(photos: Path, tmp_path: Path) -> None:
     seen: list[int] = []
     options = gpu_pack.CreateOptions(spec=gpu_pack.TransformSpec(size=16), device=gpu_pack.DeviceOptions("cpu"))
-    report = gpu_pack.create(photos, tmp_path / "out", options, lambda progress: seen.append(progress.done))
+    report = gpu_pack.create(photos, tmp_path / "out", options, progress=lambda state: seen.append(state.done))
     assert (report.packed, report.rejected, report.device, report.packed_by) == (30, 0, "cpu", {"cpu": 30})
     assert seen[0] == 0 and seen[-1] == 30
-
-
-def test_what_libraries_print_of_odd_images_stays_off_the_terminal(gpu_pack_command: Run, tmp_path: Path) -> None:
-    write_picture(tmp_path / "odd/1.jpg", 1)
-    data = (tmp_path / "odd/1.jpg").read_bytes()
-    cut = data.index(b"\xff\xdb")
-    (tmp_path / "odd/1.jpg").write_bytes(data[:cut] + b"junk" + data[cut:])
-    done = gpu_pack_command("create", "odd", "out", "--quiet")
-    assert done.stderr == ""
-    code = (
-        "import os\n"
-        "from gpu_pack.formats.native_stderr import captured\n"
-        "with captured():\n"
-        "    os.write(2, b'Corrupt JPEG data: 4 extraneous bytes before marker 0xdb\\nsomething else\\n')\n"
-        "    import sys; print('of ours', file=sys.stderr)\n"
-        "os.write(2, b'afterwards')\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    assert sorted(done.stderr.split("\n")) == ["afterwards", "of ours", "something else"]

@@ -11,7 +11,7 @@ import pytest
 
 import gpu_pack
 from gpu_pack.formats.lst import read_list
-from tests.pipeline.test_create import records
+from tests.pipeline.outputs import records
 
 
 @pytest.mark.parametrize("shards", [1, 3])

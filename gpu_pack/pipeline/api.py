@@ -1,0 +1,150 @@
+"""The public functions `gpu_pack.create` and `gpu_pack.transform`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpu_pack import backends, console
+from gpu_pack.errors import UsageError
+from gpu_pack.pipeline import create as pipeline
+from gpu_pack.pipeline.engine import Engine
+from gpu_pack.pipeline.options import (
+    CreateKeywords,
+    CreateOptions,
+    TransformKeywords,
+    create_options,
+    transform_options,
+)
+from gpu_pack.pipeline.report import Report
+from gpu_pack.stores.local import LocalStore
+from gpu_pack.types import Entry, Image, OnProgress, Outcome, Rejected
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Given = bytes | str | os.PathLike[str]
+Label = float | Sequence[float]
+MaybeLabelled = Given | tuple[Given, Label]
+#: Images to expect where nobody counted them: all the processes that a GPU can use are started.
+_MANY = 1 << 40
+
+
+def create(
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: CreateOptions | None = None,
+    progress: bool | OnProgress = False,
+    **keywords: Unpack[CreateKeywords],
+) -> Report:
+    """Pack the images of a folder or of a .lst file into RecordIO files.
+
+    The same call after an interruption resumes the run. Images that cannot be packed are left out and written to
+    rejects.jsonl.
+
+    Args:
+        source: a folder of class folders, a folder of images, or a .lst file.
+        out: the folder that receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and
+            manifest.json.
+        options: what the keyword arguments start from.
+        progress: True shows it on standard error; a function is called with a `Progress` a few times a second.
+        size: shorter edge of the results in pixels, of which the central square is kept [224].
+        resize: shorter edge in pixels, without a crop.
+        crop, upscale: cut the central square; enlarge small images [both True].
+        pass_through: store the files as they are.
+        encoding, quality: ``jpg`` with quality 1-100 [95], or ``png`` with compression level 0-9 [3].
+        color: ``rgb``, ``gray`` or ``unchanged`` [rgb].
+        interp: ``antialias``, or ``linear`` as im2rec does [antialias].
+        max_pixels: images that decode to more are rejected [178956970].
+        splits: fractions by name, as ``{"train": 0.9, "val": 0.1}``, or pairs, or ``"train=0.9"`` each [train=1].
+        seed, shuffle: of the order of each split [100; True, unless an undivided .lst gives the order].
+        stratify: give each split its share of every label [True].
+        shards: files that each split is divided into [1].
+        device: ``auto``, ``gpu``, ``cpu`` or ``hybrid`` [auto].
+        gpus: GPU numbers [all]. encoder: the GPU path's, ``auto``, ``nvjpeg``, ``cpu`` or ``cuda`` [auto].
+        workers, batch_size: CPU workers [one a core], and images that a worker takes at once.
+        root, classes, strict, overwrite, dry_run, allow_outside: see `CreateOptions`.
+
+    Raises:
+        GpuPackError: see `gpu_pack.errors`; what is written stays, and the run can be resumed.
+    """
+    chosen = create_options(options, **keywords)
+    if callable(progress):
+        return pipeline.create(Path(source), Path(out), chosen, progress)
+    with console.progress(quiet=not progress) as on_progress:
+        return pipeline.create(Path(source), Path(out), chosen, on_progress)
+
+
+def transform(images: Iterable[MaybeLabelled], **keywords: Unpack[TransformKeywords]) -> Iterator[Outcome]:
+    """Decode, resize, crop and encode images; outcomes come in the images' order, while further ones are worked on.
+
+    Args:
+        images: encoded images as bytes or paths, each alone or with its label or labels. They are taken as they are
+            needed, by one of several threads at a time.
+        keywords: see `gpu_pack.create`. Here ``auto`` is the CPU; ``gpu`` and ``hybrid`` take paths only.
+
+    Returns:
+        For each image an `Encoded`, or a `Rejected` with the reason. Their ``entry`` has the image's number, from 0, as
+        ``key``, its labels and its path.
+
+    Raises:
+        UsageError: an option that cannot be right, or bytes for the GPU.
+        BackendError: no such device is usable, or it broke.
+        Exception: whatever ``images`` raises.
+    """
+    spec, device = transform_options(**keywords)
+    if device.device in ("auto", "cpu"):
+        given = _GivenImages()
+        return _outcomes(Engine(backends.open_cpu_threads(spec, device, given)), given, images)
+    backend = backends.open_backend(spec, device, backends.choose(spec, device), LocalStore(os.getcwd()), _MANY)
+    engine = Engine(backend.workers, backend.rescue, bytes_in_flight=backend.bytes_in_flight)
+    return _outcomes(engine, _GivenImages(in_memory=False), images)
+
+
+def _outcomes(engine: Engine, given: _GivenImages, images: Iterable[MaybeLabelled]) -> Iterator[Outcome]:
+    with closing(engine.run(given.entries(images))) as outcomes:
+        for outcome in outcomes:
+            given.forget(outcome.entry)
+            yield outcome
+
+
+@dataclass(frozen=True)
+class _GivenImages(LocalStore):
+    """A store over what the caller of `transform` gives: bytes, or paths to files.
+
+    Attributes:
+        in_memory: whether bytes can be read; workers in other processes cannot.
+        data: bytes by key, until `forget`.
+    """
+
+    root: str = ""
+    in_memory: bool = True
+    data: dict[int, bytes] = field(default_factory=dict)
+
+    def entries(self, images: Iterable[MaybeLabelled]) -> Iterator[Entry]:
+        """An entry for each image."""
+        for key, item in enumerate(images):
+            image, label = item if isinstance(item, tuple) else (item, 0.0)
+            labels = (float(label),) if isinstance(label, (int, float)) else tuple(map(float, label))
+            if not isinstance(image, bytes):
+                yield Entry(key, labels, os.fspath(image))
+                continue
+            if not self.in_memory:
+                raise UsageError(f"image {key} is given as bytes, and the GPU's workers read files: give its path")
+            self.data[key] = image
+            yield Entry(key, labels, f"image {key}", len(image))
+
+    def forget(self, entry: Entry) -> None:
+        self.data.pop(entry.key, None)
+
+    def read_many(self, entries: Iterable[Entry]) -> Generator[Image | Rejected, None, None]:
+        """See `gpu_pack.stores.store.Store.read_many`."""
+        wanted = list(entries)
+        files = super().read_many([entry for entry in wanted if entry.key not in self.data])
+        for entry in wanted:
+            data = self.data.get(entry.key)
+            yield next(files) if data is None else Image(entry, data)

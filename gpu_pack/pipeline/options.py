@@ -1,0 +1,185 @@
+"""The options of a run, and the one translation of keyword arguments and command-line flags into them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from gpu_pack.backends import DeviceOptions
+from gpu_pack.errors import UsageError
+from gpu_pack.sources.splits import Division, parse_split
+from gpu_pack.types import MAX_EDGE, Color, Device, EncoderName, Encoding, Interp, TransformSpec
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Fractional = float | str | Fraction
+Splits = str | Mapping[str, Fractional] | Iterable[str | tuple[str, Fractional]]
+
+#: Keywords that change pixels or files, which ``pass_through`` does not.
+_PIXELS = ("size", "resize", "quality", "encoding", "color", "interp", "crop", "upscale")
+
+
+@dataclass(frozen=True)
+class CreateOptions:
+    """The options of `gpu_pack.create`.
+
+    Attributes:
+        spec: what happens to each image.
+        division: splits, order and shards.
+        device: what to run on.
+        root: folder that a .lst file's paths are relative to; None for the list's own folder.
+        classes: a classes.txt whose label numbers are to be used.
+        strict: the first bad image fails the run, and nothing is published.
+        overwrite: replace what an earlier run published.
+        dry_run: list and divide only.
+        allow_outside: let a .lst file name files outside of ``root``.
+    """
+
+    spec: TransformSpec = field(default_factory=TransformSpec)
+    division: Division = field(default_factory=Division)
+    device: DeviceOptions = field(default_factory=DeviceOptions)
+    root: Path | None = None
+    classes: Path | None = None
+    strict: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    allow_outside: bool = False
+
+
+class TransformKeywords(TypedDict, total=False):
+    """Keyword arguments of `gpu_pack.transform`; None stands for the default."""
+
+    size: int | None
+    resize: int | None
+    crop: bool | None
+    upscale: bool | None
+    quality: int | None
+    encoding: Encoding | None
+    color: Color | None
+    interp: Interp | None
+    max_pixels: int | None
+    device: Device | None
+    gpus: str | int | Sequence[int] | None
+    workers: int | None
+    batch_size: int | None
+    encoder: EncoderName | None
+
+
+class CreateKeywords(TransformKeywords, total=False):
+    """Keyword arguments of `gpu_pack.create`; None stands for the default."""
+
+    pass_through: bool | None
+    splits: Splits | None
+    seed: int | None
+    shuffle: bool | None
+    stratify: bool | None
+    shards: int | None
+    root: str | os.PathLike[str] | None
+    classes: str | os.PathLike[str] | None
+    strict: bool | None
+    overwrite: bool | None
+    dry_run: bool | None
+    allow_outside: bool | None
+
+
+def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateKeywords]) -> CreateOptions:
+    """The options that the keyword arguments ask for; what is not given, or None, stays as in ``base``.
+
+    Raises:
+        UsageError: a value out of range, or arguments that contradict each other.
+        TypeError: an argument of another name.
+    """
+    base = base or CreateOptions()
+    _refuse_unknown(keywords, CreateKeywords.__optional_keys__)
+    given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
+    if "splits" in given:
+        given["splits"] = _splits(given["splits"])
+    if "gpus" in given:
+        given["gpus"] = _gpu_numbers(given["gpus"])
+    for name in given.keys() & {"root", "classes"}:
+        given[name] = Path(given[name])
+    parts = {
+        "spec": _spec(base.spec, given),
+        "division": replace(base.division, **_select(given, _names(Division))),
+        "device": replace(base.device, **_select(given, _names(DeviceOptions))),
+    }
+    return replace(base, **{**_select(given, _names(CreateOptions)), **parts})
+
+
+def transform_options(**keywords: Unpack[TransformKeywords]) -> tuple[TransformSpec, DeviceOptions]:
+    """What `gpu_pack.transform` needs of `create_options`."""
+    _refuse_unknown(keywords, TransformKeywords.__optional_keys__)
+    options = create_options(**keywords)
+    return options.spec, options.device
+
+
+def told(name: str, value: object) -> str:
+    """A parameter as a Python caller and a command-line user both know it: ``size=224 (--size)``."""
+    flag = name.replace("_", "-")
+    return f"{name}={value} (--{'no-' if value is False else ''}{flag})"
+
+
+def _refuse_unknown(keywords: Iterable[str], known: Collection[str]) -> None:
+    unknown = [name for name in keywords if name not in known]
+    if unknown:
+        raise TypeError(f"there is no option {unknown[0]!r}")
+
+
+def _names(kind: Any) -> list[str]:
+    return [each.name for each in fields(kind)]
+
+
+def _select(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    return {name: given[name] for name in names if name in given}
+
+
+def _spec(base: TransformSpec, given: Mapping[str, Any]) -> TransformSpec:
+    pixels = _select(given, _PIXELS)
+    others = _select(given, ("pass_through", "max_pixels"))
+    if others.get("pass_through", base.pass_through) and pixels:
+        changes = " and ".join(told(name, value) for name, value in pixels.items())
+        raise UsageError(f"{told('pass_through', True)}: files are stored as they are, and {changes} would change them")
+    if "resize" in pixels:
+        pixels |= {"size": _resize(pixels), "crop": False}
+        del pixels["resize"]
+    if pixels.get("encoding", base.encoding) != base.encoding:
+        pixels.setdefault("quality", None)  # the new encoding's default
+    return replace(base, **pixels, **others)
+
+
+def _resize(pixels: Mapping[str, Any]) -> int:
+    """The shorter edge that ``resize`` asks for, which crops nothing."""
+    edge: int = pixels["resize"]
+    if "size" in pixels:
+        raise UsageError(
+            f"{told('size', pixels['size'])} and {told('resize', edge)} both set the shorter edge: give one"
+        )
+    if pixels.get("crop"):
+        raise UsageError(
+            f"{told('resize', edge)} does not crop: size=N (--size) scales the shorter edge to N and cuts the centre"
+        )
+    if type(edge) is not int or not 1 <= edge <= MAX_EDGE:
+        raise UsageError(f"{told('resize', edge)}: the shorter edge is a whole number from 1 to {MAX_EDGE} pixels")
+    return edge
+
+
+def _splits(given: Splits) -> Any:
+    """What `Division` takes as ``splits``."""
+    if isinstance(given, Mapping):
+        return given
+    pairs = [given] if isinstance(given, str) else given
+    return tuple(parse_split(pair) if isinstance(pair, str) else pair for pair in pairs)
+
+
+def _gpu_numbers(given: str | int | Sequence[int]) -> tuple[int, ...]:
+    try:
+        if isinstance(given, int):
+            return (given,)
+        return tuple(int(number) for number in (given.split(",") if isinstance(given, str) else given))
+    except ValueError:
+        raise UsageError(f"{told('gpus', given)}: give GPU numbers separated by commas, as in 0,1") from None
