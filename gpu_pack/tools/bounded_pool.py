@@ -1,83 +1,78 @@
-"""Threads that look at images while others read files: bounded in bytes, and no failure of theirs goes unseen."""
+"""Threads for jobs that may add further jobs, with a bound on the bytes that wait."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
+from concurrent.futures import ThreadPoolExecutor
 
-_MAX_BYTES = 256 << 20
+#: Bytes that may be in jobs, for each thread and four more: a batch of records has 1 MiB, a large image a few.
+_BYTES_PER_WORKER = 4 << 20
 
 
 class PoolStoppedError(Exception):
-    """The work was called off."""
+    """The pool was closed, or another job failed."""
 
 
 class BoundedPool:
-    """A pool that takes jobs while no more than a fixed number of bytes is waiting in it.
+    """Runs jobs on threads. If too much waits, a job that adds another runs it itself: no job waits for another.
 
     Args:
-        workers: threads.
+        workers: number of threads.
     """
 
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self._max_bytes = (workers + 4) * _BYTES_PER_WORKER
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="verify")
         self._changed = threading.Condition()
         self._jobs = self._bytes = 0
         self._failure: BaseException | None = None
-        self._stopped = False
 
     def __enter__(self) -> BoundedPool:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._failure = self._failure or PoolStoppedError()
         self._pool.shutdown(cancel_futures=True)
 
-    def stop(self) -> None:
-        """Call everything off: whoever waits or submits gets `PoolStoppedError`."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
-    def submit(self, size: int, job: Callable[[], None]) -> None:
-        """Hand over a job that keeps ``size`` bytes in memory, when there is room for it.
+    def submit(self, job: Callable[[], None], size: int = 0) -> None:
+        """Queue a job that holds ``size`` bytes, or run it now if too many bytes wait already.
 
         Raises:
-            PoolStoppedError: nobody wants it any more.
+            PoolStoppedError: its result is no longer wanted.
         """
         with self._changed:
-            while self._jobs and (self._bytes + size > _MAX_BYTES or self._jobs >= 8 * self.workers):
-                self._refuse_stopped()
-                self._changed.wait()
-            self._refuse_stopped()
-            self._jobs += 1
-            self._bytes += size
-        try:
-            self._pool.submit(job).add_done_callback(lambda done: self._done(done, size))
-        except RuntimeError:  # shut down meanwhile
-            raise PoolStoppedError from None
-
-    def wait(self) -> None:
-        """Until every job is done; raises what one of them raised."""
-        with self._changed:
-            while self._jobs and self._failure is None:
-                self._changed.wait(0.2)  # not for good, so that Ctrl-C gets through on every system
             if self._failure is not None:
-                raise self._failure
+                raise PoolStoppedError
+            queued = self._bytes + size <= self._max_bytes
+            if queued:
+                self._jobs += 1
+                self._bytes += size
+                self._pool.submit(self._run, job, size)
+        if not queued:
+            job()
 
-    def _refuse_stopped(self) -> None:
-        if self._stopped or self._failure is not None:
-            raise PoolStoppedError
+    def wait(self, on_tick: Callable[[], None]) -> None:
+        """Wait for all jobs and raise what one of them raised; calls ``on_tick`` a few times a second."""
+        finished = False
+        while not finished:
+            with self._changed:
+                finished = self._changed.wait_for(lambda: not self._jobs or self._failure is not None, 0.2)
+            on_tick()
+        if self._failure is not None:
+            raise self._failure
 
-    def _done(self, done: Future[None], size: int) -> None:
-        failure = None if done.cancelled() else done.exception()
+    def _run(self, job: Callable[[], None], size: int) -> None:
+        failure: BaseException | None = None
+        try:
+            if self._failure is None:
+                job()
+        except BaseException as error:
+            failure = error
         with self._changed:
             self._jobs -= 1
             self._bytes -= size
             self._failure = self._failure or failure
-            self._changed.notify_all()
+            if not self._jobs or failure is not None:
+                self._changed.notify_all()

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
-import cv2
-import numpy as np
-
-from cpu_fallback.jpeg_damage import decode_jpeg
+from cpu_fallback.decode import decode
 from gpu_pack.formats.image_headers import Header, ImageError, check_complete, read_header
 from gpu_pack.formats.image_headers.scan import check_scan
 from gpu_pack.types import DEFAULT_MAX_PIXELS, TransformSpec
@@ -70,31 +64,10 @@ def _decode(data: bytes, header: Header) -> str | None:
 
 
 def _decode_now(data: bytes, header: Header) -> str | None:
-    complaint = None
     try:
-        if header.format == "jpeg":
-            pixels, complaint = decode_jpeg(data, cv2.IMREAD_UNCHANGED)
-        else:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error as error:
-        return f"OpenCV {cv2.__version__} cannot decode the image: {' '.join(str(error.err).split())}"
-    except MemoryError:
-        return f"there is not enough memory to decode the image of {header.width} x {header.height} pixels"
-    if pixels is None:
-        return f"OpenCV {cv2.__version__} cannot decode the image: a damaged {header.format}, or a rare kind of it"
-    height, width = pixels.shape[:2]
+        height, width = decode(data, header, "unchanged").shape[:2]
+    except ImageError as error:
+        return f"the image cannot be decoded: {error.reason}"
     if (width, height) not in ((header.width, header.height), header.upright_size):
         return f"the image decodes to {width} x {height} pixels, and its header says {header.width} x {header.height}"
-    return f"the image is damaged: {complaint}" if complaint else None
-
-
-@contextmanager
-def silent_opencv() -> Iterator[None]:
-    """What OpenCV would print about damaged images is said by us, once, with key and offset."""
-    # OpenCV 5 has moved the function.
-    set_level: Any = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-    before = set_level(0)
-    try:
-        yield
-    finally:
-        set_level(before)
+    return None

@@ -1,74 +1,75 @@
-"""Extract: records back into image files, below one folder and nowhere else."""
+"""Extract: write the images of records into files below one folder."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
-from gpu_pack.errors import GpuPackError, ListError, SourceError, UsageError
-from gpu_pack.formats import lst
+from gpu_pack.errors import SourceError, UsageError
+from gpu_pack.formats.classes import NAME as CLASSES
+from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.image_headers import sniff
-from gpu_pack.recordio.framing import HEADER_SIZE
-from gpu_pack.tools.check_account import CLASSES, read_class_names
-from gpu_pack.tools.check_sidecars import text_lines
-from gpu_pack.tools.faults import Fault, Faults
-from gpu_pack.tools.locate import Located, Target, locate, other_count
+from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
+from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.safe_folder import Folder
-from gpu_pack.tools.safe_names import Taken, safe_part, safe_parts, with_suffix
+from gpu_pack.tools.safe_folder import SafeFolder
+from gpu_pack.tools.safe_names import UniquePaths, safe_part, safe_parts, with_suffix
 from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
+from gpu_pack.tools.text_lines import list_entry, parsed_lines
+from gpu_pack.types import OnProgress, Progress
 
 Layout = Literal["list", "class", "flat"]
 
-_MAX_LINE = 1 << 20
+#: Names of a .lst that are kept because their records have not come yet.
 _MAX_AHEAD = 2_000_000
 _MAX_RENAMES = 100
 
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """Which records, and under which names.
+    """Which records to extract, and how to name the files.
 
     Attributes:
-        split: of this split only, by the manifest or by the file's name.
-        keys: these records only.
-        limit: so many records at most.
-        layout: ``list`` takes the paths of the .lst (and ``class`` where it names none), ``class`` is
+        split: only this split, by the manifest or by the file's name.
+        keys: only these records; any collection of keys.
+        limit: at most this number of records.
+        layout: ``list`` takes the paths of the .lst (and ``class`` for records that it does not name), ``class`` is
             class/key.jpg, ``flat`` is key.jpg.
         overwrite: replace files of the same names.
-
-    Raises:
-        UsageError: a limit under 1, or no key.
     """
 
     split: str | None = None
-    keys: frozenset[int] | None = None
+    keys: Collection[int] | None = None
     limit: int | None = None
     layout: Layout = "list"
     overwrite: bool = False
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
-            raise UsageError(f"--limit {self.limit}: at least 1")
-        if self.keys is not None and not self.keys:
-            raise UsageError("--keys names no key")
+            raise UsageError(f"limit={self.limit} (--limit): at least 1")
+        if self.layout not in get_args(Layout):
+            raise UsageError(f"layout={self.layout}: choose {', '.join(get_args(Layout))}")
+        if self.keys is not None:
+            object.__setattr__(self, "keys", frozenset(self.keys))
+            if not self.keys:
+                raise UsageError("keys (--keys) names no key")
 
 
 @dataclass
-class Extraction:
-    """What extract did.
+class Extraction(ToolReport):
+    """What extract did; ``ok`` if no record is damaged or missing.
 
     Attributes:
-        written, bytes: files, and what they hold; those that an earlier, interrupted extract had written included.
-        renamed: files that do not bear the name that the .lst gives them, since some system would refuse it or since
-            it was taken; ``renames`` has the first hundred, old name to new.
+        written, bytes: files and their sizes, including those that an interrupted extract had written.
+        renamed: files whose name is not the one in the .lst, since some system refuses it or another file has it;
+            ``renames`` maps the first hundred, old name to new.
         missing: keys that were asked for and are in no record.
-        faults: places where records could not be read; those records are left out.
+        faults: damage; its records are left out.
     """
 
     dest: str
@@ -85,16 +86,12 @@ class Extraction:
     def ok(self) -> bool:
         return not self.missing and not self.fault_count
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for ``--json``."""
-        return {"ok": self.ok, **self.__dict__, "faults": [fault.to_json() for fault in self.faults]}
-
 
 def parse_keys(text: str) -> frozenset[int]:
-    """``1,5,10-20`` as keys.
+    """The keys in a text such as ``1,5,10-20``.
 
     Raises:
-        UsageError: anything else, or over a million keys.
+        UsageError: another form, or over a million keys.
     """
     keys: set[int] = set()
     for part in text.split(","):
@@ -112,113 +109,117 @@ def parse_keys(text: str) -> frozenset[int]:
 def extract(
     path: str | Path,
     dest: str | Path,
+    *,
+    split: str | None = None,
+    keys: Collection[int] | None = None,
+    limit: int | None = None,
+    layout: Layout = "list",
+    overwrite: bool = False,
     options: ExtractOptions | None = None,
-    on_written: Callable[[int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Extraction:
-    """Write the images of a dataset or a .rec file below ``dest``, each as its record holds it.
+    """Write the images of a dataset or a .rec file below ``dest``, byte for byte.
+
+    A file that is there with the same bytes stays, so that an interrupted extract can be run again.
 
     Args:
-        on_written: called now and then with the number of files so far.
+        split, keys, limit, layout, overwrite: see `ExtractOptions`; or give ``options``.
+        on_progress: called a few times a second, with the number of files.
 
     Raises:
         SourceError: nothing there, or no such split.
-        OutputExistsError: a file of that name is there, and ``overwrite`` is not given.
-        OutputError: not writable, or a link stands where a folder should be.
+        UsageError: an option out of range.
+        OutputExistsError: another file of that name exists, and ``overwrite`` is not set.
+        OutputError: not writable, or a link is in the place of a folder.
     """
-    options = options or ExtractOptions()
+    options = choose_options(options, ExtractOptions(split, keys, limit, layout, overwrite))
     located = locate(Path(path))
     began = time.monotonic()
     targets = _of_split(located, options.split)
-    run = _Extractor(located, Folder(Path(dest), options.overwrite), options, on_written or (lambda _: None))
+    run = _Extractor(located, SafeFolder(Path(dest), options.overwrite), options, on_progress or (lambda _: None))
     for target in targets:
-        if run.finished:
-            break
-        run.extract(target)
-    if located.whole and not run.finished:
-        run.check_counts(targets)
-    result = run.result
-    if options.keys is not None and not (options.limit and result.written >= options.limit):
-        result.missing = sorted(options.keys - run.done)
-    result.faults, result.fault_count = run.faults.sorted(), run.faults.count
-    result.seconds = time.monotonic() - began
-    return result
+        if not run.finished:
+            run.extract(target)
+    run.finish(targets)
+    run.result.seconds = time.monotonic() - began
+    return run.result
 
 
 def _of_split(located: Located, split: str | None) -> list[Target]:
-    if split is None:
-        return list(located.targets)
-    named = [target for target in located.targets if (target.split or target.rec.stem.split("-")[0]) == split]
-    if not named:
-        known = sorted({target.split or target.rec.stem.split("-")[0] for target in located.targets})
+    named = [target for target in located.targets if split in (None, target.split_name)]
+    if not named and split is not None:
+        known = sorted({target.split_name for target in located.targets})
         raise SourceError(f"{located.folder}: no split {split!r}; there are {', '.join(known[:10])}")
     return named
 
 
 class _Extractor:
-    def __init__(
-        self, located: Located, folder: Folder, options: ExtractOptions, on_written: Callable[[int], None]
-    ) -> None:
-        self.folder, self.options, self.on_written = folder, options, on_written
+    def __init__(self, located: Located, folder: SafeFolder, options: ExtractOptions, on_progress: OnProgress) -> None:
+        self.located, self.folder, self.options, self.on_progress = located, folder, options, on_progress
         self.result = Extraction(str(folder.path))
         self.faults = Faults()
-        self.done: set[int] = set()
-        self._taken = Taken()
+        self._wanted = None if options.keys is None else set(options.keys)  # and not found yet
+        self._unique = UniquePaths()
         self._counts: Counter[str | None] = Counter()
-        self._damaged: set[str | None] = set()  # splits of which not all could be read
-        self._tell_at = 0.0
-        self._classes = self._class_names(located)
+        self._damaged: set[str | None] = set()  # splits that could not be read completely
+        self._report_at = 0.0
+        self._classes: tuple[str, ...] = ()
+        path = located.folder / CLASSES
+        with self.faults.collect(path, "label numbers are used: "):
+            self._classes = read_classes(path) if path.exists() else ()
 
     @property
     def finished(self) -> bool:
-        options = self.options
-        if options.limit is not None and self.result.written >= options.limit:
-            return True
-        return options.keys is not None and options.keys <= self.done
+        """Whether all that was asked for is written."""
+        return self.result.written == self.options.limit or self._wanted == set()
 
     def extract(self, target: Target) -> None:
-        """All wanted records of one file."""
-        names = _Names(target.lst, self.faults) if self.options.layout == "list" else None
+        """Write all wanted records of one file."""
+        names = _ListNames(target.lst, self.faults) if self.options.layout == "list" else None
         with RecFile(target.rec, whole=True) as file:
             for found in salvage_scan(file, payloads=True):
                 if isinstance(found, Damage):
                     self._damaged.add(target.split)
-                    self.faults.add(Fault(str(target.rec), found.reason, found.offset))
+                    self.faults.add(target.rec, found.reason, found.offset)
                     continue
                 self._counts[target.split] += 1
-                self._write(found, names)
+                if self.options.keys is None or found.info.key in self.options.keys:
+                    self._write(found, names)
                 if self.finished:
                     return
 
-    def check_counts(self, targets: list[Target]) -> None:
-        """A file cut between two records looks whole: only the manifest knows how many there were."""
-        for target in {target.split: target for target in targets if target.split not in self._damaged}.values():
-            if wrong := other_count(target, self._counts[target.split]):
-                self.faults.add(wrong)
+    def finish(self, targets: list[Target]) -> None:
+        """Complete the result."""
+        if self.located.whole and not self.finished:
+            check_counts((item for item in targets if item.split not in self._damaged), self._counts, self.faults)
+        if self.result.written != self.options.limit:
+            self.result.missing = sorted(self._wanted or ())
+        self.result.set_faults(self.faults)
+        self._report()
 
-    def _write(self, found: FoundRecord, names: _Names | None) -> None:
-        info, payload = found.info, found.payload
-        assert info is not None and payload is not None
-        if self.options.keys is not None and info.key not in self.options.keys:
-            return
-        data = payload[len(payload) - info.data_size :] if info.data_size else b""
-        assert len(payload) >= HEADER_SIZE
-        listed = names.of(info.key) if names is not None else None
-        parts = safe_parts(listed) if listed is not None else self._parts(info.key, info.labels[0])
-        kind = sniff(data)
+    def _write(self, found: FoundRecord, names: _ListNames | None) -> None:
+        key, image = found.info.key, found.image
+        listed = names.of(key) if names is not None else None
+        parts = safe_parts(listed) if listed is not None else self._parts(key, found.info.labels[0])
+        kind = sniff(image)
         parts[-1] = with_suffix(parts[-1], kind)
-        parts = self._taken.unique(parts, info.key)
+        parts = self._unique.add(parts, key)
         if listed is not None:
-            self._compare(listed, kind, "/".join(parts))
-        self.folder.write(parts, data)
-        self.done.add(info.key) if self.options.keys is not None else None
+            self._note_rename(listed, kind, "/".join(parts))
+        self.folder.write(parts, image)
+        if self._wanted is not None:
+            self._wanted.discard(key)
         self.result.written += 1
-        self.result.bytes += len(data)
-        if (now := time.monotonic()) >= self._tell_at:
-            self._tell_at = now + 0.1
-            self.on_written(self.result.written)
+        self.result.bytes += len(image)
+        if (now := time.monotonic()) >= self._report_at:
+            self._report_at = now + 0.1
+            self._report()
 
-    def _compare(self, listed: str, kind: str | None, name: str) -> None:
-        """Note a name that is not the list's; a suffix that fits what was packed is no other name."""
+    def _report(self) -> None:
+        self.on_progress(Progress(self.result.written, None, "files", self.faults.count))
+
+    def _note_rename(self, listed: str, kind: str | None, name: str) -> None:
+        """Note a name that differs from the list's in more than a suffix for the image's format."""
         folder, slash, last = listed.rpartition("/")
         if name != folder + slash + with_suffix(last, kind):
             self.result.renamed += 1
@@ -228,44 +229,29 @@ class _Extractor:
     def _parts(self, key: int, label: float) -> list[str]:
         if self.options.layout == "flat":
             return [str(key)]
-        whole = label.is_integer()
-        if whole and 0 <= label < len(self._classes):
-            return [safe_part(self._classes[int(label)]), str(key)]
-        return [safe_part(str(int(label)) if whole else f"{label:g}"), str(key)]
-
-    def _class_names(self, located: Located) -> list[str]:
-        path = located.folder / CLASSES
-        try:
-            return read_class_names(path) if path.exists() else []
-        except GpuPackError as error:
-            self.faults.add(Fault(str(path), f"label numbers are used: {str(error).removeprefix(f'{path}: ')}"))
-            return []
+        if not label.is_integer():
+            return [safe_part(f"{label:g}"), str(key)]
+        number = int(label)
+        return [safe_part(self._classes[number] if 0 <= number < len(self._classes) else str(number)), str(key)]
 
 
-class _Names:
-    """The paths of a .lst by key, read along with the records, which are in its order as a rule."""
+class _ListNames:
+    """The paths of a .lst by key. It is read along with the records, which usually are in its order."""
 
     def __init__(self, path: Path, faults: Faults) -> None:
         self._path, self._faults = path, faults
         self._ahead: dict[int, str] = {}
-        self._lines = self._read() if path.exists() else iter(())
+        # Verify tells which lines of a list are damaged.
+        self._lines = parsed_lines(path, partial(list_entry, path), Faults()) if path.exists() else iter(())
 
     def of(self, key: int) -> str | None:
-        """The path of this key, or None where the list has none."""
+        """The path of this key, or None if the list has none."""
         if key in self._ahead:
             return self._ahead.pop(key)
-        for found, name in self._lines:
-            if found == key:
-                return name
-            if len(self._ahead) < _MAX_AHEAD:
-                self._ahead[found] = name
+        with self._faults.collect(self._path):
+            for _, entry in self._lines:
+                if entry.key == key:
+                    return entry.path
+                if len(self._ahead) < _MAX_AHEAD:
+                    self._ahead[entry.key] = entry.path
         return None
-
-    def _read(self) -> Iterator[tuple[int, str]]:
-        try:
-            for number, line in text_lines(self._path, _MAX_LINE):
-                with contextlib.suppress(ListError):  # verify says what is wrong with the list
-                    entry = lst.parse_line(line.decode("utf-8", "surrogateescape"), str(self._path), number)
-                    yield entry.key, entry.path
-        except SourceError as error:
-            self._faults.add(Fault(str(self._path), str(error).removeprefix(f"{self._path}: ")))

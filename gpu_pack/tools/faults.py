@@ -1,24 +1,31 @@
-"""What is wrong with a dataset, one value a fault, collected from many threads."""
+"""What is wrong with a dataset, and the base of every report that lists it."""
 
 from __future__ import annotations
 
+import re
 import threading
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
-from gpu_pack.errors import SourceError
+from gpu_pack.errors import GpuPackError, SourceError, UsageError
 
-#: Faults beyond so many are only counted: a file that is nothing but faults must not fill the memory.
+#: Further faults are only counted, so that a file of nothing but faults cannot fill the memory.
 MAX_KEPT = 100_000
+
+Options = TypeVar("Options")
 
 
 class Fault(NamedTuple):
     """One thing that is wrong.
 
     Attributes:
-        file: the path of the file that it is found in.
-        what: the fault in words, and what to do where that is not plain.
-        offset: where its record begins, in bytes; None where it concerns no place in a .rec.
-        key: of its record or line, where it has one.
+        file: path of the file.
+        what: the fault in words, and the remedy where it is not obvious.
+        offset: where the record begins, in bytes; None for a fault outside of a .rec.
+        key: of the record or line, if it has one.
         line: of a text file, from 1.
     """
 
@@ -34,13 +41,9 @@ class Fault(NamedTuple):
         place += f": key {self.key}" if self.key is not None else ""
         return f"{self.file}{place}: {self.what}"
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, without the places it does not have."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
-
 
 class Faults:
-    """A collection that threads add to.
+    """A thread-safe collection of faults without duplicates.
 
     Attributes:
         count: of all faults, kept or not.
@@ -51,8 +54,11 @@ class Faults:
         self._kept: dict[Fault, None] = {}
         self._lock = threading.Lock()
 
-    def add(self, fault: Fault) -> None:
-        """Keep one, or count it only; what two checks find is one fault."""
+    def add(
+        self, path: Path | str, what: str, offset: int | None = None, key: int | None = None, line: int | None = None
+    ) -> None:
+        """Add a `Fault`; beyond `MAX_KEPT` it is only counted."""
+        fault = Fault(str(path), what, offset, key, line)
         with self._lock:
             if fault in self._kept:
                 return
@@ -60,12 +66,67 @@ class Faults:
             if len(self._kept) < MAX_KEPT:
                 self._kept[fault] = None
 
+    @contextmanager
+    def collect(self, path: Path, before: str = "") -> Iterator[None]:
+        """Turn an error about ``path`` into a fault, with ``before`` in front of its message."""
+        try:
+            yield
+        except (GpuPackError, OSError) as error:
+            text = str(unreadable(path, error) if isinstance(error, OSError) else error)
+            place = re.match(re.escape(str(path)) + r"(?::(\d+))?: ", text)
+            line = int(place[1]) if place and place[1] else None
+            self.add(path, before + text[place.end() if place else 0 :], line=line)
+
     def sorted(self) -> list[Fault]:
-        """Those that were kept, by file and place."""
+        """The kept faults, by file and position."""
         with self._lock:
             return sorted(self._kept, key=lambda fault: (fault.file, fault.line or 0, fault.offset or 0, fault.what))
 
 
+class ToolReport:
+    """Base of the dataclasses that the tools return.
+
+    Attributes:
+        faults: by file and position, at most `MAX_KEPT`; ``fault_count`` is the number of all.
+    """
+
+    faults: list[Fault]
+    fault_count: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything is as it should be."""
+        return self.fault_count == 0
+
+    def set_faults(self, faults: Faults) -> None:
+        """Copy what was collected."""
+        self.faults, self.fault_count = faults.sorted(), faults.count
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``--json``, ``ok`` first."""
+        plain: dict[str, Any] = _plain(self)
+        return {"ok": self.ok, **plain}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fault):
+        return {name: item for name, item in value._asdict().items() if item is not None}
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    return list(map(_plain, value)) if isinstance(value, list) else value
+
+
+def choose_options(options: Options | None, keywords: Options) -> Options:
+    """``options`` if they are given, else the ones made from keyword arguments.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if options is not None and keywords != type(keywords)():
+        raise UsageError("give either options or keyword arguments, not both")
+    return keywords if options is None else options
+
+
 def unreadable(path: object, error: OSError) -> SourceError:
-    """The one sentence about a file that cannot be read."""
+    """The error about a file that cannot be read."""
     return SourceError(f"{path}: cannot be read: {error.strerror or error}")

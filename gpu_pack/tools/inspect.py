@@ -1,26 +1,27 @@
-"""Inspect: what is in a dataset, on one screen."""
+"""Inspect: what a dataset holds, on one screen."""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_pack.errors import FormatError, GpuPackError, UsageError
+from gpu_pack.errors import FormatError, UsageError
+from gpu_pack.formats.classes import NAME as CLASSES
+from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.image_headers import ImageError, read_header, sniff
-from gpu_pack.pipeline.report import histogram
-from gpu_pack.recordio.scanning import read_header as read_record_header
-from gpu_pack.recordio.scanning import read_record
-from gpu_pack.tools.check_account import CLASSES, read_class_names
-from gpu_pack.tools.faults import Fault, Faults
-from gpu_pack.tools.locate import Located, Target, locate, other_count
+from gpu_pack.formats.manifest import NAME, histogram
+from gpu_pack.recordio.scanning import read_record, read_record_header
+from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
+from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.salvage_scan import Damage, salvage_scan
+from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
 
-#: Images whose headers are looked at for sizes and formats.
+#: Images whose headers are read for sizes and formats.
 _SAMPLE = 1000
 
 
@@ -29,26 +30,24 @@ class InspectOptions:
     """How much to show.
 
     Attributes:
-        first: records shown one by one.
-
-    Raises:
-        UsageError: a negative number, or a very large one.
+        first: records shown one by one, 0 to 100,000.
     """
 
     first: int = 5
 
     def __post_init__(self) -> None:
         if not 0 <= self.first <= 100_000:
-            raise UsageError(f"-n {self.first}: between 0 and 100000")
+            raise UsageError(f"first={self.first} (-n): between 0 and 100000")
 
 
 @dataclass
-class Shown:
+class RecordInfo:
     """One record.
 
     Attributes:
         labels: the first hundred; None for one that is not finite.
-        format: of its image, or None where it is none that we know; ``width`` and ``height`` are 0 then.
+        format: of the image, or None if it is unknown; ``width`` and ``height`` in pixels, 0 if they are unknown.
+        bytes: size of the image.
     """
 
     file: str
@@ -62,7 +61,7 @@ class Shown:
 
 @dataclass
 class FileInfo:
-    """One .rec file: its split where a manifest names it, records, and bytes."""
+    """One .rec file: its split by the manifest, records and bytes, and whether an .idx and a .lst are beside it."""
 
     name: str
     split: str | None
@@ -73,15 +72,15 @@ class FileInfo:
 
 
 @dataclass
-class Inspection:
-    """What is in a dataset.
+class Inspection(ToolReport):
+    """What a dataset holds; ``ok`` if nothing is damaged.
 
     Attributes:
-        labels: how often each first label comes; None where there are too many different ones.
-        label_counts: how many records have so many labels.
-        sampled: images whose headers ``formats`` and ``sizes`` (``WxH``, by frequency) are taken from.
+        labels: count by first label; None if there are too many different ones.
+        label_counts: records by their number of labels.
+        sampled: images whose headers were read for ``formats`` and ``sizes`` (``WxH``), the most frequent first.
         classes: names by label, or None.
-        options, versions, packed_by: from the manifest; empty without one.
+        splits: records by split; with ``rejected``, ``options``, ``versions`` and ``packed_by`` from the manifest.
     """
 
     path: str
@@ -99,32 +98,27 @@ class Inspection:
     options: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     packed_by: dict[str, int] = field(default_factory=dict)
-    first: list[Shown] = field(default_factory=list)
+    first: list[RecordInfo] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
 
-    @property
-    def ok(self) -> bool:
-        return self.fault_count == 0
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, for ``--json``."""
-        plain = {"files": [vars(item) for item in self.files], "first": [vars(item) for item in self.first]}
-        return {"ok": self.ok, **self.__dict__, **plain, "faults": [fault.to_json() for fault in self.faults]}
+def inspect(path: str | Path, *, first: int = 5, options: InspectOptions | None = None) -> Inspection:
+    """Read the headers of all records and of some images of a folder or a .rec file.
 
-
-def inspect(path: str | Path, options: InspectOptions | None = None) -> Inspection:
-    """Look into a folder or a .rec file: all headers of records, and the headers of some images.
+    Args:
+        first: see `InspectOptions`; or give ``options``.
 
     Raises:
         SourceError: nothing there, or unreadable.
+        UsageError: an option out of range.
     """
+    options = choose_options(options, InspectOptions(first))
     located = locate(Path(path))
-    run = _Inspector(located, options or InspectOptions())
+    run = _Inspector(located, options)
     for target in located.targets:
-        run.look(target)
-    if located.whole and not run.faults.count:
-        run.check_counts()
+        with run.faults.collect(target.rec) if located.whole else nullcontext():
+            run.add(target)
     return run.finish()
 
 
@@ -134,90 +128,75 @@ class _Inspector:
         self.result = Inspection(str(located.folder if located.whole else located.targets[0].rec))
         self.faults = Faults()
         self._firsts = array("f")
-        self._counts: Counter[int] = Counter()
+        self._label_counts: Counter[int] = Counter()
         self._formats: Counter[str] = Counter()
         self._sizes: Counter[str] = Counter()
 
-    def look(self, target: Target) -> None:
-        """Every header of one file, and some of its images."""
+    def add(self, target: Target) -> None:
+        """Read every header of one file, and some of its images."""
         offsets = array("Q")
-        try:
-            with RecFile(target.rec, whole=False) as file:
-                for found in salvage_scan(file, payloads=False):
-                    if isinstance(found, Damage):
-                        self.faults.add(Fault(str(target.rec), found.reason, found.offset))
-                    elif found.info is not None:
-                        offsets.append(found.offset)
-                        self._firsts.append(found.info.labels[0])
-                        self._counts[len(found.info.labels)] += 1
-                self._sample(file, target, offsets)
-                size = file.size
-        except GpuPackError as error:
-            if not self.located.whole:
-                raise
-            self.faults.add(Fault(str(target.rec), str(error).removeprefix(f"{target.rec}: ")))
-            return
-        there = target.idx.is_file(), target.lst.is_file()
-        self.result.files.append(FileInfo(target.rec.name, target.split, len(offsets), size, *there))
+        with RecFile(target.rec, whole=False) as file:
+            for found in salvage_scan(file, payloads=False):
+                if isinstance(found, Damage):
+                    self.faults.add(target.rec, found.reason, found.offset)
+                    continue
+                offsets.append(found.offset)
+                self._firsts.append(found.info.labels[0])
+                self._label_counts[len(found.info.labels)] += 1
+            self._sample(file, target, offsets)
+        beside = target.idx.is_file(), target.lst.is_file()
+        self.result.files.append(FileInfo(target.rec.name, target.split, len(offsets), file.size, *beside))
         self.result.records += len(offsets)
-        self.result.bytes += size
-
-    def check_counts(self) -> None:
-        """A file cut between two records looks whole: only the manifest knows how many there were."""
-        for target in {target.split: target for target in self.located.targets}.values():
-            records = sum(item.records for item in self.result.files if item.split == target.split)
-            if wrong := other_count(target, records):
-                self.faults.add(wrong)
-
-    def _sample(self, file: RecFile, target: Target, offsets: array[int]) -> None:
-        """The first records, one by one, and images evenly from the whole file."""
-        missing = self.options.first - len(self.result.first)
-        share = max(1, _SAMPLE // len(self.located.targets))
-        step = max(1, -(-len(offsets) // share))
-        for row in range(min(missing, len(offsets))):
-            self.result.first.append(_show(file, target.rec.name, offsets[row]))
-        for offset in offsets[::step]:
-            shown = _show(file, target.rec.name, offset)
-            self._formats[shown.format or "unknown"] += 1
-            if shown.width:
-                self._sizes[f"{shown.width}x{shown.height}"] += 1
-            self.result.sampled += 1
+        self.result.bytes += file.size
 
     def finish(self) -> Inspection:
-        """The result, with what manifest and classes add."""
-        result, manifest = self.result, self.located.manifest
+        """The result, with what manifest and classes.txt add."""
+        result, located, manifest = self.result, self.located, self.located.manifest
+        if located.whole and not self.faults.count:
+            records: Counter[str | None] = Counter()
+            for item in result.files:
+                records[item.split] += item.records
+            check_counts(located.targets, records, self.faults)
         result.labels = histogram(label for label in self._firsts if label == label)
-        result.label_counts = dict(sorted(self._counts.items()))
+        result.label_counts = dict(sorted(self._label_counts.items()))
         result.formats, result.sizes = dict(self._formats.most_common()), dict(self._sizes.most_common())
-        if self.located.damage is not None:
-            damage = self.located.damage
-            self.faults.add(Fault(damage.path or str(self.located.folder), damage.reason))
+        if located.damage is not None:
+            self.faults.add(located.folder / NAME, located.damage.reason)
         if manifest is not None:
             result.rejected, result.packed_by = manifest.rejected, manifest.packed_by
             result.splits = {name: split.packed for name, split in manifest.splits.items()}
             for name in ("options", "versions"):
                 value = manifest.document.get(name)
                 setattr(result, name, value if isinstance(value, dict) else {})
-        path = self.located.folder / CLASSES
-        try:
-            result.classes = read_class_names(path) if path.exists() else None
-        except GpuPackError as error:
-            self.faults.add(Fault(str(path), str(error).removeprefix(f"{path}: ")))
-        result.faults, result.fault_count = self.faults.sorted(), self.faults.count
+        path = located.folder / CLASSES
+        with self.faults.collect(path):
+            result.classes = list(read_classes(path)) if path.exists() else None
+        result.set_faults(self.faults)
         return result
 
+    def _sample(self, file: RecFile, target: Target, offsets: array[int]) -> None:
+        """Describe the first records, and count images that are spread evenly over the file."""
+        missing = self.options.first - len(self.result.first)
+        self.result.first += [_describe(file, offset) for offset in offsets[: max(0, missing)]]
+        share = max(1, _SAMPLE // len(self.located.targets))
+        for offset in offsets[:: max(1, -(-len(offsets) // share))]:
+            info = _describe(file, offset)
+            self._formats[info.format or "unknown"] += 1
+            if info.width:
+                self._sizes[f"{info.width}x{info.height}"] += 1
+            self.result.sampled += 1
 
-def _show(file: RecFile, name: str, offset: int) -> Shown:
-    file.begin_record()
+
+def _describe(file: RecFile, offset: int) -> RecordInfo:
+    file.begin_record(offset)
     try:
         info = read_record_header(file.read_at, offset, file.size)
-        payload = read_record(file.read_at, offset, file.size).payload
-    except FormatError:  # it was whole a moment ago: somebody writes to the file
-        return Shown(name, 0, [], None, 0, 0, 0)
-    data = payload[len(payload) - info.data_size :] if info.data_size else b""
+        image = FoundRecord(info, read_record(file.read_at, offset, file.size).payload).image
+    except FormatError:  # another process has written to the file since it was scanned
+        return RecordInfo(file.path.name, 0, [], None, 0, 0, 0)
     labels = [label if math.isfinite(label) else None for label in info.labels[:100]]
     try:
-        header = read_header(data)
+        header = read_header(image)
     except ImageError:
-        return Shown(name, info.key, labels, sniff(data), 0, 0, len(data))
-    return Shown(name, info.key, labels, header.format, header.width, header.height, len(data))
+        return RecordInfo(file.path.name, info.key, labels, sniff(image), 0, 0, len(image))
+    return RecordInfo(file.path.name, info.key, labels, header.format, header.width, header.height, len(image))

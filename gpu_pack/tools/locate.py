@@ -1,14 +1,14 @@
-"""A path from the command line into the .rec files that it means, and what is known of them."""
+"""Finds the .rec files that a path stands for, and the manifest beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_pack.errors import FormatError, SourceError
-from gpu_pack.tools.faults import Fault, unreadable
-from gpu_pack.tools.manifest import NAME, Manifest, read_manifest
+from gpu_pack.formats.manifest import NAME, Manifest, read_manifest
+from gpu_pack.tools.faults import Faults, unreadable
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,21 @@ class Target:
     def lst(self) -> Path:
         return self.rec.with_suffix(".lst")
 
+    @property
+    def split_name(self) -> str:
+        """By the manifest, or else by the file's name."""
+        return self.split or self.rec.stem.split("-")[0]
+
 
 @dataclass(frozen=True)
 class Located:
-    """What a path means.
+    """What a path stands for.
 
     Attributes:
-        folder: that the records lie in.
-        whole: the folder itself was named, and not one file of it.
-        targets: in the manifest's order, further ones by name after them.
-        manifest: or None, where there is none or it is damaged.
+        folder: the folder of the records.
+        whole: the path is the folder, not a file in it.
+        targets: in the manifest's order, followed by files that it does not name.
+        manifest: None if there is none or it is damaged.
         damage: what is wrong with the manifest.
     """
 
@@ -53,8 +58,13 @@ class Located:
     damage: FormatError | None
 
 
+def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """One path or several as a list."""
+    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+
+
 def locate(path: Path) -> Located:
-    """The records that a folder or a .rec file stands for.
+    """The records of a folder, or one .rec file.
 
     Raises:
         SourceError: nothing there, no records in the folder, or no permission to look.
@@ -69,46 +79,29 @@ def locate(path: Path) -> Located:
         raise unreadable(path, error if isinstance(error, OSError) else OSError(str(error))) from error
     if not is_folder and path.suffix in (".idx", ".lst"):
         raise SourceError(f"{path}: name the .rec file, not its {path.suffix}")
-    manifest, damage = _manifest(folder)
+    manifest, damage = None, None
+    try:
+        manifest = read_manifest(folder / NAME)
+    except FormatError as error:
+        damage = error
     if not found and manifest is None and damage is None:
-        raise SourceError(f"{path}: no .rec file in this folder{_unfinished(folder)}")
-    known = _by_manifest(folder, manifest)
+        unfinished = ", but an unfinished run: the same `gpu-pack create` command resumes it"
+        raise SourceError(f"{path}: no .rec file in this folder{unfinished if (folder / '.gpu-pack').is_dir() else ''}")
+    splits = manifest.splits.items() if manifest is not None else ()
+    known = {shard: Target(folder / shard, manifest, name) for name, split in splits for shard in split.shards}
     if is_folder:
-        return Located(folder, True, _targets(known, found), manifest, damage)
-    # A file that the manifest beside it does not know is none of its business.
+        others = (Target(path) for path in found if path.name not in known)
+        return Located(folder, True, (*known.values(), *others), manifest, damage)
+    # The manifest beside a file that it does not name says nothing about that file.
     target = known.get(path.name, Target(path))
     return Located(folder, False, (target,), target.manifest, damage)
 
 
-def other_count(target: Target, records: int) -> Fault | None:
-    """The fault of a split that holds another number of records than the manifest says; None where it does not say."""
-    if target.manifest is None or target.split is None:
-        return None
-    packed = target.manifest.splits[target.split].packed
-    if records == packed:
-        return None
-    return Fault(str(target.rec), f"split {target.split} holds {records:,} records, and the manifest says {packed:,}")
-
-
-def _manifest(folder: Path) -> tuple[Manifest | None, FormatError | None]:
-    try:
-        return read_manifest(folder / NAME), None
-    except FormatError as error:
-        return None, error
-
-
-def _by_manifest(folder: Path, manifest: Manifest | None) -> dict[str, Target]:
-    if manifest is None:
-        return {}
-    splits = manifest.splits.items()
-    return {shard: Target(folder / shard, manifest, name) for name, split in splits for shard in split.shards}
-
-
-def _targets(known: dict[str, Target], found: Iterable[Path]) -> tuple[Target, ...]:
-    return (*known.values(), *(Target(path) for path in found if path.name not in known))
-
-
-def _unfinished(folder: Path) -> str:
-    if not (folder / ".gpu-pack").is_dir():
-        return ""
-    return ", but a run that is under way or was interrupted: the same `gpu-pack create` command goes on with it"
+def check_counts(targets: Iterable[Target], records: Mapping[str | None, int], faults: Faults) -> None:
+    """Compare the number of records of each split with the manifest's: a file cut between two records looks whole."""
+    for split, target in {target.split: target for target in targets}.items():
+        if target.manifest is None or split is None:
+            continue
+        packed, found = target.manifest.splits[split].packed, records[split]
+        if found != packed:
+            faults.add(target.rec, f"split {split} holds {found:,} records, and the manifest says {packed:,}")

@@ -1,8 +1,8 @@
-"""Names from a list or a classes.txt into paths that stay inside a folder, on every system.
+"""Turns names from a .lst or a classes.txt into paths that stay inside a folder, on every system.
 
-Whoever made the list chose the names. What is left of them here is relative, has no ``..``, no drive, no device name of
-Windows, no character that some file system refuses, no part too long; and no two records get the same path, not even
-where letter case or Unicode spelling do not count.
+The names are not trusted. The paths are relative, without ``..``, drives, device names of Windows, long parts, and
+characters that some file system refuses. No two records get the same path, even if letter case and Unicode
+normalization are ignored.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 
-#: File systems hold 255 bytes a part (eCryptfs 143), of which a suffix and a number need some.
+#: File systems take 255 bytes a part (eCryptfs 143); a suffix and a number come on top.
 _MAX_PART = 120
 _MAX_PARTS = 16
 _MAX_BYTES = 800
@@ -30,9 +30,9 @@ _SUFFIXES = {
 
 
 def safe_parts(path: str) -> list[str]:
-    """The parts of a path that may be made below a folder; at least one.
+    """The safe parts of a path, at least one.
 
-    Both slashes divide. Parts that are empty, ``.`` or ``..`` are left out, and so is a drive's letter.
+    Both slashes separate. Parts that are empty, ``.`` or ``..`` are left out, and so is a drive letter.
     """
     raw = path.replace("\\", "/").split("/")
     if len(raw[0]) == 2 and raw[0][1] == ":" and raw[0][0].isalpha():
@@ -44,7 +44,7 @@ def safe_parts(path: str) -> list[str]:
 
 
 def safe_part(name: str) -> str:
-    """One part of a path: never empty, never ``..``, at most about 130 bytes of UTF-8."""
+    """One safe part of a path: not empty, not ``..``, at most about 130 bytes of UTF-8."""
     kept = "".join("_" if _refused(letter) else letter for letter in name).strip(" ").rstrip(" .")
     if not kept.strip("."):
         kept = "_"
@@ -55,7 +55,7 @@ def safe_part(name: str) -> str:
 
 
 def with_suffix(name: str, kind: str | None) -> str:
-    """``name`` with the suffix of the image format ``kind``, unless it has one of its already."""
+    """``name`` with a suffix of the image format ``kind``; one that fits stays."""
     fitting = _SUFFIXES.get(kind or "", (".bin",))
     stem, dot, suffix = name.rpartition(".")
     if dot and "." + suffix.lower() in fitting:
@@ -64,15 +64,15 @@ def with_suffix(name: str, kind: str | None) -> str:
     return (stem if known and stem else name) + fitting[0]
 
 
-class Taken:
-    """The paths given out so far, as hashes of them: 8 bytes and a little a path."""
+class UniquePaths:
+    """Makes paths unique; keeps a hash of each."""
 
     def __init__(self) -> None:
         self._files: set[int] = set()
         self._folders: set[int] = set()
 
-    def unique(self, parts: Sequence[str], key: int) -> list[str]:
-        """``parts``, with the key, or the key and a number, before the suffix where the path is taken."""
+    def add(self, parts: Sequence[str], key: int) -> list[str]:
+        """``parts``, with the key, or the key and a number, before the suffix if the path is in use."""
         folders = self._free_folders(parts[:-1])
         stem, dot, suffix = parts[-1].rpartition(".")
         name, number = parts[-1], 0
@@ -99,7 +99,7 @@ def _identity(parts: Sequence[str]) -> int:
 
 
 def _refused(letter: str) -> bool:
-    # Cc: control; Cf: invisible, such as those that turn the direction of writing; Cs: no character at all.
+    # Cc: control; Cf: invisible, such as marks of writing direction; Cs: surrogates.
     return letter in _REFUSED or unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 

@@ -12,10 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpu_pack.errors import OutputError, OutputExistsError, SourceError, UsageError
-from gpu_pack.recordio import frame_image, scan, unpack
+from gpu_pack.recordio import frame_image
 from gpu_pack.tools.extract import ExtractOptions, extract, parse_keys
 from gpu_pack.tools.inspect import inspect
-from gpu_pack.tools.safe_names import Taken, safe_part, safe_parts, with_suffix
+from gpu_pack.tools.safe_names import UniquePaths, safe_part, safe_parts, with_suffix
+from gpu_pack.types import Progress
+from tests.tools.datasets import images, offsets
 
 _JPEG = b"\xff\xd8\xff\xe0 as far as anybody looks"
 
@@ -23,14 +25,6 @@ _JPEG = b"\xff\xd8\xff\xe0 as far as anybody looks"
 def _files(folder: Path) -> dict[str, bytes]:
     found = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
-
-
-def _images(dataset: Path, pattern: str = "*.rec") -> list[bytes]:
-    images = []
-    for path in dataset.glob(pattern):
-        with path.open("rb") as file:
-            images += [unpack(record.payload)[1] for record in scan(file)]
-    return sorted(images)
 
 
 def _rec(folder: Path, names: list[str], classes: list[str] | None = None) -> Path:
@@ -49,56 +43,70 @@ def test_every_image_comes_back_under_its_own_name(dataset: Path, tmp_path: Path
     result = extract(dataset, tmp_path / "dest")
     files = _files(tmp_path / "dest")
     assert result.ok and result.written == 16
-    assert sorted(files.values()) == _images(dataset)
+    assert sorted(files.values()) == images(dataset)
     assert {f"class {number % 2}/{number}.jpeg" for number in range(16)} == files.keys()
 
 
-def test_names_that_are_not_kept_are_said(tmp_path: Path) -> None:
+def test_changed_names_are_told(tmp_path: Path) -> None:
     rec = _rec(tmp_path / "in", ["a.jpg", "12:30.jpg", "b/what?.jpg", "made from.png"])
     result = extract(rec, tmp_path / "dest")
     assert result.renames == {"12:30.jpg": "12_30.jpg", "b/what?.jpg": "b/what_.jpg"} and result.renamed == 2
     assert _files(tmp_path / "dest").keys() == {"a.jpg", "12_30.jpg", "b/what_.jpg", "made from.jpg"}
 
 
-def test_an_interrupted_extract_goes_on(dataset: Path, tmp_path: Path) -> None:
-    extract(dataset, tmp_path / "dest", ExtractOptions(limit=5))
+def test_progress_counts_files(dataset: Path, tmp_path: Path) -> None:
+    states: list[Progress] = []
+    extract(dataset, tmp_path / "dest", on_progress=states.append)
+    assert (states[0].done, states[-1].done, states[-1].total, states[-1].unit) == (1, 16, None, "files")
+
+
+def test_options_are_checked_and_keys_are_any_collection(dataset: Path, tmp_path: Path) -> None:
+    assert extract(dataset, tmp_path / "dest", keys=[3, 5]).written == 2
+    with pytest.raises(UsageError, match="no key"):
+        extract(dataset, tmp_path / "dest", keys=())
+    with pytest.raises(UsageError, match="limit=0"):
+        extract(dataset, tmp_path / "dest", limit=0)
+    with pytest.raises(UsageError, match="layout=tree: choose list, class, flat"):
+        extract(dataset, tmp_path / "dest", layout="tree")  # type: ignore[arg-type]
+
+
+def test_an_interrupted_extract_can_be_run_again(dataset: Path, tmp_path: Path) -> None:
+    extract(dataset, tmp_path / "dest", limit=5)
     (tmp_path / "dest/class 1/.9.jpeg.partial").write_bytes(b"where a kill left it")
     assert extract(dataset, tmp_path / "dest").written == 16
-    assert sorted(_files(tmp_path / "dest").values()) == _images(dataset)
+    assert sorted(_files(tmp_path / "dest").values()) == images(dataset)
 
 
-def test_a_file_cut_between_two_records_is_short_and_said_so(dataset: Path, tmp_path: Path) -> None:
+def test_a_file_cut_between_two_records_is_short_and_told(dataset: Path, tmp_path: Path) -> None:
     rec = dataset / "train-00001-of-00002.rec"
-    with rec.open("rb") as file:
-        offsets = [record.offset for record in scan(file)]
-    rec.write_bytes(rec.read_bytes()[: offsets[-2]])
+    rec.write_bytes(rec.read_bytes()[: offsets(rec)[-2]])
     for result in (extract(dataset, tmp_path / "dest"), inspect(dataset)):
         assert [fault.what for fault in result.faults] == ["split train holds 11 records, and the manifest says 13"]
         assert not result.ok
     rec.write_bytes(b"")
     assert not extract(dataset, tmp_path / "other").ok and not inspect(dataset).ok
-    assert extract(dataset, tmp_path / "some", ExtractOptions(split="validation")).ok
-    assert extract(dataset, tmp_path / "few", ExtractOptions(limit=2)).ok, "not all was asked for"
+    assert extract(dataset, tmp_path / "some", split="validation").ok
+    assert extract(dataset, tmp_path / "few", limit=2).ok, "not all was asked for"
 
 
 def test_by_class_and_flat(dataset: Path, tmp_path: Path) -> None:
-    extract(dataset, tmp_path / "class", ExtractOptions(layout="class"))
-    extract(dataset, tmp_path / "flat", ExtractOptions(layout="flat"))
+    extract(dataset, tmp_path / "class", layout="class")
+    extract(dataset, tmp_path / "flat", layout="flat")
     by_class, flat = _files(tmp_path / "class"), _files(tmp_path / "flat")
     assert {name.split("/")[0] for name in by_class} == {"class 0", "class 1"}
     assert {name.split("/")[1]: data for name, data in by_class.items()} == flat
-    assert sorted(flat.values()) == _images(dataset)
+    assert sorted(flat.values()) == images(dataset)
 
 
 def test_split_keys_and_limit(dataset: Path, tmp_path: Path) -> None:
-    extract(dataset, tmp_path / "a", ExtractOptions(split="validation"))
-    assert sorted(_files(tmp_path / "a").values()) == _images(dataset, "validation*.rec")
-    result = extract(dataset, tmp_path / "b", ExtractOptions(keys=parse_keys("1,3-4,99"), layout="flat"))
+    extract(dataset, tmp_path / "a", split="validation")
+    assert sorted(_files(tmp_path / "a").values()) == images(dataset, "validation*.rec")
+    result = extract(dataset, tmp_path / "b", keys=parse_keys("1,3-4,99"), layout="flat")
     assert _files(tmp_path / "b").keys() == {"1.jpg", "3.jpg", "4.jpg"}
     assert result.missing == [99] and not result.ok
-    assert extract(dataset, tmp_path / "c", ExtractOptions(limit=5)).written == 5
+    assert extract(dataset, tmp_path / "c", limit=5).written == 5
     with pytest.raises(SourceError, match="no split 'test'; there are train, validation"):
-        extract(dataset, tmp_path / "d", ExtractOptions(split="test"))
+        extract(dataset, tmp_path / "d", split="test")
 
 
 @pytest.mark.parametrize("text", ["", "a", "1-", "-1", "1,,2", "0-99999999", "9" * 60])
@@ -109,14 +117,14 @@ def test_keys_that_are_none_are_wrong_usage(text: str) -> None:
 
 def test_nothing_is_overwritten_silently(dataset: Path, tmp_path: Path) -> None:
     options = ExtractOptions(limit=1, layout="flat")
-    extract(dataset, tmp_path / "dest", options)
+    extract(dataset, tmp_path / "dest", options=options)
     (path,) = (tmp_path / "dest").iterdir()
     before = path.read_bytes()
     path.write_bytes(b"mine")
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        extract(dataset, tmp_path / "dest", options)
+        extract(dataset, tmp_path / "dest", options=options)
     assert path.read_bytes() == b"mine"
-    extract(dataset, tmp_path / "dest", ExtractOptions(limit=1, layout="flat", overwrite=True))
+    extract(dataset, tmp_path / "dest", limit=1, layout="flat", overwrite=True)
     assert _files(tmp_path / "dest") == {path.name: before}
 
 
@@ -134,11 +142,11 @@ def test_links_that_lie_in_the_folder_are_not_followed(tmp_path: Path, overwrite
     for number, name in enumerate(("a/x.jpg", "b.jpg", "c.jpg")):
         rec = _rec(tmp_path / f"rec{number}", [name])
         if overwrite and "/" not in name:
-            extract(rec, dest, options)
+            extract(rec, dest, options=options)
             assert not (dest / name).is_symlink()
         else:
             with pytest.raises(OutputError):
-                extract(rec, dest, options)
+                extract(rec, dest, options=options)
     assert _files(outside) == {"victim.jpg": b"victim"}
 
 
@@ -176,18 +184,19 @@ def test_nasty_names_stay_inside_and_apart(tmp_path: Path) -> None:
     before = set(os.listdir(tmp_path))
     for number, layout in enumerate(("list", "class")):
         dest = tmp_path / "deep" / "deeper" / f"dest{number}"
-        assert extract(rec, dest, ExtractOptions(layout=layout)).written == len(_NASTY)  # type: ignore[arg-type]
+        assert extract(rec, dest, layout=layout).written == len(_NASTY)  # type: ignore[arg-type]
         assert len(_files(dest)) == len(_NASTY)
     assert set(os.listdir(tmp_path)) == before | {"deep"}
     assert set(os.listdir(tmp_path / "deep")) == {"deeper"}
     assert set(os.listdir(tmp_path / "deep" / "deeper")) == {"dest0", "dest1"}
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.text(), min_size=1, max_size=8))
 def test_whatever_the_names_are_paths_are_relative_portable_and_apart(names: list[str]) -> None:
-    taken, given_out = Taken(), set()
+    unique, given_out = UniquePaths(), set()
     for key, name in enumerate(names):
-        parts = taken.unique(safe_parts(name), key)
+        parts = unique.add(safe_parts(name), key)
         for part in parts:
             assert part not in ("", ".", "..")
             assert not set(part) & set('<>:"|?*\\/\0\n')
@@ -207,7 +216,7 @@ def test_extracting_never_leaves_the_folder(tmp_path: Path, names: list[str], by
     rec = _rec(base, names, names)
     before = _files(base)
     dest = base / "out" / "dest"
-    extract(rec, dest, ExtractOptions(layout="class" if by_class else "list"))
+    extract(rec, dest, layout="class" if by_class else "list")
     after = _files(base)
     assert len(_files(dest)) == len(names)
     assert {name: data for name, data in after.items() if not name.startswith("out/dest/")} == before

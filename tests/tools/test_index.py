@@ -9,15 +9,11 @@ from pathlib import Path
 import pytest
 
 from gpu_pack.errors import OutputExistsError, SourceError, UsageError
-from gpu_pack.recordio import frame, frame_image, scan_headers
-from gpu_pack.tools.index import IndexOptions, index
-from gpu_pack.tools.inspect import InspectOptions, inspect
+from gpu_pack.recordio import frame, frame_image
+from gpu_pack.tools.index import index
+from gpu_pack.tools.inspect import inspect
 from gpu_pack.tools.verify import verify
-
-
-def _offsets(path: Path) -> list[int]:
-    with path.open("rb") as file:
-        return [info.offset for info in scan_headers(file)]
+from tests.tools.datasets import offsets
 
 
 def test_the_index_is_creates_own_byte_for_byte(dataset: Path) -> None:
@@ -27,12 +23,12 @@ def test_the_index_is_creates_own_byte_for_byte(dataset: Path) -> None:
         path.with_suffix(".idx").unlink()
     assert all(result.ok for result in index(files))
     assert [path.with_suffix(".idx").read_bytes() for path in files] == before
-    assert verify([dataset]).ok
+    assert verify(dataset).ok
 
 
 def test_rekey_numbers_from_0_whatever_the_records_are(record: Path) -> None:
     record.write_bytes(record.read_bytes() + frame(b"no image"))
-    (result,) = index([record], IndexOptions(rekey=True))
+    (result,) = index(record, rekey=True)
     assert result.ok
     lines = record.with_suffix(".idx").read_text().splitlines()
     assert [line.split("\t")[0] for line in lines] == [str(number) for number in range(7)]
@@ -41,37 +37,37 @@ def test_rekey_numbers_from_0_whatever_the_records_are(record: Path) -> None:
 def test_an_index_that_is_there_stays_unless_it_is_to_be_replaced(dataset: Path, record: Path) -> None:
     record.with_suffix(".idx").write_text("mine")
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        index([record])
+        index(record)
     assert record.with_suffix(".idx").read_text() == "mine"
-    index([record], IndexOptions(overwrite=True))
+    index(record, overwrite=True)
     assert record.with_suffix(".idx").read_bytes() == (dataset / "train-00000-of-00002.idx").read_bytes()
     assert sorted(path.name for path in record.parent.iterdir()) == ["some.idx", "some.rec"]
 
 
 def test_what_is_whole_of_a_file_cut_short_is_indexed_and_the_cure_told(record: Path) -> None:
-    offsets = _offsets(record)
+    begins = offsets(record)
     record.write_bytes(record.read_bytes()[:-10])
-    (result,) = index([record])
-    assert not result.ok and result.records == len(offsets) - 1
-    assert result.faults[0].offset == offsets[-1]
-    assert f"truncate it to {offsets[-1]} bytes" in result.faults[0].what
-    assert len(record.with_suffix(".idx").read_text().splitlines()) == len(offsets) - 1
+    (result,) = index(record)
+    assert not result.ok and result.records == len(begins) - 1
+    assert result.faults[0].offset == begins[-1]
+    assert f"truncate it to {begins[-1]} bytes" in result.faults[0].what
+    assert len(record.with_suffix(".idx").read_text().splitlines()) == len(begins) - 1
 
 
-def test_damage_in_the_middle_is_passed_over(record: Path) -> None:
-    offsets = _offsets(record)
+def test_damage_in_the_middle_is_skipped(record: Path) -> None:
+    begins = offsets(record)
     data = bytearray(record.read_bytes())
-    data[offsets[1]] ^= 0xFF
+    data[begins[1]] ^= 0xFF
     record.write_bytes(data)
-    (result,) = index([record])
-    assert [(fault.offset, f"goes on at byte {offsets[2]}" in fault.what) for fault in result.faults] == [
-        (offsets[1], True)
+    (result,) = index(record)
+    assert [(fault.offset, f"continues at byte {begins[2]}" in fault.what) for fault in result.faults] == [
+        (begins[1], True)
     ]
 
 
 def test_ids_that_come_twice_are_told_with_the_cure(record: Path) -> None:
     record.write_bytes(record.read_bytes() * 2)
-    (result,) = index([record])
+    (result,) = index(record)
     assert result.fault_count == 6
     assert "--rekey" in result.faults[0].what
 
@@ -87,7 +83,7 @@ def test_what_is_no_rec_is_wrong_usage_and_what_is_not_there_an_error(tmp_path: 
 
 
 def test_inspect_tells_what_is_there(dataset: Path) -> None:
-    result = inspect(dataset, InspectOptions(3))
+    result = inspect(dataset, first=3)
     assert result.ok and result.records == 16 and len(result.first) == 3
     assert result.splits == {"train": 13, "validation": 3}
     assert result.labels == {"0": 8, "1": 8}
@@ -96,6 +92,13 @@ def test_inspect_tells_what_is_there(dataset: Path) -> None:
     assert (result.first[0].width, result.first[0].height) == (24, 24)
     assert result.options["size"] == 24 and result.rejected == 1
     assert json.loads(json.dumps(result.to_json()))["records"] == 16
+
+
+def test_inspect_options_are_checked_and_a_path_must_exist(dataset: Path) -> None:
+    with pytest.raises(UsageError, match="first=-1"):
+        inspect(dataset, first=-1)
+    with pytest.raises(SourceError, match="no such file"):
+        inspect(dataset / "nowhere.rec")
 
 
 def test_inspect_takes_any_record_file(record: Path) -> None:
