@@ -1,49 +1,66 @@
 """gpu-pack: folders of images into MXNet RecordIO, on the GPU where there is one.
 
-Names are resolved when they are first used, so that ``import gpu_pack`` loads neither NumPy, nor OpenCV, nor CUDA.
+Names are resolved when they are first used: ``import gpu_pack`` imports neither NumPy, nor OpenCV, nor CUDA.
 """
 
 from __future__ import annotations
 
+import logging
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gpu_pack.backends import DeviceOptions as DeviceOptions
-    from gpu_pack.dataset import RecordDataset as RecordDataset
-    from gpu_pack.errors import GpuPackError as GpuPackError
-    from gpu_pack.pipeline.create import CreateOptions as CreateOptions
-    from gpu_pack.pipeline.create import Progress as Progress
-    from gpu_pack.pipeline.create import create as create
-    from gpu_pack.pipeline.report import Report as Report
-    from gpu_pack.sources.splits import Division as Division
-    from gpu_pack.types import TransformSpec as TransformSpec
+    from gpu_pack import recordio
+    from gpu_pack.backends import DeviceOptions
+    from gpu_pack.dataset import RecordDataset
+    from gpu_pack.errors import (
+        BackendError,
+        FormatError,
+        GpuPackError,
+        ListError,
+        OutputError,
+        OutputExistsError,
+        OutputLockedError,
+        SourceError,
+        StrictError,
+        UsageError,
+    )
+    from gpu_pack.pipeline.api import create, transform
+    from gpu_pack.pipeline.options import CreateOptions
+    from gpu_pack.pipeline.report import Report
+    from gpu_pack.sources.splits import Division
+    from gpu_pack.tools.extract import extract
+    from gpu_pack.tools.index import index
+    from gpu_pack.tools.inspect import inspect
+    from gpu_pack.tools.verify import verify
+    from gpu_pack.types import Encoded, Progress, Rejected, TransformSpec
 
 __version__ = "0.1.0"
+__all__ = [
+    "BackendError", "CreateOptions", "DeviceOptions", "Division", "Encoded", "FormatError", "GpuPackError", "ListError",
+    "OutputError", "OutputExistsError", "OutputLockedError", "Progress", "RecordDataset", "Rejected", "Report",
+    "SourceError", "StrictError", "TransformSpec", "UsageError", "__version__", "create", "extract", "index", "inspect",
+    "recordio", "transform", "verify",
+]  # fmt: skip
 
-_HOMES = {
-    "CreateOptions": "pipeline.create",
-    "DeviceOptions": "backends",
-    "Division": "sources.splits",
-    "GpuPackError": "errors",
-    "Progress": "pipeline.create",
-    "RecordDataset": "dataset",
-    "Report": "pipeline.report",
-    "TransformSpec": "types",
-    "create": "pipeline.create",
-}
+#: The module of each name that is not an error.
+_MODULES = {
+    "CreateOptions": "pipeline.options", "DeviceOptions": "backends", "Division": "sources.splits", "Encoded": "types",
+    "Progress": "types", "RecordDataset": "dataset", "Rejected": "types", "Report": "pipeline.report",
+    "TransformSpec": "types", "create": "pipeline.api", "extract": "tools.extract", "index": "tools.index",
+    "inspect": "tools.inspect", "recordio": "recordio", "transform": "pipeline.api", "verify": "tools.verify",
+}  # fmt: skip
 
-__all__ = ["__version__", *sorted(_HOMES)]
+logging.getLogger("gpu_pack").addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'gpu_pack' has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"gpu_pack.{_HOMES[name]}"), name)
-    globals()[name] = value
+    module = import_module(f"gpu_pack.{_MODULES.get(name, 'errors')}")
+    value = globals()[name] = module if name == "recordio" else getattr(module, name)
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

@@ -1,6 +1,6 @@
-"""What people see: a progress bar on a terminal, plain lines elsewhere, and the last lines of a run.
+"""What people see of a running command: a progress bar on a terminal, plain lines elsewhere.
 
-All of it goes to standard error, so that standard output is the machine's (``--json``).
+All of it goes to standard error; standard output is for results.
 """
 
 from __future__ import annotations
@@ -8,49 +8,45 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gpu_pack.pipeline.report import Report
-    from gpu_pack.pipeline.resume import OnProgress, Progress
-
-Show = TypeVar("Show")
-
-#: Seconds between two plain lines.
-_PLAIN_EVERY = 10.0
+    from gpu_pack.types import OnProgress, Progress
 
 
 def clean(text: str) -> str:
-    """Text in which nothing steers the terminal: names come from files that strangers made."""
+    """Text without control characters: file names may hold some that steer a terminal."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def say(message: str) -> None:
-    """One line on standard error."""
+    """Print one line on standard error."""
     print(clean(message), file=sys.stderr, flush=True)
 
 
-@contextmanager
-def progress(quiet: bool) -> Iterator[OnProgress]:
-    """What to hand to a run as ``on_progress``."""
-    with watch(quiet, _bar, _plain_lines) as show:
-        yield show
+def human_size(count: float) -> str:
+    """A number of bytes for people: ``5.6 MB``."""
+    if count < 1000:
+        return f"{count:,.0f} bytes"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 1000:
+            return f"{count:,.1f} {unit}"
+    return f"{count / 1000:,.1f} TB"
 
 
 @contextmanager
-def watch(
-    quiet: bool, bar: Callable[[], AbstractContextManager[Show]], lines: Callable[[], Show]
-) -> Iterator[Show | Callable[[object], None]]:
-    """A bar on a terminal, a line now and then elsewhere, or nothing."""
+def progress(quiet: bool = False, seconds: float = 10.0) -> Iterator[OnProgress]:
+    """The function to pass as ``on_progress``: a bar on a terminal, elsewhere a line every ``seconds``."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        with bar() as show:
+        with _bar() as show:
             yield show
     else:
-        yield lines()
+        yield _plain_lines(seconds)
 
 
 @contextmanager
@@ -58,96 +54,67 @@ def _bar() -> Iterator[OnProgress]:
     from rich import progress as rich
     from rich.console import Console
 
-    columns = (
-        rich.BarColumn(),
-        rich.MofNCompleteColumn(),
-        rich.TextColumn("{task.fields[rate]} images/s"),
-        rich.TextColumn("{task.fields[rejects]}"),
-        rich.TimeRemainingColumn(),
-    )
+    columns = (rich.BarColumn(), rich.TextColumn("{task.description}", markup=False))
     with rich.Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5) as bar:
-        task = bar.add_task("", total=None, rate="-", rejects="")
-        rate = _Rate()
+        task = bar.add_task("", total=None)
+        describe = _Description()
 
         def show(state: Progress) -> None:
-            rejects = f"[red]{state.rejected} rejected[/]" if state.rejected else ""
-            bar.update(task, total=state.total, completed=state.done, rate=f"{rate(state.done):,.0f}", rejects=rejects)
+            bar.update(task, total=state.total, completed=state.done, description=clean(describe(state)))
 
         yield show
 
 
-def _plain_lines() -> OnProgress:
-    rate = _Rate()
+def _plain_lines(seconds: float) -> OnProgress:
+    describe = _Description()
     last = time.monotonic()
 
     def show(state: Progress) -> None:
         nonlocal last
-        speed = rate(state.done)
-        if (now := time.monotonic()) - last < _PLAIN_EVERY:
-            return
-        last = now
-        left = f", {_duration((state.total - state.done) / speed)} left" if speed else ""
-        say(f"{state.done:,} of {state.total:,} images, {speed:,.0f}/s, {state.rejected:,} rejected{left}")
+        text = describe(state)  # each time: the rate counts from the first call
+        if (now := time.monotonic()) - last >= seconds:
+            last = now
+            say(text)
 
     return show
 
 
-class _Rate:
-    """Images a second since the first call."""
+class _Description:
+    """A state in words, with the rate since the first one and the time left."""
 
     def __init__(self) -> None:
         self._start: tuple[float, int] | None = None
 
-    def __call__(self, done: int) -> float:
+    def __call__(self, state: Progress) -> str:
         now = time.monotonic()
-        if self._start is None:
-            self._start = (now, done)
+        if self._start is None or state.done < self._start[1]:  # the first call, or another step begins
+            self._start = (now, state.done)
         began, before = self._start
-        return (done - before) / (now - began) if now > began else 0.0
+        rate = (state.done - before) / (now - began) if now > began else 0.0
+        return ", ".join(
+            part for part in (_count(state), _rate(state, rate), _rejected(state), _left(state, rate)) if part
+        )
 
 
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
+def _count(state: Progress) -> str:
+    show = human_size if state.unit == "bytes" else "{:,}".format
+    total = f" of {show(state.total)}" if state.total is not None else ""
+    unit = "" if state.unit == "bytes" else f" {state.unit}"
+    return f"{show(state.done)}{total}{unit}{' ' if state.detail else ''}{state.detail}"
+
+
+def _rate(state: Progress, rate: float) -> str:
+    return f"{human_size(rate)}/s" if state.unit == "bytes" else f"{rate:,.0f}/s"
+
+
+def _rejected(state: Progress) -> str:
+    noun = "rejected" if state.unit == "images" else "faults"
+    return f"{state.rejected:,} {noun}" if state.rejected else ""
+
+
+def _left(state: Progress, rate: float) -> str:
+    if state.total is None or not rate:
+        return ""
+    minutes, seconds = divmod(int((state.total - state.done) / rate), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def print_report(report: Report) -> None:
-    """The last lines of a run."""
-    for line in _lines(report):
-        say(line)
-
-
-def _lines(report: Report) -> Iterator[str]:
-    if report.dry_run:
-        yield from _planned(report)
-        return
-    for sentence in report.broken:
-        yield f"given up on the way: {sentence}"
-    if report.skipped:
-        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in report.skipped.items())
-        yield f"not listed: {kinds}"
-    for name, count in report.splits.items():
-        shards = f"{name}.rec" if len(count.shards) == 1 else f"{count.shards[0]} and {len(count.shards) - 1} more"
-        yield f"{name}: {count.packed:,} images in {shards}"
-    if report.left_out:
-        yield f"left out, since the fractions sum to less than 1: {report.left_out:,}"
-    if len(report.packed_by) > 1:
-        yield "packed by " + ", ".join(f"{name}: {count:,}" for name, count in report.packed_by.items())
-    resumed = f", {report.resumed:,} of them from before" if report.resumed else ""
-    rejected = f"{report.rejected:,} rejected" + (f" (see {report.out}/rejects.jsonl)" if report.rejected else "")
-    yield (
-        f"{report.packed:,} packed{resumed}, {rejected}; {report.images_per_second:,.0f} images/s in "
-        f"{report.seconds:.1f} s on {report.device} ({report.reason})"
-    )
-
-
-def _planned(report: Report) -> Iterator[str]:
-    classes = f" in {report.classes:,} classes" if report.classes is not None else ""
-    yield f"{report.listed:,} images{classes}"
-    for name, count in report.splits.items():
-        labels = f" of {len(count.labels):,} labels" if count.labels is not None else ""
-        yield f"{name}: {count.listed:,} images{labels} in {len(count.shards)} file(s)"
-    if report.left_out:
-        yield f"left out, since the fractions sum to less than 1: {report.left_out:,}"
-    yield "dry run: nothing was written"
+    return f"{hours}:{minutes:02d}:{seconds:02d} left" if hours else f"{minutes}:{seconds:02d} left"

@@ -1,4 +1,4 @@
-"""A map-style dataset over .rec files, for PyTorch's DataLoader or a plain loop; imports no framework."""
+"""A map-style dataset over .rec files, for PyTorch's DataLoader or a plain loop; it imports no framework."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 from gpu_pack.errors import FormatError, SourceError, UsageError
-from gpu_pack.recordio import read_index, scan_headers, unpack
-from gpu_pack.recordio.scanning import read_record
+from gpu_pack.formats.classes import NAME as CLASSES
+from gpu_pack.formats.classes import read_classes
+from gpu_pack.recordio import HeaderInfo, read_index, scan_headers, unpack
+from gpu_pack.recordio.scanning import read_record, read_record_header, reader
 from gpu_pack.types import Color
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, np.dtype[Any]]
 
 StrPath = str | os.PathLike[str]
 
@@ -27,22 +34,26 @@ _SHARD = re.compile(r"-(\d+)-of-(\d+)$")
 class RecordDataset:
     """Image records by position: ``dataset[i]`` is ``(image, label)``.
 
-    The image is uint8 HxWx3 RGB; HxW for ``gray``; for ``unchanged`` as stored, colour in RGB or RGBA order. The label
-    is an int where it is whole, else a float; several labels are a 1-D float32 array. The order is that of the .idx
-    beside each .rec; without one the records are found by reading their headers once, in the file's order.
+    The image is uint8: HxWx3 RGB; HxW for ``gray``; for ``unchanged`` as stored, colour in RGB or RGBA order. The label
+    is an int if it is whole, else a float; several labels are a 1-D float32 array. The order is that of the .idx beside
+    each .rec; without one, the records' headers are read once, and the order is the file's.
 
-    It can be pickled and forked: every process opens the files for itself, when it first reads. Threads may share it.
+    It can be pickled and forked: each process opens the files when it first reads. Threads may share it.
 
     Args:
         path: a .rec; a pattern such as ``train-*.rec``; a folder that holds one set of shards; or a sequence of these.
-        transform: called with the image (with the encoded bytes, unless ``decode``); its result takes their place.
+        transform: called with the image (with the encoded bytes, unless ``decode``); returns what takes its place.
         decode: False gives the encoded bytes instead of pixels.
         color: ``rgb``, ``gray`` or ``unchanged``; EXIF orientation is applied except for ``unchanged``.
-        label_type: called with each single label, a float, where int-or-float will not do: ``float`` for regression.
+        label_type: called with each single label, a float; ``float`` keeps whole labels floats, for regression.
+        target_transform: called with the label, after ``label_type``; returns what takes its place.
+
+    Attributes:
+        files: the .rec files, in order.
 
     Raises:
         UsageError: an unknown ``color``.
-        SourceError: nothing matches, a folder with several sets, or a set of shards that is not complete.
+        SourceError: nothing matches, a folder with several sets, or an incomplete set of shards.
         FormatError: a malformed .rec or .idx, also on reading a record or decoding its image.
         OSError: a file cannot be read.
     """
@@ -55,18 +66,43 @@ class RecordDataset:
         color: Color = "rgb",
         *,
         label_type: Callable[[float], Any] | None = None,
+        target_transform: Callable[[Any], Any] | None = None,
     ) -> None:
-        if color not in ("rgb", "gray", "unchanged"):
-            raise UsageError(f"color {color!r}: it is rgb, gray or unchanged")
+        if color not in get_args(Color):
+            raise UsageError(f"color={color!r}: choose {' or '.join(get_args(Color))}")
         paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
         self.files = [file for item in paths for file in _rec_files(item)]
         self.transform = transform
         self.decode = decode
         self.color: Color = color
         self.label_type = label_type
+        self.target_transform = target_transform
         self._offsets = [_offsets(file) for file in self.files]
         self._ends = list(accumulate(map(len, self._offsets)))
-        self._forget()
+        self._columns: tuple[Array, Array] | None = None
+        self._reset()
+
+    @property
+    def classes(self) -> list[str] | None:
+        """The names in the classes.txt beside the first file, by label; None if there is none."""
+        path = Path(self.files[0]).with_name(CLASSES) if self.files else None
+        return list(read_classes(path)) if path is not None and path.is_file() else None
+
+    @property
+    def keys(self) -> Array:
+        """The records' ids, 1-D uint64; all headers are read once for it and for `labels`."""
+        return self._read_columns()[0]
+
+    @property
+    def labels(self) -> Array:
+        """The records' labels without any transform: 1-D int64 if all are whole numbers, else float32.
+
+        With M labels in each record it is 2-D float32, N x M.
+
+        Raises:
+            FormatError: records with different numbers of labels.
+        """
+        return self._read_columns()[1]
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
@@ -85,7 +121,8 @@ class RecordDataset:
                 raise FormatError(f"record {header.id}: OpenCV cannot decode its image", self.files[file], offset)
         if self.transform is not None:
             image = self.transform(image)
-        return image, self._label(header.label)
+        label = self._label(header.label)
+        return image, label if self.target_transform is None else self.target_transform(label)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         return (self[index] for index in range(len(self)))
@@ -95,7 +132,7 @@ class RecordDataset:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._forget()
+        self._reset()
 
     def __del__(self) -> None:
         self.close()
@@ -104,10 +141,10 @@ class RecordDataset:
         """Close the files; reading opens them again."""
         for opened in self.__dict__.get("_opened", {}).values():
             opened.close()
-        self._forget()
+        self._reset()
 
     def _find(self, index: int) -> tuple[int, int]:
-        """Which file, and the record's offset in it."""
+        """The number of the file, and the record's offset in it."""
         position = operator.index(index)
         if position < 0:
             position += len(self)
@@ -118,7 +155,7 @@ class RecordDataset:
         return file, self._offsets[file][position - start]
 
     def _open(self, file: int) -> _RecFile:
-        if self._pid != os.getpid():  # a fork: on systems without pread, parent and child would share one position
+        if self._pid != os.getpid():  # forked: without pread, parent and child would share one position
             self.close()
         opened = self._opened.get(file)
         if opened is None:
@@ -128,9 +165,35 @@ class RecordDataset:
                 fresh.close()
         return opened
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._opened: dict[int, _RecFile] = {}
         self._pid = os.getpid()
+
+    def _read_columns(self) -> tuple[Array, Array]:
+        if self._columns is None:
+            import numpy as np
+
+            keys, values, counts = array("Q"), array("f"), set[int]()
+            for info in self._headers():
+                keys.append(info.key)
+                values.extend(info.labels)
+                counts.add(len(info.labels))
+            if len(counts) > 1:
+                raise FormatError(f"{self.files[0]}: its records have different numbers of labels")
+            labels = np.array(values, np.float32)
+            if counts and counts != {1}:
+                labels = labels.reshape(len(keys), -1)
+            elif np.all(np.abs(labels) < 2**31) and np.all(labels == np.floor(labels)):
+                labels = labels.astype(np.int64)
+            self._columns = np.array(keys, np.uint64), labels
+        return self._columns
+
+    def _headers(self) -> Iterator[HeaderInfo]:
+        for path, offsets in zip(self.files, self._offsets, strict=True):
+            with Path(path).open("rb") as file:
+                size, read_at = file.seek(0, os.SEEK_END), reader(file)
+                for offset in offsets:
+                    yield read_record_header(read_at, offset, size, path)
 
     def _label(self, label: Any) -> Any:
         if not isinstance(label, float):
@@ -164,7 +227,7 @@ class _RecFile:
 
 
 def decode_image(data: bytes, color: Color) -> Any:
-    """The pixels of an encoded image as `RecordDataset` gives them, or None where OpenCV cannot decode it."""
+    """The pixels of an encoded image as `RecordDataset` gives them; None if OpenCV cannot decode it."""
     import cv2
     import numpy as np
 
@@ -179,7 +242,7 @@ def decode_image(data: bytes, color: Color) -> Any:
 
 
 def _offsets(path: str) -> array[int]:
-    """Where the records of a .rec begin: by its .idx, or else by their headers."""
+    """The offsets of the records of a .rec, in bytes: from its .idx, or else from their headers."""
     index = Path(path).with_suffix(".idx")
     if index.exists():
         return array("Q", (offset for _, offset in read_index(index, str)))
@@ -188,7 +251,7 @@ def _offsets(path: str) -> array[int]:
 
 
 def _rec_files(path: StrPath) -> list[str]:
-    """The .rec files that a path, pattern or folder stands for, sorted."""
+    """The .rec files that a path, pattern or folder means, sorted."""
     name = os.fspath(path)
     if Path(name).is_dir():
         return _shards(Path(name))
@@ -201,14 +264,15 @@ def _rec_files(path: StrPath) -> list[str]:
 
 
 def _shards(folder: Path) -> list[str]:
-    """The only set in a folder; train and validation mixed would go unnoticed for long."""
+    """The only set in a folder. Several are refused: nobody would notice that train and validation are mixed."""
     found = sorted(folder.glob("*.rec"))
     sets = sorted({_SHARD.sub("", file.stem) for file in found})
     if not found:
         raise SourceError(f"{folder}: no .rec file in it")
     if len(sets) > 1:
-        raise SourceError(f"{folder}: it holds {len(sets)} sets ({', '.join(sets[:5])}); name one, as {sets[0]}*.rec")
+        names = ", ".join(sets[:5])
+        raise SourceError(f"{folder}: {len(sets)} sets ({names}) are in it: name one, as in {sets[0]}*.rec")
     numbered = _SHARD.search(found[0].stem)
     if numbered and int(numbered[2]) != len(found):
-        raise SourceError(f"{folder}: {len(found)} of {int(numbered[2])} shards of {sets[0]} are there")
+        raise SourceError(f"{folder}: only {len(found)} of {int(numbered[2])} shards of {sets[0]} are in it")
     return [str(file) for file in found]

@@ -1,18 +1,17 @@
-"""``gpu-pack doctor``: what would run here, on what, and what to install."""
+"""``gpu-pack doctor``: which device a run would use here, and what to install."""
 
 from __future__ import annotations
 
-import json
-import os
 import platform
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from gpu_pack import __version__
-from gpu_pack.gpu.driver import Driver, driver_version, jpeg_engines
-from gpu_pack.gpu.probe import PACKAGES, Probe, installed, probe
+from gpu_pack.gpu.driver import Driver, driver_version
+from gpu_pack.gpu.probe import PACKAGES, Machine, Probe, probe
+from gpu_pack.types import available_cores
 
-#: Other names under which OpenCV may have come in.
+#: Distributions that bring OpenCV.
 _OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
 
 
@@ -23,7 +22,7 @@ class GpuFacts:
     Attributes:
         memory: in bytes.
         compute: compute capability, e.g. ``9.0``.
-        jpeg_engines: its hardware JPEG decoders; None where nvJPEG is not there to tell.
+        jpeg_engines: hardware JPEG decoders; None if unknown, since nvJPEG is not installed.
     """
 
     number: int
@@ -40,11 +39,11 @@ class Diagnosis:
     Attributes:
         device: what ``--device auto`` takes, ``gpu`` or ``cpu``.
         reason: why.
-        cure: what to do for the GPU to be used; empty where it is.
-        cores: how many this process may use.
-        driver: the NVIDIA driver's version; None where there is none.
-        cuda: the newest CUDA version that it supports; None likewise.
-        versions: by distribution; None for what is not installed.
+        cure: what to do so that the GPU is used; empty if it is.
+        cores: that this process may use.
+        driver: the NVIDIA driver's version; None if there is none.
+        cuda: the newest CUDA version that it supports; None if there is no driver.
+        versions: by distribution; None for those that are not installed.
     """
 
     device: str
@@ -57,24 +56,25 @@ class Diagnosis:
     gpus: tuple[GpuFacts, ...]
     versions: dict[str, str | None]
 
-    def to_json(self) -> str:
-        """An object with the attributes' names, indented."""
-        return json.dumps(asdict(self), indent=2)
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for ``--json``."""
+        return asdict(self)
 
 
-def diagnose() -> Diagnosis:
-    """Look at machine, driver and packages. Never raises for what it finds or misses."""
-    found = probe()
+def diagnose(machine: Machine | None = None) -> Diagnosis:
+    """Examine machine, driver and packages. Never raises."""
+    machine = machine or Machine()
+    found = probe(machine)
     return Diagnosis(
         device="gpu" if found.usable else "cpu",
         reason=found.reason,
         cure=found.cure,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        driver=driver_version() if found.cuda else None,
+        cores=available_cores(),
+        driver=driver_version(machine.load) if found.cuda else None,
         cuda="{}.{}".format(*found.cuda) if found.cuda else None,
-        gpus=tuple(_facts(found)),
-        versions=_versions(),
+        gpus=tuple(_facts(found, machine)),
+        versions=_versions(machine),
     )
 
 
@@ -93,18 +93,17 @@ def render(diagnosis: Diagnosis) -> str:
     return f"{text}\n\nFor the GPU: {diagnosis.cure}" if diagnosis.cure else text
 
 
-def _facts(found: Probe) -> list[GpuFacts]:
-    facts = []
-    for gpu in found.gpus:
-        compute = "{}.{}".format(*gpu.compute)
-        facts.append(GpuFacts(gpu.number, gpu.name, gpu.memory, compute, _engines(gpu.number)))
-    return facts
+def _facts(found: Probe, machine: Machine) -> list[GpuFacts]:
+    return [
+        GpuFacts(gpu.number, gpu.name, gpu.memory, "{}.{}".format(*gpu.compute), _engines(gpu.number, machine))
+        for gpu in found.gpus
+    ]
 
 
-def _engines(number: int) -> int | None:
+def _engines(number: int, machine: Machine) -> int | None:
     try:
-        return jpeg_engines(Driver(), number)
-    except Exception:  # a device that is full or out of order; the rest of the answer stands
+        return Driver(machine.load).jpeg_engines(number)
+    except Exception:  # the device has no free memory, or is broken
         return None
 
 
@@ -114,20 +113,12 @@ def _describe(gpu: GpuFacts) -> str:
     return f"{gpu.name}, {gpu.memory / 2**30:.1f} GiB, compute capability {gpu.compute}, {told}"
 
 
-def _versions() -> dict[str, str | None]:
+def _versions(machine: Machine) -> dict[str, str | None]:
     versions: dict[str, str | None] = {"Python": platform.python_version(), "gpu-pack": __version__}
-    versions["numpy"] = _version("numpy")
-    opencv = next((name for name in _OPENCVS if _version(name)), _OPENCVS[0])
-    versions[opencv] = _version(opencv)
-    there = dict(installed())
+    versions |= {name: machine.version(name) for name in ("numpy", "simplejpeg")}
+    opencv = next((name for name in _OPENCVS if machine.version(name)), _OPENCVS[0])
+    versions[opencv] = machine.version(opencv)
     for newer, older in PACKAGES.values():
-        name = older if older in there and newer not in there else newer
-        versions[name] = there.get(name)
+        name = older if machine.version(older) and not machine.version(newer) else newer
+        versions[name] = machine.version(name)
     return versions
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,24 +1,32 @@
-"""Every error that gpu-pack raises on purpose, as one tree.
+"""Every error that leaves gpu-pack, as one tree.
 
-GpuPackError                 exit 1   caught only by the outermost function of the command line
+GpuPackError                 exit 1   only the outermost function of the command line catches it
 ├── UsageError               exit 2   options or arguments that cannot be right (also a ValueError)
-├── SourceError              exit 1   there is nothing sensible to pack: no folder, no images, clashing classes
-│   └── ListError            exit 1   a .lst line that does not parse, named as path:line
+├── SourceError              exit 1   nothing can be packed as asked: no folder, no images, clashing classes
+│   └── ListError            exit 1   a .lst line that cannot be parsed, named as path:line
 ├── FormatError              exit 1   a malformed .rec, .idx or header, named as path and offset (also a ValueError)
-├── OutputError              exit 1   the output cannot be written: full, read-only, not ours
-│   ├── OutputExistsError    exit 1   a finished run, or another one's pieces, are already there
-│   └── OutputLockedError    exit 1   a living run is writing there
+├── OutputError              exit 1   the output cannot be written: disk full, read-only, another's files
+│   ├── OutputExistsError    exit 1   a finished run, or parts of another run, are already there
+│   └── OutputLockedError    exit 1   another process is writing there
 ├── StrictError              exit 1   the first bad image under --strict
-└── BackendError             exit 1   a device or a worker that broke, or that was never usable
+└── BackendError             exit 1   a device or a worker that broke, or that cannot be used
 
-A bad *image* is no error but a value: `gpu_pack.types.Rejected`. Ctrl-C stays KeyboardInterrupt (exit 130).
+A bad *image* is no error but a value, `gpu_pack.types.Rejected`. Ctrl-C stays KeyboardInterrupt (exit 130). Reading
+from a path that the caller gave may also raise OSError.
+
+Exceptions of other classes are internal; the packages that raise them turn them into a value or into one of the above:
+
+ImageError           an image that cannot be read or decoded: becomes a `Rejected`
+ProcessEndedError    a worker's process ended: the batch is tried again, then a `Rejected` or a BackendError
+DriverError          a call of the CUDA driver failed: becomes the reason why no GPU is used
+PoolStoppedError     ends the threads of `verify` when one of them fails, whose own error is raised
 """
 
 from __future__ import annotations
 
 
 class GpuPackError(Exception):
-    """Base of every deliberate error. The message is one sentence or two: what, where, what to do."""
+    """Base of the tree. The message is one sentence or two: what, where, what to do."""
 
     exit_code = 1
 
@@ -30,7 +38,7 @@ class UsageError(GpuPackError, ValueError):
 
 
 class SourceError(GpuPackError):
-    """The source holds nothing that can be packed as asked."""
+    """Nothing in the source can be packed as asked."""
 
 
 class ListError(SourceError):
@@ -38,25 +46,20 @@ class ListError(SourceError):
 
 
 class FormatError(GpuPackError, ValueError):
-    """Bytes that are not the RecordIO, index or image record that they claim to be.
+    """Bytes that are no RecordIO, index or image record.
 
     Attributes:
         path: the file, or None for bytes in memory.
-        offset: where the faulty part begins, in bytes, or None.
+        offset: where the fault begins, in bytes, or None.
+        reason: the message without the two.
     """
 
     def __init__(self, message: str, path: str | None = None, offset: int | None = None) -> None:
         self.reason = message
         self.path = path
         self.offset = offset
-        where = "".join(
-            part
-            for part in (
-                f"{path}: " if path is not None else "",
-                f"at byte {offset}: " if offset is not None else "",
-            )
-        )
-        super().__init__(where + message)
+        where = f"{path}: " if path is not None else ""
+        super().__init__(f"{where}at byte {offset}: {message}" if offset is not None else where + message)
 
     def __reduce__(self) -> tuple[type[FormatError], tuple[str, str | None, int | None]]:
         return type(self), (self.reason, self.path, self.offset)
@@ -67,11 +70,11 @@ class OutputError(GpuPackError):
 
 
 class OutputExistsError(OutputError):
-    """The output is already there and ``overwrite`` was not asked for."""
+    """The output is already there, and ``overwrite`` is not given."""
 
 
 class OutputLockedError(OutputError):
-    """Another living run holds the output folder."""
+    """Another process is writing into the output folder."""
 
 
 class StrictError(GpuPackError):
@@ -79,4 +82,4 @@ class StrictError(GpuPackError):
 
 
 class BackendError(GpuPackError):
-    """A device or worker that broke in mid-run, or that cannot be used at all."""
+    """A device or worker that broke during a run, or that cannot be used."""

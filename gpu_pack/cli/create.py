@@ -1,42 +1,33 @@
-"""The command that packs: its flags, and what they make of `CreateOptions`."""
+"""`gpu-pack create`: its flags, and the last lines that it prints."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gpu_pack.cli.flags import JsonFlag, QuietFlag
-from gpu_pack.errors import UsageError
-from gpu_pack.formats.native_stderr import captured
+from gpu_pack import console
+from gpu_pack.cli.app import JsonFlag, QuietFlag, app
 
 if TYPE_CHECKING:
-    from gpu_pack.sources.splits import Division
-    from gpu_pack.types import TransformSpec
-
-#: zlib's level for --encoding png without --quality, from 0 to 9.
-_PNG_LEVEL = 3
-Device = Literal["auto", "gpu", "cpu", "hybrid"]
+    from gpu_pack.pipeline.report import Report
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the program."""
-    app.command("create")(create)
-
-
+@app.command()
 def create(
     source: Annotated[Path, typer.Argument(help="A folder of class folders, a folder of images, or a .lst file.")],
-    out: Annotated[Path, typer.Argument(help="The folder that receives the records; made if need be.")],
-    root: Annotated[Path | None, typer.Option(help="Folder that a .lst file's paths start from [its own].")] = None,
+    out: Annotated[Path, typer.Argument(help="The folder that receives the records; created if missing.")],
+    root: Annotated[Path | None, typer.Option(help="Folder of a .lst file's paths [its own].")] = None,
     split: Annotated[list[str] | None, typer.Option(help="NAME=FRACTION, repeatable [train=1.0].")] = None,
-    seed: Annotated[int, typer.Option(help="Of the shuffle.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 100,
     shuffle: Annotated[
         bool | None,
         typer.Option(
             "--shuffle/--no-shuffle",
-            help="Mix the images of each split [shuffle; a .lst without --split keeps its order].",
+            help="Shuffle the images of each split [shuffle; a .lst without --split keeps its order].",
         ),
     ] = None,
     stratify: Annotated[
@@ -50,7 +41,7 @@ def create(
         bool | None, typer.Option("--crop/--no-crop", help="Cut the centre square, or keep the aspect [crop].")
     ] = None,
     upscale: Annotated[
-        bool | None, typer.Option("--upscale/--no-upscale", help="Enlarge small images, or leave them [upscale].")
+        bool | None, typer.Option("--upscale/--no-upscale", help="Enlarge small images, or keep their size [upscale].")
     ] = None,
     pass_through: Annotated[bool, typer.Option("--pass-through", help="Store the files as they are.")] = False,
     quality: Annotated[
@@ -67,7 +58,9 @@ def create(
     max_pixels: Annotated[
         int | None, typer.Option(help="Reject images that decode to more pixels.", show_default="178956970")
     ] = None,
-    device: Annotated[Device, typer.Option(help="auto takes the GPU where one works.")] = "auto",
+    device: Annotated[
+        Literal["auto", "gpu", "cpu", "hybrid"], typer.Option(help="auto takes the GPU where one works.")
+    ] = "auto",
     gpus: Annotated[str | None, typer.Option(help="Which GPUs, as in 0,1 [all].")] = None,
     encoder: Annotated[
         Literal["auto", "nvjpeg", "cpu", "cuda"], typer.Option(help="The GPU path's JPEG encoder.")
@@ -75,13 +68,13 @@ def create(
     workers: Annotated[int | None, typer.Option(help="CPU workers [one a core].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
     shards: Annotated[int, typer.Option(help="Files that each split is divided into.")] = 1,
-    classes: Annotated[Path | None, typer.Option(help="An earlier run's classes.txt: its label numbers.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="A classes.txt whose label numbers are used.")] = None,
     allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let a .lst file name files outside of its root.")
+        bool, typer.Option("--allow-outside", help="Let a .lst file name files outside its root.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="The first bad image fails the run.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what lies in OUT.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -89,65 +82,58 @@ def create(
 
     OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
     """
-    from gpu_pack import console
-    from gpu_pack.backends import DeviceOptions
-    from gpu_pack.pipeline import create
+    from gpu_pack.pipeline import api
+    from gpu_pack.pipeline.options import create_options
 
-    pixels = {"size": size, "resize": resize, "quality": quality, "encoding": encoding, "color": color}
-    options = create.CreateOptions(
-        spec=_spec(pixels | {"interp": interp, "crop": crop, "upscale": upscale}, pass_through, max_pixels),
-        division=_division(split, seed, shuffle, stratify, shards),
-        device=DeviceOptions(device, _gpu_numbers(gpus), workers, batch_size, encoder),
-        root=root,
-        classes=classes,
-        strict=strict,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        allow_outside=allow_outside,
-    )
-    with captured(), console.progress(quiet) as on_progress:
-        report = create.create(source, out, options, on_progress)
+    options = create_options(
+        size=size, resize=resize, crop=crop, upscale=upscale, pass_through=pass_through,
+        quality=quality, encoding=encoding, color=color, interp=interp, max_pixels=max_pixels,
+        splits=split, seed=seed, shuffle=shuffle, stratify=stratify, shards=shards,
+        device=device, gpus=gpus, encoder=encoder, workers=workers, batch_size=batch_size,
+        root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
+    )  # fmt: skip
+    with console.progress(quiet) as on_progress:
+        report = api.create(source, out, options=options, progress=on_progress)
     if json_:
         print(json.dumps(report.to_json(), indent=1))
     elif not quiet:
-        console.print_report(report)
+        for line in _planned(report) if report.dry_run else _done(report):
+            console.say(line)
     return 0
 
 
-def _spec(flags: dict[str, Any], pass_through: bool, max_pixels: int | None) -> TransformSpec:
-    """What the flags make of a `TransformSpec`. What was not given is left to its own defaults, but a PNG's level."""
-    from gpu_pack.types import MAX_EDGE, TransformSpec
-
-    given = {name: value for name, value in flags.items() if value is not None}
-    if pass_through and given:
-        names = " and ".join(f"--no-{name}" if value is False else f"--{name}" for name, value in given.items())
-        raise UsageError(f"--pass-through stores the files as they are, and {names} would change them")
-    if "resize" in given:
-        if "size" in given:
-            raise UsageError("--size and --resize both set the shorter edge; --resize alone does not crop")
-        if given.get("crop"):
-            raise UsageError("--resize does not crop: --size N is the shorter edge to N and then the N x N centre")
-        if not 1 <= given["resize"] <= MAX_EDGE:
-            raise UsageError(f"--resize {given['resize']}: the edge lies between 1 and {MAX_EDGE} pixels")
-        given |= {"size": given.pop("resize"), "crop": False}
-    if given.get("encoding") == "png":
-        given.setdefault("quality", _PNG_LEVEL)
-    if max_pixels is not None:  # which --pass-through heeds too
-        given["max_pixels"] = max_pixels
-    return TransformSpec(pass_through=pass_through, **given)
-
-
-def _division(split: list[str] | None, seed: int, shuffle: bool | None, stratify: bool, shards: int) -> Division:
-    from gpu_pack.sources.splits import Division, parse_split
-
-    splits = tuple(parse_split(text) for text in split) if split else Division().splits
-    return Division(splits, seed, shuffle, stratify, shards)
+def _done(report: Report) -> Iterator[str]:
+    for sentence in report.broken:
+        yield f"worker given up: {sentence}"
+    for reason, batches in report.batch_failures.items():
+        yield f"{batches:,} batches failed on the GPU, and their images were packed another way: {reason}"
+    if report.skipped:
+        kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in report.skipped.items())
+        yield f"not listed: {kinds}"
+    for name, count in report.splits.items():
+        shards = f"{name}.rec" if len(count.shards) == 1 else f"{count.shards[0]} and {len(count.shards) - 1} more"
+        yield f"{name}: {count.packed:,} images in {shards}"
+    yield from _left_out(report)
+    if len(report.packed_by) > 1:
+        yield "packed by " + ", ".join(f"{name}: {count:,}" for name, count in report.packed_by.items())
+    resumed = f", {report.resumed:,} of them from before" if report.resumed else ""
+    rejected = f"{report.rejected:,} rejected" + (f" (see {report.out}/rejects.jsonl)" if report.rejected else "")
+    yield (
+        f"{report.packed:,} packed{resumed}, {rejected}; {report.images_per_second:,.0f} images/s in "
+        f"{report.seconds:.1f} s on {report.device} ({report.reason})"
+    )
 
 
-def _gpu_numbers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise UsageError(f"--gpus {text}: write GPU numbers with commas between, as in 0,1") from None
+def _planned(report: Report) -> Iterator[str]:
+    classes = f" in {report.classes:,} classes" if report.classes is not None else ""
+    yield f"{report.listed:,} images{classes}"
+    for name, count in report.splits.items():
+        labels = f" of {len(count.labels):,} labels" if count.labels is not None else ""
+        yield f"{name}: {count.listed:,} images{labels} in {len(count.shards)} file(s)"
+    yield from _left_out(report)
+    yield "dry run: nothing was written"
+
+
+def _left_out(report: Report) -> Iterator[str]:
+    if report.left_out:
+        yield f"left out, since the fractions sum to less than 1: {report.left_out:,}"

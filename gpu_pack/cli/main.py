@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import signal
 import sys
@@ -11,47 +12,66 @@ from typing import NoReturn
 
 from gpu_pack.errors import GpuPackError, UsageError
 
-#: Commands that go on where they were interrupted.
+#: Commands that resume where they were interrupted.
 _RESUMABLE = ("create", "im2rec", "extract", "sagemaker")
+#: Commands that decode images.
+_DECODING = ("create", "im2rec", "verify")
 _terminated = False
 
 
-def main() -> NoReturn:
-    """Carry out the command line that the process was started with."""
+def run(argv: Sequence[str]) -> int:
+    """Run one command line, without the program's name; returns the exit status.
+
+    Raises:
+        GpuPackError: see `gpu_pack.errors`; a `UsageError` also for what Typer's parser refuses.
+    """
+    if "" in argv:
+        raise UsageError("an argument is empty: is a variable of the shell not set?")
+    import typer
+
+    from gpu_pack.cli import create, tools  # noqa: F401 (they add the commands)
+    from gpu_pack.cli.app import app
+
     try:
-        _whole_streams()
+        code = app(list(argv), prog_name="gpu-pack", standalone_mode=False)
+    except typer.Abort:  # what older versions make of Ctrl-C; later ones return 130
+        raise KeyboardInterrupt from None
+    except Exception as error:
+        # The parser's errors, by what they can do: Typer 0.20 takes them from Click, later versions from a copy of
+        # Click that they carry, and neither exports a common base class.
+        if not hasattr(error, "format_message"):
+            raise
+        path = getattr(getattr(error, "ctx", None), "command_path", "gpu-pack")
+        raise UsageError(f"{error.format_message().rstrip('.')} ({path} --help tells more)") from None
+    return code if isinstance(code, int) else 0
+
+
+def main() -> NoReturn:
+    """Run the command line that the process was started with, and exit."""
+    try:
+        _open_streams()
+        if {*sys.argv[1:2]} & {*_DECODING}:
+            _silence_native_code()
         _stop_on_terminate()
-        # We use none of it, and a thread for each core would spin for a while each time that NumPy is loaded.
+        # Unused, and a thread for each core would spin for a while each time that NumPy is loaded.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        code = _run(sys.argv[1:])
+        code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
     except GpuPackError as error:
-        _leave(error.exit_code, str(error))
+        _exit(error.exit_code, str(error))
     except BrokenPipeError:
-        _leave(1, "")
+        _exit(1, "")
     except OSError as error:
-        _leave(1, f"{error.filename or 'input or output'}: {error.strerror or error}")
+        _exit(1, f"{error.filename or 'input or output'}: {error.strerror or error}")
     except MemoryError:
-        _leave(1, "out of memory: fewer --workers or a smaller --batch-size need less; the run can be gone on with")
-    on = "; run the same command again to go on" if {*sys.argv[1:2]} & {*_RESUMABLE} else ""
-    _leave(code, f"interrupted{on}" if code == 130 else "")
-
-
-def _run(argv: Sequence[str]) -> int:
-    if "" in argv:
-        raise UsageError("an argument is empty: is a variable of the shell not set?")
-    if argv[:1] == ["im2rec"]:  # its flags are argparse's: without Typer it starts in seven eighths of the time
-        from gpu_pack import im2rec
-
-        return im2rec.main(argv[1:])
-    from gpu_pack.cli import app
-
-    return app.run(argv)
+        _exit(1, "out of memory: use fewer --workers or a smaller --batch-size; the same command again resumes the run")
+    hint = "; run the same command again to resume" if {*sys.argv[1:2]} & {*_RESUMABLE} else ""
+    _exit(code, f"interrupted{hint}" if code == 130 else "")
 
 
 def _stop_on_terminate() -> None:
-    """`kill` stops a run as Ctrl-C does: the bar goes and the cursor comes back. `nohup` and the like stay obeyed."""
+    """Make SIGTERM stop a run as Ctrl-C does, so that the bar goes and the cursor comes back; unless it is ignored."""
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _terminate)
 
@@ -62,8 +82,8 @@ def _terminate(number: int, frame: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _leave(code: int, message: str) -> NoReturn:
-    """Say it and go, without waiting for threads that may hang in a device or a dead network file."""
+def _exit(code: int, message: str) -> NoReturn:
+    """Print the message and exit without waiting for threads, which may hang in a device or a network file system."""
     from gpu_pack.console import clean
 
     if code == 130 and _terminated:
@@ -74,22 +94,37 @@ def _leave(code: int, message: str) -> NoReturn:
         sys.stderr.flush()
     try:
         sys.stdout.flush()
-    except OSError as error:  # of which a reader that went away is the usual kind, and needs no word
+    except OSError as error:  # mostly a reader that went away, which needs no message
         if not code and not isinstance(error, BrokenPipeError):
-            _leave(1, f"standard output: {error.strerror or error}")
+            _exit(1, f"standard output: {error.strerror or error}")
         code = code or 1
     os._exit(code)
 
 
-def _whole_streams() -> None:
-    """Standard streams that are there and take any text."""
+def _open_streams() -> None:
+    """Replace standard streams that are closed, and let names pass that the terminal's encoding lacks."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
-        except OSError:  # closed by whoever started us: the next file that is opened would take its number
+        except OSError:  # otherwise the next file that is opened would get its number
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding does not
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _silence_native_code() -> None:
+    """Keep what image libraries print off the terminal: warnings about odd files, without the files' names.
+
+    They write to descriptor 2, which from here on leads nowhere; `sys.stderr` writes to a copy of it. A crash in native
+    code, about which nothing else would be printed, shows where Python was.
+    """
+    sys.stderr.flush()
+    sys.stderr = open(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace", buffering=1)  # noqa: SIM115
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    if os.name != "nt":  # Windows reports also what libraries handle themselves
+        faulthandler.enable(sys.stderr)

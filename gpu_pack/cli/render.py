@@ -1,124 +1,80 @@
-"""What people see of the readers' results: plain lines on standard output, progress on standard error."""
+"""Prints the tools' reports for people, on standard output."""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import clean, say, watch
+from gpu_pack.console import clean, human_size
 
 if TYPE_CHECKING:
     from gpu_pack.tools.extract import Extraction
-    from gpu_pack.tools.faults import Fault
+    from gpu_pack.tools.faults import ToolReport
     from gpu_pack.tools.index import Indexed
-    from gpu_pack.tools.inspect import Inspection, Shown
-    from gpu_pack.tools.verification import OnVerify, Verification, VerifyProgress
+    from gpu_pack.tools.inspect import Inspection, RecordInfo
+    from gpu_pack.tools.verify import Verification
 
 #: Faults that are printed; --json has them all.
 MAX_SHOWN = 50
-_PLAIN_EVERY = 10.0
 _MAX_LISTED = 8
 
 
-def print_faults(faults: Sequence[Fault], count: int) -> None:
-    """Some faults, a line each, and how many more there are."""
-    for fault in faults[:MAX_SHOWN]:
-        print(clean(str(fault)))
-    if count > MAX_SHOWN:
-        print(f"... and {count - MAX_SHOWN:,} more faults: --json lists them")
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(clean(line))
 
 
-# ---- verify
+def _faults(report: ToolReport) -> Iterator[str]:
+    """The first faults, one a line, and the number of the others."""
+    yield from map(str, report.faults[:MAX_SHOWN])
+    if report.fault_count > MAX_SHOWN:
+        yield f"... and {report.fault_count - MAX_SHOWN:,} more faults: --json lists them"
 
 
 def print_verification(result: Verification, quiet: bool) -> None:
-    """Faults first, the verdict last."""
-    print_faults(result.faults, result.fault_count)
-    if quiet:
-        return
-    for note in result.notes[:_MAX_LISTED]:
-        print(clean(f"note: {note}"))
+    """Print faults, notes and the result."""
+    _print(_faults(result))
+    if not quiet:
+        _print(_verification(result))
+
+
+def _verification(result: Verification) -> Iterator[str]:
+    yield from (f"note: {note}" for note in result.notes[:_MAX_LISTED])
     if len(result.notes) > _MAX_LISTED:
-        print(f"note: ... and {len(result.notes) - _MAX_LISTED:,} more notes")
+        yield f"note: ... and {len(result.notes) - _MAX_LISTED:,} more notes"
     speed = result.records / result.seconds if result.seconds else 0.0
-    how = "decoded" if result.decoded else "looked at, not decoded"
-    verdict = "no faults" if result.ok else f"{result.fault_count:,} fault{'s' * (result.fault_count > 1)}"
-    print(
-        f"{result.records:,} records in {result.files:,} file{'s' * (result.files != 1)} ({size(result.bytes)}), "
-        f"images {how}: {verdict}; {speed:,.0f} records/s in {result.seconds:.1f} s"
+    how = "decoded" if result.decoded else "not decoded"
+    verdict = "no faults" if result.ok else _count(result.fault_count, "fault")
+    files = f"{_count(result.files, 'file')} ({human_size(result.bytes)})"
+    yield (
+        f"{result.records:,} records in {files}, images {how}: {verdict}; "
+        f"{speed:,.0f} records/s in {result.seconds:.1f} s"
     )
 
 
-@contextmanager
-def verify_progress(quiet: bool) -> Iterator[OnVerify]:
-    """What to hand to verify as ``on_progress``: a bar on a terminal, a line now and then elsewhere."""
-    with watch(quiet, _bar, _plain_lines) as show:
-        yield show
-
-
-@contextmanager
-def _bar() -> Iterator[OnVerify]:
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = (
-        rich.BarColumn(),
-        rich.DownloadColumn(binary_units=True),
-        rich.TextColumn("{task.fields[records]} records"),
-        rich.TextColumn("{task.fields[faults]}"),
-        rich.TimeRemainingColumn(),
-    )
-    with rich.Progress(*columns, console=Console(stderr=True), transient=True, refresh_per_second=5) as bar:
-        task = bar.add_task("", total=None, records="0", faults="")
-
-        def show(state: VerifyProgress) -> None:
-            faults = f"[red]{state.faults:,} faults[/]" if state.faults else ""
-            bar.update(
-                task, total=state.total_bytes, completed=state.bytes, records=f"{state.records:,}", faults=faults
-            )
-
-        yield show
-
-
-def _plain_lines() -> OnVerify:
-    last = time.monotonic()
-
-    def show(state: VerifyProgress) -> None:
-        nonlocal last
-        if (now := time.monotonic()) - last >= _PLAIN_EVERY:
-            last = now
-            done = f"{size(state.bytes)} of {size(state.total_bytes)}"
-            say(f"{done}, {state.records:,} records, {state.faults:,} faults")
-
-    return show
-
-
-# ---- inspect
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def print_inspection(result: Inspection) -> None:
-    """The screen."""
-    for line in _inspection(result):
-        print(clean(line))
-    print_faults(result.faults, result.fault_count)
+    """Print one screen."""
+    _print(_inspection(result))
+    _print(_faults(result))
 
 
 def _inspection(result: Inspection) -> Iterator[str]:
-    files = f"{len(result.files):,} file{'s' * (len(result.files) != 1)}"
-    yield f"{result.path}: {result.records:,} records in {files}, {size(result.bytes)}"
+    files = _count(len(result.files), "file")
+    yield f"{result.path}: {result.records:,} records in {files}, {human_size(result.bytes)}"
     for item in result.files[:_MAX_LISTED]:
         lacks = [name for name, there in ((".idx", item.indexed), (".lst", item.listed)) if not there]
         without = f", without {' and '.join(lacks)}" if lacks else ""
-        yield f"  {item.name}: {item.records:,} records, {size(item.bytes)}{without}"
+        yield f"  {item.name}: {item.records:,} records, {human_size(item.bytes)}{without}"
     if len(result.files) > _MAX_LISTED:
         yield f"  ... and {len(result.files) - _MAX_LISTED:,} more files"
     yield from _row("splits", (f"{name} {count:,}" for name, count in result.splits.items()))
     yield from _row("classes", result.classes or (), count=True)
     yield from _labels(result)
-    seen = "" if result.sampled == result.records else f" (of {result.sampled:,} images looked at)"
+    seen = "" if result.sampled == result.records else f" (of {result.sampled:,} images that were read)"
     yield from _row("formats", (f"{name} {count:,}" for name, count in result.formats.items()), seen)
     yield from _row("sizes", (f"{name} {count:,}" for name, count in result.sizes.items()), seen)
     yield from _options(result)
@@ -142,7 +98,7 @@ def _options(result: Inspection) -> Iterator[str]:
     if not options:
         return
     if options.get("pass_through"):
-        yield f"{'options':<10}passed through as the files were"
+        yield f"{'options':<10}files stored as they were"
     else:
         crop = "centre square" if options.get("crop") else "whole picture"
         edge = f"to {options.get('size')} pixels" if options.get("size") else "not scaled"
@@ -163,7 +119,7 @@ def _row(title: str, items: Iterable[str], after: str = "", *, count: bool = Fal
     yield f"{title:<10}{before}{', '.join(found[:_MAX_LISTED])}{more}{after}"
 
 
-def _table(records: list[Shown], several: bool) -> Iterator[str]:
+def _table(records: list[RecordInfo], several: bool) -> Iterator[str]:
     rows = [("key", "labels", "width x height", "bytes", "format", *(("file",) if several else ()))]
     for record in records:
         labels = " ".join("nan or inf" if label is None else f"{label:.9g}" for label in record.labels[:4])
@@ -181,12 +137,9 @@ def _table(records: list[Shown], several: bool) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-# ---- extract and index
-
-
 def print_extraction(result: Extraction, quiet: bool) -> None:
-    """What could not be had, then what was."""
-    print_faults(result.faults, result.fault_count)
+    """Print faults, missing keys and the result."""
+    _print(_faults(result))
     if result.missing:
         keys = ", ".join(map(str, result.missing[:_MAX_LISTED]))
         more = f" and {len(result.missing) - _MAX_LISTED:,} more" if len(result.missing) > _MAX_LISTED else ""
@@ -195,35 +148,13 @@ def print_extraction(result: Extraction, quiet: bool) -> None:
         return
     if result.renamed:
         before, after = next(iter(result.renames.items()))
-        print(clean(f"{result.renamed:,} files under names that every system takes, such as {after} for {before}"))
-    print(clean(f"{result.written:,} files ({size(result.bytes)}) in {result.dest}; {result.seconds:.1f} s"))
+        _print([f"{result.renamed:,} files renamed to what every system takes, such as {before} to {after}"])
+    _print([f"{result.written:,} files ({human_size(result.bytes)}) in {result.dest}; {result.seconds:.1f} s"])
 
 
 def print_indexed(results: Sequence[Indexed], quiet: bool) -> None:
-    """A line a file."""
+    """Print faults and a line for each file."""
     for result in results:
-        print_faults(result.faults, result.fault_count)
+        _print(_faults(result))
         if not quiet:
-            print(clean(f"{result.idx}: {result.records:,} records"))
-
-
-@contextmanager
-def count_progress(quiet: bool, noun: str) -> Iterator[Callable[[int], None]]:
-    """A counter where no total is known."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status("") as status:
-        yield lambda done: status.update(f"{done:,} {noun}")
-
-
-def size(count: int) -> str:
-    """Bytes for people: ``5.6 MB``."""
-    value = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if value < 1000:
-            return f"{value:,.0f} {unit}" if unit == "bytes" else f"{value:,.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} TB"
+            _print([f"{result.idx}: {result.records:,} records"])

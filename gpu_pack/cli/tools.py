@@ -1,26 +1,58 @@
-"""The commands that read what was packed: verify, inspect, extract, index, sagemaker."""
+"""The other commands: each one makes options of its flags, calls one function, and prints the result."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
 
-from gpu_pack.cli.flags import JsonFlag, QuietFlag
+from gpu_pack import console
+from gpu_pack.cli.app import JsonFlag, QuietFlag, app
 from gpu_pack.errors import UsageError
-from gpu_pack.formats.native_stderr import captured
 
 Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .rec file.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    for command in (verify, inspect, extract, index, sagemaker):
-        app.command(command.__name__)(command)
+def _finish(result: Any, json_: bool, show: Callable[[], None]) -> int:
+    """Print a result, as JSON or for people; returns the exit status."""
+    if json_:
+        print(json.dumps(result.to_json(), indent=1))
+    else:
+        show()
+    return 0 if result.ok else 1
 
 
+@app.command()
+def doctor(json_: JsonFlag = False) -> int:
+    """Show which device would run and why, and what to install."""
+    from gpu_pack.doctor import diagnose, render
+
+    diagnosis = diagnose()
+    print(json.dumps(diagnosis.to_json(), indent=2) if json_ else render(diagnosis))
+    return 0
+
+
+class _Forwarding(TyperCommand):
+    """A command that gets its arguments unparsed, ``--help`` and ``--`` too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.args = list(args)
+        return []
+
+
+@app.command(cls=_Forwarding)
+def im2rec(ctx: typer.Context) -> int:
+    """MXNet's im2rec.py: its flags, its files, byte for byte."""
+    from gpu_pack.im2rec import main
+
+    return main(ctx.args)
+
+
+@app.command()
 def verify(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders that create wrote, or .rec files.")],
     decode: Annotated[bool, typer.Option("--decode/--no-decode", help="Decode every image.")] = True,
@@ -30,21 +62,17 @@ def verify(
 ) -> int:
     """Check records, images, lists and manifest against each other.
 
-    Everything that it says of itself is held against everything else. The exit status is 1 if there is a fault.
+    The exit status is 1 if there is a fault.
     """
     from gpu_pack.cli import render
-    from gpu_pack.tools.verification import VerifyOptions
     from gpu_pack.tools.verify import verify as run
 
-    with captured(), render.verify_progress(quiet) as on_progress:
-        result = run(paths, VerifyOptions(decode, workers), on_progress)
-    if json_:
-        print(json.dumps(result.to_json(), indent=1))
-    else:
-        render.print_verification(result, quiet)
-    return 0 if result.ok else 1
+    with console.progress(quiet) as on_progress:
+        result = run(paths, decode=decode, workers=workers, on_progress=on_progress)
+    return _finish(result, json_, lambda: render.print_verification(result, quiet))
 
 
+@app.command()
 def inspect(
     path: Source,
     first: Annotated[int, typer.Option("-n", help="Records to show one by one.")] = 5,
@@ -52,23 +80,19 @@ def inspect(
 ) -> int:
     """Show how many records there are, of which labels and sizes."""
     from gpu_pack.cli import render
-    from gpu_pack.tools.inspect import InspectOptions
     from gpu_pack.tools.inspect import inspect as run
 
-    result = run(path, InspectOptions(first))
-    if json_:
-        print(json.dumps(result.to_json(), indent=1))
-    else:
-        render.print_inspection(result)
-    return 0 if result.ok else 1
+    result = run(path, first=first)
+    return _finish(result, json_, lambda: render.print_inspection(result))
 
 
+@app.command()
 def extract(
     path: Source,
-    dest: Annotated[Path, typer.Argument(help="The folder that receives the images; made if need be.")],
+    dest: Annotated[Path, typer.Argument(help="The folder that receives the images; created if missing.")],
     split: Annotated[str | None, typer.Option(help="Of this split only.")] = None,
     keys: Annotated[str | None, typer.Option(help="These records only, as in 1,5,10-20.")] = None,
-    limit: Annotated[int | None, typer.Option(help="So many records at most.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most N records.")] = None,
     by_class: Annotated[
         bool, typer.Option("--by-class", help="Name files class/key.jpg [as the .lst names them].")
     ] = False,
@@ -83,19 +107,16 @@ def extract(
     from gpu_pack.tools.extract import extract as run
 
     if by_class and flat:
-        raise UsageError("--by-class and --flat are two ways to name the files: give one")
+        raise UsageError("--by-class and --flat both say how to name the files: give one")
     wanted = parse_keys(keys) if keys is not None else None
     layout: Literal["class", "flat", "list"] = "class" if by_class else "flat" if flat else "list"
     options = ExtractOptions(split, wanted, limit, layout, overwrite)
-    with render.count_progress(quiet, "files") as on_written:
-        result = run(path, dest, options, on_written)
-    if json_:
-        print(json.dumps(result.to_json(), indent=1))
-    else:
-        render.print_extraction(result, quiet)
-    return 0 if result.ok else 1
+    with console.progress(quiet) as on_progress:
+        result = run(path, dest, options=options, on_progress=on_progress)
+    return _finish(result, json_, lambda: render.print_extraction(result, quiet))
 
 
+@app.command()
 def index(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.rec", help="Each gets its .idx beside it.")],
     rekey: Annotated[bool, typer.Option("--rekey", help="Number the records 0, 1, 2, ... as rec2idx does.")] = False,
@@ -108,10 +129,9 @@ def index(
     The exit status is 1 if a file is damaged.
     """
     from gpu_pack.cli import render
-    from gpu_pack.tools.index import IndexOptions
     from gpu_pack.tools.index import index as run
 
-    results = run(files, IndexOptions(rekey, overwrite))
+    results = run(files, rekey=rekey, overwrite=overwrite)
     if json_:
         print(json.dumps([result.to_json() for result in results], indent=1))
     else:
@@ -119,9 +139,10 @@ def index(
     return 0 if all(result.ok for result in results) else 1
 
 
+@app.command()
 def sagemaker(
     out: Annotated[Path, typer.Argument(help="A folder that create wrote.")],
-    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="The place that receives the channels.")],
+    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="The prefix that receives the channels.")],
     train: Annotated[str, typer.Option(help="The split for the train channel.")] = "train",
     validation: Annotated[
         str | None, typer.Option(help="The split for the validation channel [validation, val, or the other one].")
@@ -134,10 +155,10 @@ def sagemaker(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Hold a dataset against SageMaker's rules, and upload it.
+    """Check a dataset against SageMaker's rules, and upload it.
 
-    The rules are those of its Image Classification jobs. OUT/sagemaker.json then holds what the request for such a job
-    must say of the data: hyperparameters as counted, and both channels.
+    The rules are those of its Image Classification jobs. OUT/sagemaker.json receives what the request for such a job
+    must say of the data: the hyperparameters that are counted, and both channels.
     """
     from gpu_pack.cli import render_sagemaker
     from gpu_pack.sagemaker.options import JobOptions, parse_hyperparameter
@@ -145,10 +166,6 @@ def sagemaker(
 
     pairs = tuple(map(parse_hyperparameter, hyperparameter or ()))
     options = JobOptions(train, validation, pairs, overwrite, dry_run)
-    with render_sagemaker.transfer_progress(quiet) as on_transfer:
-        job = upload(out, url, options, on_transfer)
-    if json_:
-        print(json.dumps(job.to_json(), indent=1))
-    else:
-        render_sagemaker.print_job(job, quiet)
-    return 0 if job.ok else 1
+    with console.progress(quiet) as on_progress:
+        report = upload(out, url, options, on_progress)
+    return _finish(report, json_, lambda: render_sagemaker.print_upload(report, quiet))

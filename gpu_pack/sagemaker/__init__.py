@@ -1,10 +1,8 @@
-"""A dataset as the two channels of a SageMaker training job: checked, uploaded, and described for the request.
+"""Check a dataset against the rules of a SageMaker training job, and upload it as the job's two channels.
 
-It is for the built-in algorithm "Image Classification - MXNet". What its jobs ask of RecordIO is in its developer
-guide: two channels, `train` and `validation`, one .rec file in each and nothing else; labels numbered from 0 without
-gaps; no image smaller than ``image_shape``, if nothing resizes it; at least ``mini_batch_size`` images; ``num_classes``
-and ``num_training_samples`` exact. A job that breaks a rule fails after minutes of starting machines; here it is said
-before anything is uploaded.
+For the built-in algorithm "Image Classification - MXNet". By its developer guide, a job with RecordIO takes two
+channels, `train` and `validation`, with one .rec file and nothing else in each; labels 0, 1, 2, ... without gaps; no
+image smaller than ``image_shape`` unless the job resizes; at least ``mini_batch_size`` images; and the exact
+``num_classes`` and ``num_training_samples``. A job that breaks a rule fails only after its machines have started, so
+all is checked first.
 """
-
-from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A place in an S3 bucket: what lies there, and files into it. boto3 does it, and is imported only here."""
+"""A place in an S3 bucket: list it, and upload files into it, through boto3, which is imported only here."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from gpu_pack import __version__
 from gpu_pack.errors import OutputError, UsageError
 
-# The general rules of bucket names; S3 itself knows the finer ones.
+# The general rules for bucket names; S3 checks the finer ones.
 _URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
-#: Objects get the sha256 of their bytes as a note, so that a second run need not send them again.
-_NOTE = "sha256"
+#: Metadata of an object: the SHA-256 of its bytes, by which a second run knows that it need not send them again.
+_SHA256 = "sha256"
 _MAX_KEY_BYTES = 900
 
 
@@ -24,7 +24,7 @@ class Place:
     """A prefix in a bucket.
 
     Attributes:
-        bucket: its name.
+        bucket: the bucket's name.
         prefix: without slashes at its ends; may be empty.
     """
 
@@ -39,14 +39,14 @@ class Place:
 
 
 def parse_url(text: str) -> Place:
-    """``s3://bucket/prefix`` in two.
+    """The bucket and the prefix of ``s3://bucket/prefix``.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is no such address.
     """
     found = _URL.fullmatch(text)
     if found is None:
-        raise UsageError(f"{text}: no S3 address: write s3://BUCKET/PREFIX")
+        raise UsageError(f"{text}: not an S3 address: write s3://BUCKET/PREFIX")
     prefix = (found[2] or "").strip("/")
     if "//" in prefix or not prefix.isprintable() or len(prefix.encode("utf-8", "replace")) > _MAX_KEY_BYTES:
         raise UsageError(f"{text}: a prefix has no empty parts, no control characters and at most 900 bytes")
@@ -54,10 +54,11 @@ def parse_url(text: str) -> Place:
 
 
 class Bucket:
-    """The bucket of a place, through boto3: credentials, region and endpoint are found as every AWS tool finds them.
+    """The bucket of a place, through boto3, which finds credentials, region and endpoint as every AWS tool does.
 
     Raises:
-        OutputError: boto3 is not installed, or there is no configuration that works.
+        OutputError: boto3 is not installed, or its configuration does not work; every method: S3 refused or did not
+            answer.
     """
 
     def __init__(self, place: Place) -> None:
@@ -67,52 +68,55 @@ class Bucket:
             from botocore.config import Config
         except ImportError as error:
             raise OutputError(
-                f"uploading takes boto3 ({error}): pip install boto3; --dry-run checks without it"
+                f"uploading needs boto3 ({error}): pip install boto3; --dry-run checks without it"
             ) from None
-        with self._explained():
+        with self._translated_errors():
             config = Config(user_agent_extra=f"gpu-pack/{__version__}", retries={"mode": "standard"})
             self._client: Any = boto3.session.Session().client("s3", config=config)
 
-    def names(self, *parts: str) -> list[str]:
-        """Keys below ``parts``, at most a thousand; the empty objects that stand for folders are left out."""
-        with self._explained():
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def keys(self, *parts: str) -> list[str]:
+        """Keys below ``parts``, at most 1,000, without the empty objects that stand for folders."""
+        with self._translated_errors():
             prefix = self.place.key(*parts) + "/"
             found = self._client.list_objects_v2(Bucket=self.place.bucket, Prefix=prefix)
             return [item["Key"] for item in found.get("Contents", ()) if item["Key"] != prefix]
 
     def holds(self, key: str, size: int, sha256: str) -> bool | None:
-        """Whether an object is that file; None where there is no object."""
+        """Whether an object has these bytes; None if there is no object."""
         from botocore.exceptions import ClientError
 
-        with self._explained():
+        with self._translated_errors():
             try:
                 found = self._client.head_object(Bucket=self.place.bucket, Key=key)
             except ClientError as error:
                 if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
                     return None
                 raise
-            return bool(found["ContentLength"] == size and found.get("Metadata", {}).get(_NOTE) == sha256)
+            return bool(found["ContentLength"] == size and found.get("Metadata", {}).get(_SHA256) == sha256)
 
     def send(self, path: Path, key: str, sha256: str, content_type: str, on_bytes: Callable[[int], None]) -> None:
-        """A file into an object, in parts where it is large; the object appears when all of it is there.
+        """Upload a file, a large one in parts; the object appears when it is complete.
 
-        Raises:
-            OutputError: it could not be sent.
+        Args:
+            on_bytes: called with the number of bytes sent since the last call, from several threads.
         """
         from boto3.exceptions import S3UploadFailedError
 
-        extra = {"ContentType": content_type, "Metadata": {_NOTE: sha256}}
-        with self._explained():
+        extra = {"ContentType": content_type, "Metadata": {_SHA256: sha256}}
+        with self._translated_errors():
             try:
                 self._client.upload_file(str(path), self.place.bucket, key, ExtraArgs=extra, Callback=on_bytes)
-            except S3UploadFailedError as error:  # what it wraps says more
+            except S3UploadFailedError as error:  # the error inside says more
                 raise error.__cause__ or error.__context__ or error from None
             except OSError as error:
                 raise OutputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """boto3's errors as one sentence."""
+    def _translated_errors(self) -> Iterator[None]:
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
@@ -126,18 +130,15 @@ class Bucket:
         except ClientError as error:
             raise OutputError(f"{self.place.url()}: {self._refusal(error.response)}") from None
         except (BotoCoreError, Boto3Error, ValueError) as error:
-            raise OutputError(f"{self.place.url()}: {_one_line(error)}") from None
+            sentence = " ".join(str(error).split()) or type(error).__name__
+            raise OutputError(f"{self.place.url()}: {sentence}") from None
 
     def _refusal(self, response: dict[str, Any]) -> str:
-        """What S3 said; a HEAD request is answered without words."""
+        """What S3 answered; to a HEAD request it answers with a code alone."""
         error = response.get("Error", {})
-        code, words = str(error.get("Code", "")), str(error.get("Message", ""))
+        code, message = str(error.get("Code", "")), str(error.get("Message", ""))
         if code == "NoSuchBucket":
-            return f"there is no bucket {self.place.bucket}: make it, or name another"
+            return f"there is no bucket {self.place.bucket}: create it, or name another"
         if code in ("AccessDenied", "403"):
             return "S3 denies access: the credentials need s3:ListBucket, s3:GetObject and s3:PutObject there"
-        return f"S3 answers {code}{': ' if words else ''}{words}; the same command again sends what is missing"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        return f"S3 answers {code}{': ' if message else ''}{message}; the same command again sends what is missing"

@@ -1,16 +1,17 @@
-"""What the user says of a training job, checked: splits and hyperparameters."""
+"""The options of a training job, checked: its splits and hyperparameters."""
 
 from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from gpu_pack.errors import UsageError
 
-#: Counted, and not to be set.
+#: Hyperparameters that are counted from the records.
 COUNTED = ("num_classes", "num_training_samples")
-#: Every hyperparameter of the algorithm, by its developer guide: a job with another name fails.
+#: Every hyperparameter in the algorithm's developer guide: a job with another one fails.
 KNOWN = frozenset((
     "augmentation_type", "beta_1", "beta_2", "checkpoint_frequency", "early_stopping", "early_stopping_min_epochs",
     "early_stopping_patience", "early_stopping_tolerance", "epochs", "eps", "gamma", "image_shape", "kv_store",
@@ -20,24 +21,24 @@ KNOWN = frozenset((
 ))  # fmt: skip
 _POSITIVE = ("mini_batch_size", "resize", "epochs", "num_layers", "checkpoint_frequency")
 _SHAPE = re.compile(r"\s*([13])\s*,\s*([1-9]\d{0,4})\s*,\s*([1-9]\d{0,4})\s*")
-#: Edge in pixels of what pretrained networks take, and of the algorithm's own default.
+#: Edge in pixels that pretrained networks take, and the algorithm's own default.
 USUAL_EDGE = 224
 _MINI_BATCH = 32
 
 
 @dataclass(frozen=True)
 class JobOptions:
-    """What a training job is told besides its data.
+    """What a training job is given besides its data.
 
     Attributes:
-        train, validation: the splits that become the two channels; without ``validation`` it is the split of that
-            name, or ``val`` or ``valid``, or the only other one.
-        hyperparameters: ``(name, value)`` pairs of the algorithm's, but those that are counted.
-        overwrite: replace other objects of the same names in the bucket.
+        train, validation: the splits for the two channels; without ``validation`` it is the split of that name, or
+            ``val`` or ``valid``, or the only other one.
+        hyperparameters: ``(name, value)`` pairs of the algorithm's, but not those that are counted.
+        overwrite: replace objects of the same names with other bytes.
         dry_run: check only: upload nothing and write nothing.
 
     Raises:
-        UsageError: a hyperparameter that the algorithm does not know or that cannot be right.
+        UsageError: a hyperparameter that the algorithm does not have, or a value that it does not take.
     """
 
     train: str = "train"
@@ -48,12 +49,15 @@ class JobOptions:
 
     def __post_init__(self) -> None:
         if self.train == self.validation:
-            raise UsageError(f"--train and --validation both name the split {self.train}: the channels must differ")
-        seen: set[str] = set()
+            raise UsageError(
+                f"train={self.train} (--train) and validation={self.train} (--validation): the channels must differ"
+            )
+        times = Counter(name for name, _ in self.hyperparameters)
         for name, value in self.hyperparameters:
-            _check_name(name, seen)
+            _check_name(name)
+            if times[name] > 1:
+                raise UsageError(f"the hyperparameter {name} is given twice")
             _check_value(name, value)
-            seen.add(name)
         if self.pretrained and self.image_shape not in (None, (3, USUAL_EDGE, USUAL_EDGE)):
             raise UsageError("use_pretrained_model=1 takes image_shape=3,224,224 and no other")
 
@@ -67,15 +71,14 @@ class JobOptions:
 
     @property
     def resize(self) -> int | None:
-        """What the job itself scales the shorter edge to, in pixels; None where it leaves images as they are."""
+        """The shorter edge in pixels to which the job itself scales images; None if it does not."""
         value = self._value("resize")
         return None if value is None else int(value)
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
         """``(channels, height, width)`` as given."""
-        value = self._value("image_shape")
-        found = _SHAPE.fullmatch(value) if value is not None else None
+        found = _SHAPE.fullmatch(self._value("image_shape") or "")
         return None if found is None else (int(found[1]), int(found[2]), int(found[3]))
 
     def _value(self, name: str) -> str | None:
@@ -83,10 +86,10 @@ class JobOptions:
 
 
 def parse_hyperparameter(text: str) -> tuple[str, str]:
-    """``NAME=VALUE`` in two.
+    """The name and the value of ``NAME=VALUE``.
 
     Raises:
-        UsageError: there is no name or no value.
+        UsageError: one of the two is missing.
     """
     name, _, value = text.partition("=")
     if not name.strip() or not value.strip():
@@ -94,11 +97,9 @@ def parse_hyperparameter(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-def _check_name(name: str, seen: set[str]) -> None:
+def _check_name(name: str) -> None:
     if name in COUNTED:
         raise UsageError(f"{name} is counted from the records: leave it out")
-    if name in seen:
-        raise UsageError(f"the hyperparameter {name} is given twice")
     if name not in KNOWN:
         near = difflib.get_close_matches(name, KNOWN - {*COUNTED}, n=1)
         hint = f": did you mean {near[0]}?" if near else ""
@@ -113,4 +114,4 @@ def _check_value(name: str, value: str) -> None:
     if name == "image_shape" and _SHAPE.fullmatch(value) is None:
         raise UsageError(f"{name}={value}: it takes channels (1 or 3), height and width, as in 3,224,224")
     if name == "multi_label" and value != "0":
-        raise UsageError(f"{name}={value}: several labels an image take an augmented manifest, not RecordIO files")
+        raise UsageError(f"{name}={value}: several labels per image need an augmented manifest, not RecordIO files")

@@ -1,4 +1,4 @@
-"""What a channel's .rec file holds, record by record: the job will read these bytes and not the manifest."""
+"""What a channel's .rec file holds, record by record: the job reads these bytes, not the manifest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gpu_pack.formats.image_headers import ImageError, read_header, sniff
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
 
-_TELL_BYTES = 16 << 20
+_PROGRESS_BYTES = 16 << 20
 
 
 @dataclass
@@ -21,12 +21,12 @@ class Survey:
     Attributes:
         images: whole records.
         bytes, sha256: of the file.
-        labels: how often each first label comes.
-        several: records with more than one label; ``several_key`` is the first one's.
-        formats: how many images are of each format; ``odd`` has the key of the first of each.
-        small: images of which an edge is shorter than asked; ``smallest`` is ``(key, width, height)`` of the one
-            with the shortest edge, in pixels, upright.
-        damage: what is no whole record, and where.
+        labels: how often each first label occurs.
+        several: records with more than one label; ``several_key`` is the first one's key.
+        formats: images by format; ``first_keys`` has the key of the first of each.
+        small: images of which an edge is too short; ``smallest`` is ``(key, width, height)`` of the one with the
+            shortest edge, in pixels, upright.
+        damage: places that are no whole record.
     """
 
     images: int = 0
@@ -36,7 +36,7 @@ class Survey:
     several: int = 0
     several_key: int = 0
     formats: Counter[str] = field(default_factory=Counter)
-    odd: dict[str, int] = field(default_factory=dict)
+    first_keys: dict[str, int] = field(default_factory=dict)
     small: int = 0
     smallest: tuple[int, int, int] | None = None
     damage: list[str] = field(default_factory=list)
@@ -46,29 +46,29 @@ def survey(rec: Path, height: int, width: int, on_bytes: Callable[[int], None]) 
     """Read a whole .rec file.
 
     Args:
-        height, width: images below either are ``small``.
-        on_bytes: called now and then with the number of bytes since the last call.
+        height, width: in pixels; images below either are ``small``.
+        on_bytes: called now and then with the number of bytes read since the last call.
 
     Raises:
         SourceError: the file cannot be read.
     """
     found = Survey()
-    told = 0
+    reported = 0
     with RecFile(rec, whole=True, hashed=True) as file:
         for item in salvage_scan(file, payloads=True):
             if isinstance(item, Damage):
                 found.damage.append(f"at byte {item.offset}: {item.reason}")
                 continue
-            _note(found, item, height, width)
-            if item.offset - told >= _TELL_BYTES:
-                on_bytes(item.offset - told)
-                told = item.offset
+            _count(found, item, height, width)
+            if item.offset - reported >= _PROGRESS_BYTES:
+                on_bytes(item.offset - reported)
+                reported = item.offset
         found.bytes, found.sha256 = file.size, file.sha256()
-    on_bytes(found.bytes - told)
+    on_bytes(found.bytes - reported)
     return found
 
 
-def _note(found: Survey, item: FoundRecord, height: int, width: int) -> None:
+def _count(found: Survey, item: FoundRecord, height: int, width: int) -> None:
     info, payload = item.info, item.payload
     assert info is not None and payload is not None
     found.images += 1
@@ -80,16 +80,12 @@ def _note(found: Survey, item: FoundRecord, height: int, width: int) -> None:
     try:
         header = read_header(data)
     except ImageError:
-        _format(found, sniff(data) or "unknown", info.key)
-        return
-    _format(found, header.format, info.key)
-    size = header.upright_size
-    if size[0] < width or size[1] < height:
-        found.small += 1
-        if found.smallest is None or min(size) < min(found.smallest[1:]):
-            found.smallest = (info.key, *size)
-
-
-def _format(found: Survey, name: str, key: int) -> None:
+        name = sniff(data) or "unknown"
+    else:
+        name, size = header.format, header.upright_size
+        if size[0] < width or size[1] < height:
+            found.small += 1
+            if found.smallest is None or min(size) < min(found.smallest[1:]):
+                found.smallest = (info.key, *size)
     found.formats[name] += 1
-    found.odd.setdefault(name, key)
+    found.first_keys.setdefault(name, info.key)

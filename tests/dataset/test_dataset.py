@@ -99,6 +99,41 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     assert type(RecordDataset(path, decode=False, label_type=float)[0][1]) is float
 
 
+def test_keys_labels_and_classes(rec: Path, tmp_path: Path) -> None:
+    dataset = RecordDataset(rec, target_transform=lambda label: -label)
+    assert (dataset.keys.tolist(), dataset.keys.dtype) == (list(range(10)), np.uint64)
+    assert (dataset.labels.tolist(), dataset.labels.dtype) == (list(range(10)), np.int64)
+    assert (dataset[3][1], dataset.classes) == (-3, None)
+    (tmp_path / "classes.txt").write_bytes("ant\nbe\u2028e\n".encode())
+    assert pickle.loads(pickle.dumps(RecordDataset(rec))).classes == ["ant", "be\u2028e"]
+    lines = rec.with_suffix(".idx").read_text().splitlines(keepends=True)
+    rec.with_suffix(".idx").write_text("".join([lines[4], lines[0]]))
+    assert RecordDataset(rec).keys.tolist() == RecordDataset(rec).labels.tolist() == [4, 0]
+
+
+@pytest.mark.parametrize(
+    ("records", "expected", "dtype"),
+    [
+        ([(3.0,), (0.5,)], [3.0, 0.5], np.float32),
+        ([(1.0,), (float("inf"),)], [1.0, float("inf")], np.float32),
+        ([(1.0, 2.5), (3.0, 4.0)], [[1.0, 2.5], [3.0, 4.0]], np.float32),
+        ([], [], np.int64),
+    ],
+)
+def test_labels_as_one_array(records: list[Any], expected: list[Any], dtype: type, tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    path.write_bytes(b"".join(frame_image(key, labels, b"x") for key, labels in enumerate(records)))
+    found = RecordDataset(path).labels
+    assert (found.tolist(), found.dtype) == (expected, dtype)
+
+
+def test_records_with_different_numbers_of_labels_make_no_array(tmp_path: Path) -> None:
+    path = tmp_path / "a.rec"
+    path.write_bytes(frame_image(0, (1.0,), b"x") + frame_image(1, (1.0, 2.0), b"x"))
+    with pytest.raises(FormatError, match="different numbers of labels"):
+        RecordDataset(path).labels  # noqa: B018
+
+
 def test_order_is_the_indexs(rec: Path) -> None:
     lines = rec.with_suffix(".idx").read_text().splitlines(keepends=True)
     rec.with_suffix(".idx").write_text("".join([lines[4], lines[0]]))
@@ -135,7 +170,7 @@ def test_folders_and_patterns_that_are_no_single_set(shards: Path, tmp_path: Pat
     with pytest.raises(SourceError, match="2 of 3 shards of train"):
         RecordDataset(shards)
     write(shards / "val.rec", range(2))
-    with pytest.raises(SourceError, match=r"2 sets \(train, val\)"):
+    with pytest.raises(SourceError, match=r"2 sets \(train, val\) are in it"):
         RecordDataset(shards)
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match=r"no \.rec file"):

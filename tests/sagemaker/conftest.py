@@ -1,10 +1,9 @@
-"""A small dataset of two channels, and an S3 of its own for each test."""
+"""A dataset of two channels and an S3 server, each made once; a test gets copies."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,7 @@ import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
 
-import gpu_pack
-
-SIZE = 32
-BUCKET = "some-bucket"
-
-
-def pack(source: Path, out: Path, **spec: Any) -> Path:
-    """40 images for training and 32 for validation, of three classes."""
-    division = gpu_pack.Division((("train", Fraction(5, 9)), ("val", Fraction(4, 9))))
-    options = gpu_pack.CreateOptions(
-        spec=gpu_pack.TransformSpec(**spec), division=division, device=gpu_pack.DeviceOptions("cpu", workers=1)
-    )
-    report = gpu_pack.create(source, out, options)
-    assert {name: split.packed for name, split in report.splits.items()} == {"train": 40, "val": 32}
-    return out
+from tests.sagemaker.datasets import BUCKET, SIZE, pack
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +39,20 @@ def dataset(_packed: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_packed, tmp_path / "out"))
 
 
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    """A client of an S3 server that has one bucket; gpu-pack finds it by the environment, as any endpoint."""
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 server."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A client of a server with one empty bucket; gpu-pack finds the server by the environment, as any endpoint."""
     for name, value in {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -74,5 +65,6 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     client = boto3.session.Session().client("s3")
     client.create_bucket(Bucket=BUCKET)
     yield client
+    for item in client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        client.delete_object(Bucket=BUCKET, Key=item["Key"])
     client.close()
-    server.stop()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 
 import gpu_pack
 from gpu_pack.errors import SourceError
 from gpu_pack.sagemaker.options import JobOptions
-from gpu_pack.sagemaker.upload import Transfer, upload
-from tests.sagemaker.conftest import pack
-
-_CPU = gpu_pack.DeviceOptions("cpu", workers=1)
-_HALVES = (("train", Fraction(5, 9)), ("val", Fraction(4, 9)))
+from gpu_pack.sagemaker.upload import upload
+from tests.sagemaker.datasets import HALVES, pack
 
 
 def _faults(out: Path, *pairs: tuple[str, str], validation: str | None = None) -> list[str]:
@@ -28,20 +26,20 @@ def _listed(folder: Path, pictures: Path, label: str) -> Path:
     names = sorted(str(path) for path in pictures.rglob("*.jpg"))
     path = folder / "my.lst"
     path.write_text("".join(f"{number}\t{label.format(number % 3)}\t{name}\n" for number, name in enumerate(names)))
-    division = gpu_pack.Division(_HALVES, stratify=False)
-    options = gpu_pack.CreateOptions(
-        spec=gpu_pack.TransformSpec(size=32), division=division, device=_CPU, root=Path("/"), allow_outside=True
-    )
-    gpu_pack.create(path, folder / "out", options)
-    return folder / "out"
+    return pack(path, folder / "out", size=32, stratify=False, root="/", allow_outside=True)
 
 
 def test_a_dataset_that_keeps_every_rule(dataset: Path) -> None:
-    seen: list[Transfer] = []
-    job = upload(dataset, "s3://some-bucket/", JobOptions(dry_run=True), seen.append)
+    seen: list[tuple[str, int, int | None, str]] = []
+    job = upload(
+        dataset,
+        "s3://some-bucket/",
+        JobOptions(dry_run=True),
+        lambda state: seen.append((state.detail, state.done, state.total, state.unit)),
+    )
     assert job.ok and job.images == {"train": 40, "validation": 32}
     total = sum((dataset / name).stat().st_size for name in ("train.rec", "val.rec"))
-    assert seen[-1] == Transfer("checked", total, total)
+    assert seen[-1] == ("checked", total, total, "bytes")
 
 
 def test_fewer_images_than_a_batch(dataset: Path) -> None:
@@ -70,10 +68,6 @@ def test_upright_sizes_count_for_shapes_that_are_not_square(pictures: Path, tmp_
 
 
 def test_formats_that_the_job_does_not_decode(pictures: Path, tmp_path: Path) -> None:
-    import shutil
-
-    import cv2
-
     source = Path(shutil.copytree(pictures, tmp_path / "source"))
     for path in sorted(source.rglob("*.jpg"))[::3]:
         picture = cv2.imread(str(path))
@@ -99,11 +93,7 @@ def test_labels_that_are_no_class_numbers(label: str, sentence: str, pictures: P
 def test_a_class_without_training_images_is_named(pictures: Path, tmp_path: Path) -> None:
     names = tmp_path / "classes.txt"
     names.write_text("a\nb\nc\nd\n")
-    options = gpu_pack.CreateOptions(
-        spec=gpu_pack.TransformSpec(size=32), division=gpu_pack.Division(_HALVES), device=_CPU, classes=names
-    )
-    gpu_pack.create(pictures, tmp_path / "out", options)
-    faults = _faults(tmp_path / "out")
+    faults = _faults(pack(pictures, tmp_path / "out", size=32, classes=names))
     assert len(faults) == 1 and "no image has the label 3 (d); the job takes 0 to 3" in faults[0]
 
 
@@ -119,15 +109,13 @@ def test_bytes_that_changed_since_they_were_published(at: float, dataset: Path) 
 def test_splits_that_cannot_be_channels(dataset: Path, pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no split is named test, only train, val"):
         _faults(dataset, validation="test")
-    three = tuple((name, Fraction(1, 3)) for name in ("train", "one", "two"))
     cases = (
-        ((("train", Fraction(1)),), 1, "no split but train"),
-        (three, 1, "which split is for validation: one, two"),
-        (_HALVES, 2, "split train has 2 .rec files, and a channel takes one"),
+        ({"splits": "train=1"}, "no split but train"),
+        ({"splits": {"train": "1/3", "one": "1/3", "two": "1/3"}}, "which split is for validation: one, two"),
+        ({"splits": HALVES, "shards": 2}, "split train has 2 .rec files, and a channel takes one"),
     )
-    for number, (splits, shards, sentence) in enumerate(cases):
-        division = gpu_pack.Division(splits, shards=shards)
-        gpu_pack.create(pictures, tmp_path / str(number), gpu_pack.CreateOptions(division=division, device=_CPU))
+    for number, (options, sentence) in enumerate(cases):
+        gpu_pack.create(pictures, tmp_path / str(number), size=32, device="cpu", **options)  # type: ignore[arg-type]
         with pytest.raises(SourceError, match=sentence):
             _faults(tmp_path / str(number))
 
