@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "photo.jpg": jpeg(pixels),
         "tall.jpg": jpeg(photo(77, 190)),
         "turned.jpg": jpeg(pixels, 90, 6),
-        "large.jpg": jpeg(photo(900, 700)),
+        "large.jpg": jpeg(photo(500, 400)),
         "gray.jpg": jpeg(pixels[..., 0]),
         "progressive.jpg": pictures.progressive(pixels),
         "cmyk.jpg": pictures.cmyk_jpeg(np.dstack((pixels, pixels[..., 0]))),
@@ -65,8 +65,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("color", FLAGS)
-@pytest.mark.parametrize("encoding, quality", [("jpg", 95), ("jpg", 60), ("png", 3)])
-@pytest.mark.parametrize("size, crop", [(64, True), (64, False), (300, True), (None, True), (None, False)])
+@pytest.mark.parametrize("encoding, quality", [("jpg", 95), ("png", 1)])
+@pytest.mark.parametrize("size, crop", [(64, True), (64, False), (200, True), (None, True), (None, False)])
 def test_linear_gives_im2recs_bytes(
     folder: Path, size: int | None, crop: bool, encoding: Encoding, quality: int, color: Color
 ) -> None:
@@ -96,8 +96,8 @@ def test_halving_is_the_triangular_filter_itself() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    width=st.integers(400, 1000),
-    height=st.integers(400, 1000),
+    width=st.integers(300, 700),
+    height=st.integers(300, 700),
     orientation=st.integers(1, 8),
     size=st.integers(40, 140),
     crop=st.booleans(),
@@ -188,7 +188,7 @@ def test_a_picture_that_is_grey_in_the_corner_is_no_damage(orientation: int) -> 
         assert transform(pictures.progressive(pixels), TransformSpec(size=32)).width == 32
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(changes=st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=12))
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "bmp", "tiff"])
 def test_changed_bytes_give_an_outcome(kind: str, changes: list[tuple[int, int]]) -> None:
