@@ -18,7 +18,7 @@ import numpy as np
 def main() -> None:
     folder, out, interp, threads = sys.argv[1:]
     cv2.setNumThreads(1)
-    files = iter(sorted(os.path.join(path, name) for path, _, names in os.salvage_scan(folder) for name in names))
+    files = iter(sorted(os.path.join(path, name) for path, _, names in os.walk(folder) for name in names))
     flag = {"linear": cv2.INTER_LINEAR, "area": cv2.INTER_AREA}[interp]
     lock = threading.Lock()
     with open(out, "wb") as file:

@@ -4,9 +4,9 @@ Deliberate differences:
 
 - Damaged images (truncated ones too, and in pass-through as far as their structure shows it) are left out and named. So
   are missing files, files that are no image, keys that no record can hold (outside 0 to 2^64-1), and keys or labels
-  with the bits of RecordIO's magic number. im2rec.py packs the truncated ones, leaves others out silently, or crashes. JPEG,
-  PNG, WebP, BMP and TIFF are checked; what else OpenCV reads (JPEG 2000, PNM, GIF from 4.11, ...) is packed as OpenCV
-  reads it, and in pass-through stored as it is.
+  with the bits of RecordIO's magic number. im2rec.py packs the truncated ones, leaves others out silently, or crashes.
+  JPEG, PNG, WebP, BMP and TIFF are checked; what else OpenCV reads (JPEG 2000, PNM, GIF from 4.11, ...) is packed as
+  OpenCV reads it, and in pass-through stored as it is.
 - The records appear when all of them are complete; earlier ones stay until then. A run that is under way or was
   interrupted leaves ``.gpu-pack-im2rec-PREFIX`` beside the lists. The same command resumes it; another one says so and
   starts anew. Of two runs on one prefix at once, the second is refused.
