@@ -11,12 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
 
+from gpu_pack.colours import parse_colour
 from gpu_pack.errors import BackendError, UsageError
 
 Stage = Literal["read", "decode", "resize", "encode"]
 Interp = Literal["antialias", "linear"]
 Color = Literal["rgb", "gray", "unchanged"]
 Encoding = Literal["jpg", "png"]
+Depth = Literal["keep", "scale"]
+Damage = Literal["reject", "keep"]
+Formats = Literal["standard", "any"]
 Device = Literal["auto", "gpu", "cpu", "hybrid"]
 #: JPEG encoders of the GPU path: nvJPEG or gpu-pack's kernels on the device, or OpenCV on CPU threads.
 EncoderName = Literal["auto", "nvjpeg", "cpu", "cuda"]
@@ -64,8 +68,11 @@ class Encoded(NamedTuple):
 
     Attributes:
         data: the encoded JPEG or PNG.
-        width, height: in pixels.
-        backend: ``cpu``, ``gpu`` or ``pass-through``.
+        width, height: of the encoded picture in pixels.
+        backend: who made it: ``cpu``, ``gpu`` or ``pass-through``.
+        notices: codes of notes and warnings about this image; see `gpu_pack.formats.notices`. One that comes several
+            times counts as often.
+        source: width and height of the upright picture before crop and resize; None where nothing was changed.
     """
 
     entry: Entry
@@ -73,17 +80,45 @@ class Encoded(NamedTuple):
     width: int
     height: int
     backend: str
+    notices: tuple[str, ...] = ()
+    source: tuple[int, int] | None = None
 
 
 class Rejected(NamedTuple):
-    """An image that cannot be packed, where that showed, and the reason in one sentence."""
+    """An image that was not packed.
+
+    Attributes:
+        stage: where it failed.
+        reason: why, in words that a person can act on.
+        code: a stable name of the kind of reason; see `REJECT_CODES`.
+    """
 
     entry: Entry
     stage: Stage
     reason: str
+    code: str
 
 
 Outcome = Encoded | Rejected
+
+#: Why an image can be rejected, by code.
+REJECT_CODES = {
+    "missing": "there is no such file",
+    "unreadable": "the file cannot be read, or is no regular file",
+    "changed": "the file changed while packing",
+    "name": "no .lst can hold its name, or no record its key or label",
+    "empty": "the file is empty",
+    "not-image": "the file is no image",
+    "unsupported": "an image of a format or kind that is not packed",
+    "truncated": "the file was cut short",
+    "damaged": "the file's structure or data is damaged",
+    "blemished": "damaged, but no pixel is lost: --damage keep packs it",
+    "too-large": "more pixels or bytes than allowed",
+    "crashed": "the decoder crashed",
+    "not-encoded": "the result cannot be encoded",
+    "no-boxes": "no object of the detection list is left in the crop",
+    "boxes": "a detection list under a crop, with --boxes refuse",
+}
 
 
 @dataclass(frozen=True)
@@ -95,13 +130,18 @@ class TransformSpec:
         crop: cut out the centre square first (as im2rec does), so that the result is size x size.
         upscale: enlarge pictures that are smaller than ``size``; otherwise they keep their size.
         interp: ``linear`` is OpenCV's INTER_LINEAR, as in im2rec; ``antialias`` applies a triangular filter to shrink.
-        color: ``rgb`` and ``gray`` apply EXIF orientation; ``unchanged`` keeps channels, depth and orientation.
+        color: all apply EXIF orientation; ``unchanged`` keeps channels and depth.
         encoding: ``jpg`` (baseline, 4:2:0) or ``png``.
         quality: JPEG quality 1-100, or PNG compression level 0-9. None becomes 95 for JPEG, 3 for PNG.
         pass_through: store the files unchanged after a check of their structure; no `Worker` is needed.
         max_pixels: larger pictures are rejected before they are decoded.
         other_formats: leave image formats whose headers gpu-pack does not read to OpenCV, or pass them through, as
-            im2rec.py does; otherwise they are rejected.
+            im2rec.py does, and everything else to its ways: ``unchanged`` keeps the orientation, and nothing is noted.
+        background: a CSS colour that pictures with transparent pixels are laid on; None drops their alpha.
+        depth: ``scale`` stretches 16-bit pictures that use fewer bits, by their own statement or by ``depth_bits``.
+        depth_bits: bits that hold the largest value of all 16-bit pictures; None: each by its own largest.
+        damage: ``keep`` packs damaged pictures that lose no pixel.
+        formats: ``any`` packs whatever OpenCV decodes; ``standard`` JPEG, PNG, WebP, BMP and TIFF.
 
     Raises:
         UsageError: a value of the wrong type or out of range.
@@ -117,11 +157,18 @@ class TransformSpec:
     pass_through: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
     other_formats: bool = False
+    background: str | None = None
+    depth: Depth = "keep"
+    depth_bits: int | None = None
+    damage: Damage = "reject"
+    formats: Formats = "standard"
 
     def __post_init__(self) -> None:
         if self.quality is None:
             object.__setattr__(self, "quality", DEFAULT_QUALITY.get(self.encoding))
         self._check_kinds()
+        if self.background is not None:
+            object.__setattr__(self, "background", parse_colour(self.background))
         low, high = (1, 100) if self.encoding == "jpg" else (0, 9)
         if not low <= self.quality <= high:
             kind = "JPEG quality" if self.encoding == "jpg" else "PNG compression level"
@@ -142,15 +189,22 @@ class TransformSpec:
                 raise UsageError(f"{name}={getattr(self, name)} (--{name}): choose {' or '.join(allowed)}")
         for name, (kind, words) in _KINDS.items():
             value = getattr(self, name)
-            if type(value) is not kind and not (name == "size" and value is None):
+            if type(value) is not kind and not (name in ("size", "depth_bits") and value is None):
                 raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes {words}")
 
 
-_CHOICES = {"interp": get_args(Interp), "color": get_args(Color), "encoding": get_args(Encoding)}
+_CHOICES = {
+    "interp": get_args(Interp),
+    "color": get_args(Color),
+    "encoding": get_args(Encoding),
+    "depth": get_args(Depth),
+    "damage": get_args(Damage),
+    "formats": get_args(Formats),
+}
 _KINDS: dict[str, tuple[type, str]] = {
     **dict.fromkeys(("crop", "upscale", "pass_through", "other_formats"), (bool, "True or False")),
     **dict.fromkeys(("quality", "max_pixels"), (int, "a whole number")),
-    "size": (int, "a whole number, or None"),
+    **dict.fromkeys(("size", "depth_bits"), (int, "a whole number, or None")),
 }
 
 

@@ -160,8 +160,13 @@ def _manifest(path: Path, text: bytes) -> Manifest:
     )
 
 
+#: Fields of `TransformSpec` that came after the first manifests.
+_LATER = ("background", "depth", "depth_bits", "damage", "formats")
+
+
 def _spec(options: dict[str, Any]) -> TransformSpec:
-    values = {field.name: options[field.name] for field in fields(TransformSpec)}
+    values = {each.name: options[each.name] for each in fields(TransformSpec) if each.name not in _LATER}
+    values |= {name: options[name] for name in _LATER if name in options}  # older manifests lack them
     _expect(values["quality"] is not None, "option quality is None")
     return TransformSpec(**values)
 

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from typing import Any, get_args
 
 from gpu_pack.formats.bounded_json import bounded_json
-from gpu_pack.types import Rejected, Stage
+from gpu_pack.types import REJECT_CODES, Rejected, Stage
 
 NAME = "rejects.jsonl"
-#: key, path, label (a number, or a list of several), split (None for a file that no list can name), stage, reason.
+#: key, path, label (a number, or a list), split (None for a file that no list can name), stage, reason, code.
 Reject = dict[str, Any]
 
 
@@ -24,6 +24,7 @@ def reject(rejected: Rejected, split: str | None) -> Reject:
         "split": split,
         "stage": rejected.stage,
         "reason": rejected.reason,
+        "code": rejected.code,
     }
 
 
@@ -54,6 +55,7 @@ def parse_reject(line: bytes, splits: Collection[str | None]) -> Reject:
     checks = {
         "path": isinstance(value.get("path"), str),
         "reason": isinstance(value.get("reason"), str),
+        "known code": value.get("code") in REJECT_CODES,
         "label": bool(labels) and all(type(item) in (int, float) for item in labels),
         "known stage": value.get("stage") in get_args(Stage),
         "known split": isinstance(split, (str, type(None))) and split in splits,

@@ -19,18 +19,18 @@ SPLITS = ("train", None)
             Entry(7, (1.0,), "ü.jpg"),
             "train",
             '{"key": 7, "path": "ü.jpg", "label": 1.0, "split": "train", '
-            '"stage": "decode", "reason": "it is \\"bad\\""}\n',
+            '"stage": "decode", "reason": "it is \\"bad\\"", "code": "damaged"}\n',
         ),
         (
             Entry(2**64 - 1, (1.0, 2.5), "\udcff.jpg"),
             None,
             '{"key": 18446744073709551615, "path": "\\udcff.jpg", "label": [1.0, 2.5], "split": null, '
-            '"stage": "decode", "reason": "it is \\"bad\\""}\n',
+            '"stage": "decode", "reason": "it is \\"bad\\"", "code": "damaged"}\n',
         ),
     ],
 )
 def test_lines_are_read_as_they_were_written(entry: Entry, split: str | None, line: str) -> None:
-    value = reject(Rejected(entry, "decode", 'it is "bad"'), split)
+    value = reject(Rejected(entry, "decode", 'it is "bad"', "damaged"), split)
     assert reject_line(value) == line.encode()
     assert parse_reject(reject_line(value), SPLITS) == value
 
@@ -44,6 +44,7 @@ def test_lines_are_read_as_they_were_written(entry: Entry, split: str | None, li
         ({"key": 2**64}, "it has no key"),
         ({"path": 1}, "key 7 has no path"),
         ({"reason": None}, "key 7 has no reason"),
+        ({"code": "bad luck"}, "key 7 has no known code"),
         ({"label": []}, "key 7 has no label"),
         ({"label": "1"}, "key 7 has no label"),
         ({"label": [1, True]}, "key 7 has no label"),
@@ -54,7 +55,7 @@ def test_lines_are_read_as_they_were_written(entry: Entry, split: str | None, li
     ],
 )
 def test_damaged_values_are_named(changes: dict[str, object], what: str) -> None:
-    value = reject(Rejected(Entry(7, (1.0,), "a.jpg"), "read", "no such file"), "train")
+    value = reject(Rejected(Entry(7, (1.0,), "a.jpg"), "read", "no such file", "missing"), "train")
     with pytest.raises(ValueError, match=what):
         parse_reject(json.dumps({**value, **changes}).encode(), SPLITS)
 

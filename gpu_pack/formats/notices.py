@@ -1,0 +1,127 @@
+"""Notes and warnings of a run: every code, with its level and its sentence.
+
+A note tells what was recognised, or done as asked; a warning tells what may train wrongly. Codes are stable; the README
+lists them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Level = Literal["note", "warning"]
+
+#: By code: the level, and the sentence. ``{count}`` and ``{example}`` stand for a notice's own values.
+NOTICES: dict[str, tuple[Level, str]] = {
+    "presplit": (
+        "note",
+        "the source is divided already, and its folders become splits with one list of classes: {example}",
+    ),
+    "split-left-out": ("note", "split folders without class folders are left out: {example}"),
+    "list-backslashes": ("note", "paths of the list with backslashes between folders: {count:,}, such as {example}"),
+    "list-dialect": ("note", "the list was read as {example}"),
+    "boxes-dropped": ("note", "objects dropped, as the crop cuts off their centre: {count:,}, the first in {example}"),
+    "exif-orientation": (
+        "note",
+        "pictures with an EXIF orientation, which not every reader applies: {count:,}, such as {example}",
+    ),
+    "metadata-records": ("note", "records without a picture, taken for metadata: {count:,}, such as {example}"),
+    "no-manifest": (
+        "note",
+        "no manifest beside {example} (paths without one: {count:,}): what the structure does not show, such as a bit "
+        "inside a picture, goes unnoticed",
+    ),
+    "no-index": (
+        "note",
+        "there is no index beside {example} (files without one: {count:,}); `gpu-pack index` makes it from the records",
+    ),
+    "unfinished-run": ("note", "{example}: another run is writing there, or was interrupted"),
+    "numeric-classes": (
+        "warning",
+        "class folders with whole numbers for names are labelled in the order of the text, {example}: "
+        "--class-order natural takes the numbers' order",
+    ),
+    "classes-missing": ("warning", "classes with fewer images than splits: {count:,}; missing are {example}"),
+    "class-untrained": (
+        "warning",
+        "classes with images in other splits but none in train: {count:,}, such as {example}",
+    ),
+    "faces-unaligned": (
+        "warning",
+        "faces of the list that are not aligned, packed as they are: {count:,}, such as {example}",
+    ),
+    "boxes-kept": (
+        "warning",
+        "pictures cropped without their boxes, which stay as they are: {count:,}, such as {example}",
+    ),
+    "alpha-dropped": (
+        "warning",
+        "pictures whose transparent pixels are dropped: {count:,}, such as {example}; --background COLOUR lays them on "
+        "a colour",
+    ),
+    "depth-unused": (
+        "warning",
+        "16-bit pictures that use fewer bits and become nearly black: {count:,}, such as {example}; --depth scale "
+        "stretches them",
+    ),
+    "more-pages": (
+        "warning",
+        "pictures with further pages or frames, which are not packed: {count:,}, such as {example}",
+    ),
+    "blemish-kept": ("warning", "damaged pictures that lose no pixel, packed: {count:,}, such as {example}"),
+    "repeated-keys": (
+        "warning",
+        "records with the id of an earlier one: {count:,}, such as {example}; their keys are their positions, and "
+        "`gpu-pack index --rekey` writes an .idx that says so",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One note or warning.
+
+    Attributes:
+        code: a key of `NOTICES`.
+        count: how many images, lines, classes or folders it is about.
+        example: one of them.
+    """
+
+    code: str
+    count: int = 1
+    example: str = ""
+
+    @property
+    def level(self) -> Level:
+        return NOTICES[self.code][0]
+
+    @property
+    def message(self) -> str:
+        """One sentence."""
+        return NOTICES[self.code][1].format(count=self.count, example=self.example)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: code, message, count, example."""
+        return {"code": self.code, "message": self.message, **asdict(self)}
+
+
+def merge_notices(notices: Iterable[Notice]) -> list[Notice]:
+    """One notice a code: the counts added up, the first example."""
+    counts: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for each in notices:
+        counts[each.code] += each.count
+        examples.setdefault(each.code, each.example)
+    return [Notice(code, counts[code], example) for code, example in examples.items()]
+
+
+def select(notices: Iterable[Notice], level: Level) -> list[dict[str, Any]]:
+    """The notices of one level, as plain values."""
+    return [each.to_json() for each in notices if each.level == level]
+
+
+def lines(notes: Iterable[Mapping[str, Any]], warnings: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What a person reads: a line each."""
+    return [f"note: {each['message']}" for each in notes] + [f"warning: {each['message']}" for each in warnings]
