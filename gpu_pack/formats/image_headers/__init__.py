@@ -8,7 +8,7 @@ as do ``read`` and ``check`` of each format's module.
 
 from __future__ import annotations
 
-from gpu_pack.formats.image_headers import bmp, jpeg, png, tiff, webp
+from gpu_pack.formats.image_headers import bmp, jpeg, others, png, tiff, webp
 from gpu_pack.formats.image_headers.model import Header, ImageError
 from gpu_pack.formats.image_headers.signature import describe, sniff
 
@@ -28,7 +28,7 @@ def read_header(data: bytes) -> Header:
     name = sniff(data)
     reader = _READERS.get(name) if name else None
     if reader is None:
-        raise ImageError(_why_not(data, name))
+        raise _not_readable(data, name)
     header = reader(data)
     if header.width < 1 or header.height < 1:
         raise ImageError(f"its header says {header.width} x {header.height} pixels: there is no picture in it")
@@ -49,19 +49,21 @@ def check_complete(data: bytes, header: Header) -> None:
     _CHECKS[header.format](data, header)
 
 
-def examine(data: bytes, max_pixels: int, others: bool = False) -> Header:
+def examine(data: bytes, max_pixels: int, unread: bool = False, more: bool = False) -> Header:
     """The header of an encoded image, checked: complete, and with at most ``max_pixels`` pixels.
 
     Args:
-        others: accept formats that are known by name only, unchecked; their header says 0 x 0 pixels.
+        unread: accept formats that are known by name only, unchecked; their header says 0 x 0 pixels.
+        more: accept them too, checked as far as `others` can; their header may say 0 x 0 pixels.
 
     Raises:
         ImageError: see `read_header` and `check_complete`; or too many pixels.
     """
-    if others and (name := sniff(data)) is not None and name not in _READERS:
-        return Header(name, 0, 0)
-    header = read_header(data)
-    check_complete(data, header)
+    if (unread or more) and (name := sniff(data)) is not None and name not in _READERS:
+        header = Header(name, 0, 0) if unread else others.read(data, name)
+    else:
+        header = read_header(data)
+        check_complete(data, header)
     width, height = header.upright_size
     if width * height > max_pixels:
         raise too_large(width, height, max_pixels)
@@ -70,12 +72,13 @@ def examine(data: bytes, max_pixels: int, others: bool = False) -> Header:
 
 def too_large(width: int, height: int, max_pixels: int) -> ImageError:
     """The error for a picture with too many pixels."""
-    return ImageError(f"it holds {width} x {height} pixels, more than the {max_pixels} allowed")
+    return ImageError(f"it holds {width} x {height} pixels, more than the {max_pixels} allowed", code="too-large")
 
 
-def _why_not(data: bytes, name: str | None) -> str:
+def _not_readable(data: bytes, name: str | None) -> ImageError:
     if not data:
-        return "the file is empty"
+        return ImageError("the file is empty", code="empty")
     if name is None:
-        return f"not an image: it begins with {describe(data)}"
-    return f"{name} is not supported: convert it to {', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}"
+        return ImageError(f"not an image: it begins with {describe(data)}", code="not-image")
+    kinds = f"{', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}"
+    return ImageError(f"{name} is not supported: convert it to {kinds}", code="unsupported")

@@ -13,7 +13,7 @@ _COMPRESSIONS = {0: "none", 1: "RLE8", 2: "RLE4", 3: "bit fields", 6: "bit field
 def read(data: bytes) -> Header:
     """Size and depth of a bitmap."""
     if len(data) < 26:
-        raise ImageError(f"a BMP cut short: it has only {len(data)} bytes")
+        raise ImageError(f"a BMP cut short: it has only {len(data)} bytes", code="truncated")
     (kind,) = struct.unpack_from("<I", data, 14)
     if kind == _CORE_HEADER:
         width, height, _, bits = struct.unpack_from("<HHHH", data, 18)
@@ -22,7 +22,13 @@ def read(data: bytes) -> Header:
     else:
         width, height, _, bits = struct.unpack_from("<iiHH", data, 18)
     # A negative height means rows from the top down; a negative width means nothing.
-    return Header("bmp", max(width, 0), abs(height), 1, 4 if bits == 32 else 3 if bits > 8 else 1, 8)
+    components = 4 if bits == 32 else 3 if bits > 8 else 1
+    return Header("bmp", max(width, 0), abs(height), 1, components, 8, alpha=_has_alpha(data, kind))
+
+
+def _has_alpha(data: bytes, kind: int) -> bool:
+    """Whether the header has a mask for alpha; without one, the fourth byte of a pixel means nothing."""
+    return kind >= 56 and data[30] in (3, 6) and data[66:70] not in (b"", bytes(4))
 
 
 def check(data: bytes, header: Header) -> None:
@@ -34,10 +40,12 @@ def check(data: bytes, header: Header) -> None:
     else:
         bits, compression, stated = struct.unpack_from("<HII", data, 28)
     if compression not in _COMPRESSIONS:
-        raise ImageError(f"a BMP of a kind that is not supported: compression {compression}")
+        raise ImageError(f"a BMP of a kind that is not supported: compression {compression}", code="unsupported")
     run_length = compression in (1, 2)
     needed = stated if run_length else (header.width * bits + 31) // 32 * 4 * header.height
     # Writers disagree about the padding of the last row, which holds no pixel.
     slack = 0 if run_length else (-header.width * bits // 8) % 4
     if start + max(needed - slack, 1) > len(data):
-        raise ImageError(f"a BMP cut short: its pixels go on to byte {start + needed}, the file has {len(data)}")
+        raise ImageError(
+            f"a BMP cut short: its pixels go on to byte {start + needed}, the file has {len(data)}", code="truncated"
+        )

@@ -27,6 +27,7 @@ def find_orientation(tiff: bytes) -> int | None:
 
     Like OpenCV: the first directory only, any field type, and big-endian unless the block begins with ``II``.
     """
+    tiff = tiff.removeprefix(b"Exif\0\0")  # which only JPEG should have
     order = "<" if tiff[:2] == b"II" else ">"
     if len(tiff) < 10:
         return None

@@ -12,30 +12,36 @@ class ImageError(Exception):
 
     Attributes:
         reason: one sentence for a person, without the file's name.
-        stage: where it failed.
+        stage: where on the way it failed.
+        code: see `gpu_pack.types.REJECT_CODES`.
     """
 
-    def __init__(self, reason: str, stage: Stage = "decode") -> None:
+    def __init__(self, reason: str, stage: Stage = "decode", code: str = "damaged") -> None:
         super().__init__(reason)
         self.reason = reason
         self.stage: Stage = stage
+        self.code = code
 
-    def __reduce__(self) -> tuple[type[ImageError], tuple[str, Stage]]:
-        return type(self), (self.reason, self.stage)
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, Stage, str]]:
+        return type(self), (self.reason, self.stage, self.code)
 
 
 class Header(NamedTuple):
     """What an encoded image says about itself.
 
     Attributes:
-        format: ``jpeg``, ``png``, ``webp``, ``bmp`` or ``tiff``, by content.
+        format: ``jpeg``, ``png``, ``webp``, ``bmp`` or ``tiff``, by content; or a format whose header is not read.
         width, height: in pixels as stored, before the orientation is applied.
-        orientation: EXIF's 1 to 8, as OpenCV reads it; 1 where there is none (5 to 8 swap width and height).
+        orientation: EXIF's 1 to 8, 1 where there is none (5 to 8 swap width and height).
         components: channels as stored (JPEG: 1 gray, 3 colour, 4 CMYK or YCCK; a palette counts as 1).
         precision: bits a component.
         progressive: JPEG: any frame but baseline (SOF0). False for other formats.
         sampling: JPEG: the (horizontal, vertical) factors of each component; empty for other formats.
         restarts: JPEG: whether restart markers divide its scans. False for other formats.
+        kind: JPEG: in words, a kind that some decoders refuse, such as ``lossless``; mostly empty.
+        alpha: whether pixels may be transparent.
+        pages: pages or frames, previews not counted.
+        significant: PNG: the bits of a component that are used, as sBIT states; 0 where it does not.
         body: where `check_complete` begins (JPEG: the byte after the first SOS marker's code).
     """
 
@@ -49,6 +55,10 @@ class Header(NamedTuple):
     sampling: tuple[tuple[int, int], ...] = ()
     restarts: bool = False
     body: int = 0
+    kind: str = ""
+    alpha: bool = False
+    pages: int = 1
+    significant: int = 0
 
     @property
     def upright_size(self) -> tuple[int, int]:

@@ -13,11 +13,13 @@ _FIRST_CHUNK = 8
 _chunk = struct.Struct(">I4s").unpack_from
 _ihdr = struct.Struct(">IIBB").unpack_from
 _ANIMATION = frozenset((b"acTL", b"fcTL", b"fdAT"))
+#: Colour types.
+_PALETTE, _ALPHA = 3, frozenset((4, 6))
 _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def read(data: bytes) -> Header:
-    """Size and depth of a PNG from its IHDR, orientation from its eXIf."""
+    """Size and depth of a PNG from its IHDR, the rest from the chunks before its data and from its eXIf."""
     if len(data) < 33:
         raise _cut_short(len(data))
     length, kind = _chunk(data, _FIRST_CHUNK)
@@ -26,7 +28,33 @@ def read(data: bytes) -> Header:
     width, height, depth, colour = _ihdr(data, 16)
     if colour not in _CHANNELS:
         raise ImageError(f"a damaged PNG: colour type {colour} does not exist")
-    return Header("png", width, height, _orientation(data), _CHANNELS[colour], depth)
+    alpha, frames, apart, significant = colour in _ALPHA, 0, 1, 0
+    for kind, start, end in _preamble(data):
+        if kind == b"tRNS":
+            alpha = True
+        elif kind == b"acTL" and end - start == 8:
+            frames = int.from_bytes(data[start : start + 4], "big")
+        elif kind == b"fcTL":
+            apart = 0  # the default image is the first frame
+        elif kind == b"sBIT" and colour != _PALETTE:
+            significant = max(data[start : end if colour not in _ALPHA else end - 1], default=0)
+    return Header(
+        "png", width, height, _orientation(data), _CHANNELS[colour], depth,
+        alpha=alpha, pages=max(1, frames + apart), significant=significant,
+    )  # fmt: skip
+
+
+def transparent_colour(data: bytes) -> tuple[int, ...] | None:
+    """The one colour (gray, or red, green, blue, in the file's depth) that the tRNS chunk of a PNG makes transparent.
+
+    None where there is none, and for palettes.
+    """
+    if data[25] not in (0, 2):
+        return None
+    for kind, start, end in _preamble(data):
+        if kind == b"tRNS" and end - start == (2 if data[25] == 0 else 6):
+            return struct.unpack_from(f">{(end - start) // 2}H", data, start)
+    return None
 
 
 def check(data: bytes, header: Header) -> None:
@@ -70,6 +98,17 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise _cut_short(len(data))
 
 
+def _preamble(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks before the picture data, as far as they are there."""
+    try:
+        for kind, start, end in _chunks(data):
+            if kind == b"IDAT":
+                return
+            yield kind, start, end
+    except ImageError:  # cut short: `check` raises it
+        return
+
+
 def _orientation(data: bytes) -> int:
     """From the first eXIf chunk; most files have none."""
     if b"eXIf" not in data:
@@ -84,4 +123,4 @@ def _orientation(data: bytes) -> int:
 
 
 def _cut_short(size: int) -> ImageError:
-    return ImageError(f"a PNG cut short: it ends after {size} bytes without its IEND chunk")
+    return ImageError(f"a PNG cut short: it ends after {size} bytes without its IEND chunk", code="truncated")

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from gpu_pack.formats.image_headers.model import Header, ImageError
 
 _SOS, _EOI = 0xDA, 0xD9
-#: What may stand between the scans of one picture: DHT, SOS, DQT, DNL, DRI, APPn and COM.
-_SEGMENTS = frozenset((0xC4, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE))
+#: What may stand between the scans of one picture: DHT, DAC, SOS, DQT, DNL, DRI, APPn and COM.
+_SEGMENTS = frozenset((0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xFE))
 
 
 def check_scan(data: bytes, header: Header) -> None:
@@ -60,3 +60,35 @@ def _check_markers(data: bytes, header: Header, places: npt.NDArray[np.intp]) ->
         else:
             break
     raise ImageError(f"a damaged JPEG: foreign data (a marker FF{code:02X}) at byte {position} of its picture")
+
+
+def scans_complete(data: bytes, header: Header) -> bool:
+    """Whether a JPEG has scans for every coefficient of every component, up to its last bit.
+
+    Args:
+        header: from `read_header`; ``data`` ends with an end-of-image marker.
+    """
+    missing = {(number, band) for number in range(header.components) for band in range(64)}
+    numbers: dict[int, int] = {}
+    position = header.body - 2
+    while position >= 0 and data[position + 1] != _EOI:
+        code, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4], "big")
+        if code == _SOS:
+            count = data[position + 4]
+            first, last, approximation = data[position + 5 + 2 * count : position + 8 + 2 * count]
+            for component in data[position + 5 : position + 5 + 2 * count : 2]:
+                number = numbers.setdefault(component, len(numbers))
+                if not approximation & 15:
+                    missing -= {(number, band) for band in range(first, last + 1)}
+        position = _next_marker(data, position + 2 + length if code in _SEGMENTS else position + 2)
+    return not missing
+
+
+def _next_marker(data: bytes, position: int) -> int:
+    """Where the next marker stands that is neither a restart marker nor padding."""
+    while True:
+        position = data.find(b"\xff", position)
+        code = data[position + 1 : position + 2]
+        if position < 0 or (code not in (b"", b"\0", b"\xff") and not b"\xd0" <= code <= b"\xd7"):
+            return position
+        position += 1

@@ -7,9 +7,14 @@ from typing import NamedTuple
 
 from gpu_pack.formats.image_headers.model import Header, ImageError
 
-_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES = 256, 257, 258, 274, 277
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 262, 274, 277
 _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
 _JPEG_OFFSET = 513
+#: A value of the photometric interpretation.
+_CMYK = 5
+#: NewSubfileType, and its bits for reduced pictures and masks.
+_SUBFILE, _NO_PAGE = 254, 0b101
+_MOST_PAGES = 10_000
 #: Field type to struct code: BYTE, SHORT, LONG, their signed kin, and BigTIFF's LONG8. Others are no counts or offsets.
 _CODES = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 #: The last of the tags that decoders need (JPEGTables); above it are descriptions and private matters.
@@ -27,7 +32,7 @@ class _Layout(NamedTuple):
 
 
 _Directory = dict[int, tuple[int, ...]]
-_PICTURE = (_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES)
+_PICTURE = (_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES)
 _PLACES = (_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS, _JPEG_OFFSET)
 _USED = frozenset((*_PICTURE, *_PLACES))
 #: More strips than any picture has that OpenCV decodes.
@@ -47,6 +52,8 @@ def read(data: bytes) -> Header:
         turned if 1 <= turned <= 8 else 1,
         directory.get(_SAMPLES, (1,))[0],
         directory.get(_BITS, (1,))[0],
+        alpha=directory.get(_SAMPLES, (1,))[0] in (2, 4) and directory.get(_PHOTOMETRIC, (1,))[0] != _CMYK,
+        pages=_pages(data),
     )
 
 
@@ -60,10 +67,32 @@ def check(data: bytes, header: Header) -> None:
             ends = map(sum, zip(offsets, counts, strict=False)) if counts else iter(offsets)
             end = max(ends)
             if end > len(data):
-                raise ImageError(f"a TIFF cut short: its pixels go on to byte {end}, the file has {len(data)}")
+                raise ImageError(
+                    f"a TIFF cut short: its pixels go on to byte {end}, the file has {len(data)}", code="truncated"
+                )
             return
     if _JPEG_OFFSET not in directory:
         raise ImageError("a damaged TIFF: its first directory points to no picture data")
+
+
+def _pages(data: bytes) -> int:
+    """Directories in the file that hold pictures; reduced ones and masks do not count."""
+    layout, position = _start(data)
+    head, entry = struct.Struct(layout.order + layout.entries), struct.Struct(layout.order + layout.entry)
+    seen: set[int] = set()
+    pages = 0
+    while 8 <= position <= len(data) - head.size and position not in seen and len(seen) < _MOST_PAGES:
+        seen.add(position)
+        (entries,) = head.unpack_from(data, position)
+        first = position + head.size
+        end = first + entries * (entry.size + layout.inline)
+        if not entries or end + layout.inline > len(data):
+            break
+        tag, _, _ = entry.unpack_from(data, first)  # they are sorted, and this is the lowest tag
+        kind = struct.unpack_from(layout.order + "I", data, first + entry.size)[0] if tag == _SUBFILE else 0
+        pages += not kind & _NO_PAGE
+        (position,) = struct.unpack_from(layout.order + layout.offset, data, end)
+    return max(pages, 1)
 
 
 def _directory(data: bytes) -> _Directory:
@@ -72,11 +101,15 @@ def _directory(data: bytes) -> _Directory:
     head = struct.Struct(layout.order + layout.entries)
     entry = struct.Struct(layout.order + layout.entry)
     if position < 8 or position + head.size > len(data):
-        raise ImageError(f"a TIFF cut short: its directory lies at byte {position}, the file has {len(data)}")
+        raise ImageError(
+            f"a TIFF cut short: its directory lies at byte {position}, the file has {len(data)}", code="truncated"
+        )
     (entries,) = head.unpack_from(data, position)
     position += head.size
     if position + entries * (entry.size + layout.inline) > len(data):
-        raise ImageError(f"a TIFF cut short: its directory of {entries} fields goes on beyond the end of the file")
+        raise ImageError(
+            f"a TIFF cut short: its directory of {entries} fields goes on beyond the end of the file", code="truncated"
+        )
     fields: _Directory = {}
     for start in range(position, position + entries * (entry.size + layout.inline), entry.size + layout.inline):
         tag, kind, count = entry.unpack_from(data, start)
@@ -93,7 +126,9 @@ def _place(data: bytes, layout: _Layout, kind: int, count: int, position: int, t
     if size > layout.inline:
         (position,) = struct.unpack_from(layout.order + layout.offset, data, position)
     if position + size > len(data):
-        raise ImageError(f"a TIFF cut short: the values of its field {tag} lie beyond the end of the file")
+        raise ImageError(
+            f"a TIFF cut short: the values of its field {tag} lie beyond the end of the file", code="truncated"
+        )
     if count > _MOST_VALUES and tag in _USED:
         raise ImageError(f"a damaged TIFF: its field {tag} says it has {count} values")
     return position
@@ -103,7 +138,7 @@ def _start(data: bytes) -> tuple[_Layout, int]:
     """The file's layout, and where its first directory is."""
     order = "<" if data[:2] == b"II" else ">"
     if len(data) < 16:
-        raise ImageError(f"a TIFF cut short: it has only {len(data)} bytes")
+        raise ImageError(f"a TIFF cut short: it has only {len(data)} bytes", code="truncated")
     if data[2:4] in (b"+\0", b"\0+"):
         return _Layout(order, "Q", "HHQ", 8, "Q"), struct.unpack_from(order + "Q", data, 8)[0]
     return _Layout(order, "H", "HHI", 4, "I"), struct.unpack_from(order + "I", data, 4)[0]
