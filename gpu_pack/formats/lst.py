@@ -11,7 +11,7 @@ import functools
 import math
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -50,8 +50,17 @@ def read_numbered(
         SourceError: the file cannot be read.
     """
     name = os.fspath(path)
-    keys = _Keys()
-    for number, line in enumerate(_lines(name, "utf-8-sig", max_line), 1):
+    return parse_lines(enumerate(text_lines(name, max_line=max_line), 1), name, unique=unique)
+
+
+def parse_lines(lines: Iterable[tuple[int, str]], name: str, *, unique: bool = False) -> Iterator[tuple[int, Entry]]:
+    """``(number, entry)`` of numbered lines, without blank ones; ``name`` is the file's, for messages.
+
+    Raises:
+        ListError: see `read_numbered`.
+    """
+    keys = KeySet()
+    for number, line in lines:
         if line.isspace():
             continue
         entry = parse_line(line, name, number)
@@ -93,12 +102,14 @@ def parse_line(line: str, path: str, number: int) -> Entry:
 def read_list_im2rec(path: str | os.PathLike[str], report: Callable[[str], None]) -> Iterator[Entry]:
     """The entries as im2rec.py 1.9.1 reads them: with Python's ``int`` and ``float``; bad lines go to ``report``.
 
+    Only a byte order mark does not count, which costs im2rec.py the first line.
+
     Keys may be negative or too large, labels infinite or NaN: no record can hold such an entry.
 
     Raises:
         SourceError: the file cannot be read.
     """
-    for line in _lines(os.fspath(path), "utf-8", MAX_LINE):
+    for line in text_lines(os.fspath(path)):
         fields = [field.strip() for field in line.strip().split("\t")]
         if len(fields) < 3:
             report(f"lst should have at least has three parts, but only has {len(fields)} parts for {fields}")
@@ -152,8 +163,13 @@ def unlistable_reason(path: str) -> str | None:
     return None
 
 
-def _lines(path: str, encoding: str, max_line: int) -> Iterator[str]:
-    """Lines with any line end; bytes that are not UTF-8 become surrogates, which no valid text holds."""
+def text_lines(path: str, encoding: str = "utf-8-sig", max_line: int = MAX_LINE) -> Generator[str, None, None]:
+    """Lines with any line end; bytes that are not UTF-8 become surrogates, which no valid text holds.
+
+    Raises:
+        ListError: a line is too long, or the file is not text of that encoding.
+        SourceError: the file cannot be read.
+    """
     try:
         with Path(path).open(encoding=encoding, errors="surrogateescape") as file:
             number = 0
@@ -162,6 +178,8 @@ def _lines(path: str, encoding: str, max_line: int) -> Iterator[str]:
                 if len(line) == max_line:
                     raise ListError(f"{path}:{number}: the line has over {max_line} characters; this is no .lst file")
                 yield line
+    except UnicodeDecodeError as error:
+        raise ListError(f"{path}: this is no {encoding} text from byte {error.start} on: {error.reason}") from None
     except OSError as error:
         raise SourceError(f"{path}: the list cannot be read: {error.strerror or error}") from error
 
@@ -219,7 +237,7 @@ def _short(text: str) -> str:
     return ascii(text if len(text) <= 40 else text[:37] + "...")
 
 
-class _Keys:
+class KeySet:
     """The keys so far: a bit for each small one, such as a position in a list, and a set of the others."""
 
     _DENSE = 1 << 26

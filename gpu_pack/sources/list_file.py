@@ -3,47 +3,84 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from gpu_pack.errors import ListError, SourceError
 from gpu_pack.formats import lst
+from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.find_dialect import find_dialect
+from gpu_pack.sources.list_dialect import unquote
 from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.source_options import ListFormat, SourceOptions
 from gpu_pack.stores.local import LocalStore
+from gpu_pack.types import Entry
 
 
-def list_file(
-    source: Path, root: Path, classes: tuple[str, ...] | None = None, *, allow_outside: bool = False
-) -> Listing:
+def list_file(source: Path, options: SourceOptions) -> Listing:
     """The images of a .lst file, in its order.
-
-    Args:
-        root: the folder that its paths are relative to.
-        classes: names by label.
-        allow_outside: accept absolute paths, and paths that lead out of ``root``.
 
     Raises:
         SourceError: no such file or root, or an empty list.
-        ListError: a line that cannot be used.
+        ListError: a line that cannot be used, or a list that is written in a way that is not known.
     """
+    root, classes = options.root if options.root is not None else source.parent, options.classes
     if not root.is_dir():
         raise SourceError(f"{root}: no such folder; --root names the folder that the paths in {source} start from")
     store = LocalStore(str(root))
     listing = Listing(store, classes=classes)
     shared: dict[tuple[float, ...], tuple[float, ...]] = {}
-    for number, entry in lst.read_numbered(source, unique=True):
-        if not allow_outside and (reason := _outside(entry.path, root)):
-            raise ListError(
-                f"{source}:{number}: {entry.path!r} {reason} {root}: correct it, or allow it with --allow-outside"
-            )
+    repaired: list[str] = []
+    for number, entry in _entries(source, options.list_format, listing):
+        if not options.allow_outside and (reason := _outside(entry.path, root)):
+            raise _outside_error(source, number, entry.path, f"{reason} {root}")
         if classes is not None and not all(value.is_integer() and 0 <= value < len(classes) for value in entry.labels):
             labels = ", ".join(f"{label:.9g}" for label in entry.labels)
             raise ListError(f"{source}:{number}: label {labels} is none of the {len(classes)} of --classes")
+        path, stat = entry.path, store.stat(entry.path)
+        if stat.size < 0 and (found := _other_spelling(store, path)):
+            if not options.allow_outside and (reason := _outside(found, root)):
+                raise _outside_error(source, number, found, f"{reason} {root}")
+            repaired.append(path)
+            path, stat = found, store.stat(found)
         # One tuple for all rows that share it: a million tuples would take a hundred megabytes.
-        labels_ = shared.setdefault(entry.labels, entry.labels)
-        listing.add(entry.key, labels_, entry.path, store.stat(entry.path))
+        listing.add(entry.key, shared.setdefault(entry.labels, entry.labels), path, stat)
     if not listing.paths:
         raise SourceError(f"{source}: the list is empty")
+    listing.notices += _repairs(repaired)
     return listing
+
+
+def _entries(source: Path, asked: ListFormat, listing: Listing) -> Iterator[tuple[int, Entry]]:
+    """Line numbers and entries, however the list is written."""
+    path = os.fspath(source)
+    dialect = find_dialect(path, asked)
+    if dialect is None:
+        return lst.read_numbered(path, unique=True)
+    listing.notices.append(Notice("list-dialect", 1, str(dialect)))
+    return lst.parse_lines(dialect.lines(path, listing.notices), path, unique=True)
+
+
+def _other_spelling(store: LocalStore, path: str) -> str:
+    """The file that a path without a file means: without quotes, or with / for backslashes; empty where none does."""
+    plain = unquote(path)
+    for other in (plain, plain.replace("\\", "/")):
+        if other != path and store.stat(other).size >= 0:
+            return other
+    return ""
+
+
+def _repairs(paths: list[str]) -> Iterator[Notice]:
+    slashed = [path for path in paths if "\\" in path]
+    quoted = [path for path in paths if unquote(path) != path]
+    if slashed:
+        yield Notice("list-backslashes", len(slashed), slashed[0])
+    if quoted:
+        yield Notice("list-dialect", len(quoted), f"paths with quotes around them, as in {quoted[0]}")
+
+
+def _outside_error(source: Path, number: int, path: str, reason: str) -> ListError:
+    return ListError(f"{source}:{number}: {path!r} {reason}: correct it, or allow it with --allow-outside")
 
 
 def _outside(path: str, root: Path) -> str:

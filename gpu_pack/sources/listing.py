@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.splits import OwnSplits
 from gpu_pack.stores.store import Stat, Store
 from gpu_pack.types import Entry, Rejected
 
@@ -24,6 +26,8 @@ class Listing:
         classes: names by label; None where there are none.
         unlistable: rejects for files whose names no .lst can carry; they have keys but no row.
         skipped: how many files were no images, by suffix.
+        notices: notes and warnings about the source.
+        own_splits: the splits of a source that is divided already, with a row's split; None for any other.
     """
 
     store: Store
@@ -35,6 +39,8 @@ class Listing:
     classes: tuple[str, ...] | None = None
     unlistable: list[Rejected] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    notices: list[Notice] = field(default_factory=list)
+    own_splits: OwnSplits | None = None
 
     def __len__(self) -> int:
         """The number of rows."""

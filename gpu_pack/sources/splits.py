@@ -1,8 +1,8 @@
 """Which image goes to which split and shard.
 
 Each label is divided by itself (stratified), or all images as one. A split gets its fraction of the count, rounded down
-or up: up where the rounding of earlier labels took the most from it, so that the totals are right too. With fractions
-that sum to 1 no image is left out.
+or up: up where the rounding of earlier labels took the most from it, so that the totals are right too. A class with
+fewer images than there are splits goes to the first one whole. With fractions that sum to 1 no image is left out.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from math import lcm
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_pack.errors import UsageError
+from gpu_pack.sources.shares import Shares
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Rows = npt.NDArray[np.int64]
 
+#: What a source is divided into that nothing divides.
+UNDIVIDED = (("train", Fraction(1)),)
 #: File systems take 255 bytes, and a file's name is longer than its split's.
 _MAX_NAME_BYTES = 200
 
@@ -33,7 +35,8 @@ class Division:
 
     Attributes:
         splits: (name, fraction) in the order they are cut; fractions are over 0 and sum to at most 1. A mapping of
-            names to fractions is taken too, and a fraction as a number or as text: 0.9 is nine tenths exactly.
+            names to fractions is taken too, and a fraction as a number or as text: 0.9 is nine tenths exactly. Empty:
+            those of a source that is divided already, or else one, ``train``.
         seed: of the shuffle, NumPy's legacy MT19937, whose stream NumPy promises never to change.
         shuffle: shuffle the images of each split; otherwise they keep the listing's order. None shuffles, unless the
             source is a .lst that is not divided: its order counts.
@@ -44,7 +47,7 @@ class Division:
         UsageError: a value that cannot be right.
     """
 
-    splits: tuple[tuple[str, Fraction], ...] = (("train", Fraction(1)),)
+    splits: tuple[tuple[str, Fraction], ...] = ()
     seed: int = 100
     shuffle: bool | None = None
     stratify: bool = True
@@ -55,7 +58,8 @@ class Division:
         object.__setattr__(self, "splits", splits)
         names = [name for name, _ in splits]
         for name, fraction in splits:
-            _check_name(name)
+            if fault := split_name_fault(name):
+                raise UsageError(f"splits {str(name)[:20]} (--split): {fault}")
             if not 0 < fraction <= 1:
                 raise UsageError(f"splits {name}={_short(fraction)} (--split): a fraction is over 0 and at most 1")
             if names.count(name) > 1:
@@ -79,12 +83,19 @@ def _pairs(splits: object) -> tuple[tuple[str, Fraction], ...]:
     return tuple((name, as_fraction(name, fraction)) for name, fraction in pairs)
 
 
-def _check_name(name: Any) -> None:
+def split_name_fault(name: object) -> str:
+    """Why no split can be called so; empty where one can."""
     valid = isinstance(name, str) and all(letter.isalnum() or letter in "-_." for letter in name)
-    if not valid or not name or name[0] in "-.":
-        raise UsageError(f"splits {name} (--split): a split's name is letters, digits, '-', '_', '.'")
-    if len(name.encode()) > _MAX_NAME_BYTES:
-        raise UsageError(f"splits {name[:20]}... (--split): a split's name has at most {_MAX_NAME_BYTES} bytes")
+    if not isinstance(name, str) or not valid or not name or name[0] in "-.":
+        return "a split's name is letters, digits, '-', '_', '.'"
+    return f"a split's name has at most {_MAX_NAME_BYTES} bytes" if len(name.encode()) > _MAX_NAME_BYTES else ""
+
+
+class OwnSplits(NamedTuple):
+    """The splits of a source that is divided already: their names, and each row's as a number among them."""
+
+    names: tuple[str, ...]
+    rows: array[int]
 
 
 class Shard(NamedTuple):
@@ -119,8 +130,16 @@ def as_fraction(name: object, value: object) -> Fraction:
         raise UsageError(f"splits {name}={value} (--split): write NAME=FRACTION, as in train=0.9") from None
 
 
-def divide(labels: Sequence[tuple[float, ...]], division: Division) -> list[Shard]:
+def divide(
+    labels: Sequence[tuple[float, ...]], division: Division, own: OwnSplits | None = None, *, classes: bool = False
+) -> list[Shard]:
     """The shards of every split, in order; rows that the fractions leave out are in no shard.
+
+    Args:
+        labels: of each row; the first of them counts.
+        division: the fractions, and the order.
+        own: what each row's split is already; without it, the fractions decide.
+        classes: every label is a class; see `is_class`.
 
     Raises:
         UsageError: a split would get no image, or fewer than it has shards.
@@ -128,19 +147,48 @@ def divide(labels: Sequence[tuple[float, ...]], division: Division) -> list[Shar
     import numpy as np
 
     random, shuffle = np.random.RandomState(division.seed), division.shuffle is not False
-    parts: list[list[Rows]] = [[] for _ in division.splits]
-    shares = _Shares([fraction for _, fraction in division.splits])
-    for rows in _strata(labels, division.stratify):
-        ordered = random.permutation(rows) if shuffle else rows
+    if own is not None:
+        column = np.array(own.rows)
+        parts = [(name, np.flatnonzero(column == number)) for number, name in enumerate(own.names)]
+    else:
+        parts = _cut(labels, division, classes, random if shuffle else None)
+    shards: list[Shard] = []
+    for name, rows in parts:
+        ordered = random.permutation(rows) if shuffle else np.sort(rows)
+        shards += _shards(name, ordered, division, len(labels))
+    return shards
+
+
+def _cut(
+    labels: Sequence[tuple[float, ...]], division: Division, classes: bool, random: np.random.RandomState | None
+) -> list[tuple[str, Rows]]:
+    """The rows of each split by the fractions, shuffled by ``random`` first."""
+    import numpy as np
+
+    splits = division.splits or UNDIVIDED
+    parts: list[list[Rows]] = [[np.empty(0, np.int64)] for _ in splits]
+    shares = Shares([fraction for _, fraction in splits])
+    strata = _strata(labels, division.stratify)
+    for rows in strata:
+        ordered = random.permutation(rows) if random is not None else rows
+        few = division.stratify and len(rows) < len(splits)
+        if few and is_class(labels[rows[0]][0], len(strata), len(labels), classes):
+            parts[0].append(ordered)
+            continue
         cuts = pairwise(accumulate(shares.of(len(rows)), initial=0))
         for part, (start, end) in zip(parts, cuts, strict=True):
             part.append(ordered[start:end])
-    shards: list[Shard] = []
-    for (name, _), part in zip(division.splits, parts, strict=True):
-        joined = np.concatenate(part) if part else np.empty(0, np.int64)
-        ordered = random.permutation(joined) if shuffle else np.sort(joined)
-        shards += _shards(name, ordered, division.shards, len(labels))
-    return shards
+    return [(name, np.concatenate(part)) for (name, _), part in zip(splits, parts, strict=True)]
+
+
+def is_class(label: float, different: int, rows: int, classes: bool) -> bool:
+    """Whether a label is a class and no measurement: all are with ``classes``, and else whole numbers that recur.
+
+    Args:
+        different: how many labels there are.
+        rows: how many images; with two or less for each label, the labels are measurements.
+    """
+    return classes or (different * 2 < rows and float(label).is_integer())
 
 
 def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
@@ -154,33 +202,16 @@ def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
     return np.split(order, np.flatnonzero(np.diff(first[order])) + 1)
 
 
-class _Shares:
-    """Divides counts of images by fractions: rounded down, or up where earlier rounding took the most."""
-
-    def __init__(self, fractions: list[Fraction]) -> None:
-        self._whole = lcm(*(fraction.denominator for fraction in fractions))
-        self._parts = [int(fraction * self._whole) for fraction in fractions]
-        self._parts.append(self._whole - sum(self._parts))  # what the fractions leave out
-        self._owed = [0] * len(self._parts)  # lost by rounding so far, in parts of an image
-
-    def of(self, count: int) -> list[int]:
-        """Each fraction's share of the next ``count`` images."""
-        exact = [count * part for part in self._parts]
-        counts = [share // self._whole for share in exact]
-        rests = [share % self._whole for share in exact]
-        self._owed = [owed + rest for owed, rest in zip(self._owed, rests, strict=True)]
-        not_exact = [number for number, rest in enumerate(rests) if rest]
-        for number in sorted(not_exact, key=lambda number: -self._owed[number])[: count - sum(counts)]:
-            counts[number] += 1
-            self._owed[number] -= self._whole
-        return counts[:-1]
-
-
-def _shards(name: str, rows: Rows, shards: int, total: int) -> list[Shard]:
+def _shards(name: str, rows: Rows, division: Division, total: int) -> list[Shard]:
+    shards = division.shards
     if not len(rows):
-        raise UsageError(
-            f"split {name!r} would get no image of the {total} listed: give it a larger fraction or leave it out"
-        )
+        way = "give it a larger fraction or leave it out"
+        if division.stratify:
+            way += (
+                "; classes with fewer images than splits go to the first one whole, and stratify=False (--no-stratify) "
+                "divides without regard to classes"
+            )
+        raise UsageError(f"split {name!r} would get no image of the {total} listed: {way}")
     if len(rows) < shards:
         raise UsageError(
             f"split {name!r} would get {len(rows)} images, fewer than --shards {shards}, of the {total} listed: "

@@ -111,7 +111,9 @@ class LocalStore:
                     f"{entry.path}: {_TOO_MANY_OPEN[error.errno]} has too many files open: raise the limit (ulimit -n) "
                     "or use fewer --workers, then run the same command again to resume"
                 ) from error
-            return Rejected(entry, "read", _explain(error))
+            return Rejected(
+                entry, "read", _explain(error), "missing" if isinstance(error, FileNotFoundError) else "unreadable"
+            )
 
 
 def _read_unexpected(entry: Entry, descriptor: int) -> Image | Rejected:
@@ -120,11 +122,12 @@ def _read_unexpected(entry: Entry, descriptor: int) -> Image | Rejected:
     size = status.st_size
     if not stat.S_ISREG(status.st_mode):
         kind = next((name for test, name in _KINDS if test(status.st_mode)), "device")
-        return Rejected(entry, "read", f"not a regular file but a {kind}")
+        return Rejected(entry, "read", f"not a regular file but a {kind}", "unreadable")
     if entry.size is not None and size != entry.size:
-        return Rejected(entry, "read", f"the file changed while packing: {entry.size} bytes when listed, {size} now")
+        changed = f"the file changed while packing: {entry.size} bytes when listed, {size} now"
+        return Rejected(entry, "read", changed, "changed")
     if size > MAX_FILE_BYTES:
-        return Rejected(entry, "read", f"{size} bytes; a RecordIO record ends below {1 << 29}")
+        return Rejected(entry, "read", f"{size} bytes; a RecordIO record ends below {1 << 29}", "too-large")
     os.lseek(descriptor, 0, os.SEEK_SET)
     pieces = []
     missing = size
@@ -132,7 +135,7 @@ def _read_unexpected(entry: Entry, descriptor: int) -> Image | Rejected:
         pieces.append(piece)
         missing -= len(piece)
     if missing:
-        return Rejected(entry, "read", f"the file ended {missing} bytes before its size of {size}")
+        return Rejected(entry, "read", f"the file ended {missing} bytes before its size of {size}", "changed")
     return Image(entry, b"".join(pieces))
 
 

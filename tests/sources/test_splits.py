@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from fractions import Fraction
 
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpu_pack.errors import UsageError
-from gpu_pack.sources.splits import Division, divide, parse_split
+from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.missing_classes import missing_classes
+from gpu_pack.sources.splits import Division, OwnSplits, divide, parse_split
 
 LABELS = st.lists(st.integers(0, 5).map(lambda label: (float(label),)), min_size=12, max_size=120)
 FRACTIONS = st.sampled_from(
@@ -38,8 +41,18 @@ def test_every_image_lands_in_exactly_one_split(
     assert len(rows) == len(set(rows))
     if sum(map(Fraction, fractions)) == 1:
         assert sorted(rows) == list(range(len(labels)))
+    few = rows_of_few(labels, asked)
     for (_, fraction), shard in zip(asked.splits, shards, strict=True):
-        assert abs(len(shard.rows) - fraction * len(labels)) < 1
+        assert abs(len(shard.rows) - fraction * len(labels)) < 1 + len(few)
+    if stratify:
+        assert few <= set(shards[0].rows), "whole in the first split"
+
+
+def rows_of_few(labels: list[tuple[float, ...]], asked: Division) -> set[int]:
+    """The rows of classes with fewer images than splits; there are no classes where most labels differ."""
+    counts = Counter(labels)
+    classes = 2 * len(counts) < len(labels)
+    return {row for row, label in enumerate(labels) if classes and counts[label] < len(asked.splits)}
 
 
 @settings(max_examples=40)
@@ -53,15 +66,65 @@ def test_every_split_holds_its_share_of_each_label(
         shards = divide(labels, asked)
     except UsageError:
         return
+    few = {labels[row] for row in rows_of_few(labels, asked)}
     for (_, fraction), shard in zip(asked.splits, shards, strict=True):
         got = Counter(labels[row] for row in shard.rows)
-        for label, count in Counter(labels).items():
+        for label, count in Counter(label for label in labels if label not in few).items():
             assert abs(got[label] - fraction * count) < 1
 
 
-def test_many_small_classes_still_fill_the_validation_split() -> None:
+def test_many_measurements_still_fill_the_validation_split() -> None:
     train, val = divide([(float(label),) for label in range(1000)], division(("0.9", "0.1")))
     assert (len(train.rows), len(val.rows)) == (900, 100)
+
+
+def test_classes_too_small_for_every_split_go_to_the_first() -> None:
+    labels = [(float(label),) for label, count in enumerate((40, 1, 40, 2, 1)) for _ in range(count)]
+    shards = divide(labels, division(("0.5", "0.25", "0.25")))
+    assert [Counter(labels[row][0] for row in shard.rows) for shard in shards] == [
+        {0: 20, 1: 1, 2: 20, 3: 2, 4: 1},
+        {0: 10, 2: 10},
+        {0: 10, 2: 10},
+    ]
+    found = missing_classes(labels, shards, classes=False)
+    assert found == Notice("classes-missing", 3, "3 from s1, 3 from s2")
+    assert "missing are 3 from s1, 3 from s2" in found.message
+
+
+def test_measurements_are_divided_as_one_would() -> None:
+    for labels in ([(row + 0.5,) for row in range(40)] * 3, [(float(row),) for row in range(100)]):
+        shards = divide(labels, division(("0.9", "0.1")))
+        assert [len(shard.rows) for shard in shards] == [len(labels) * 9 // 10, len(labels) // 10]
+        assert missing_classes(labels, shards, classes=False) is None
+
+
+def test_every_folder_is_a_class_however_few_images_there_are() -> None:
+    labels = [(0.0,)] * 3 + [(1.0,)] * 3 + [(2.0,)]
+    halves = divide(labels, division(("0.5", "0.5")), classes=True)
+    assert [row for row in halves[0].rows if row == 6] == [6]
+    assert missing_classes(labels, halves, classes=True) == Notice("classes-missing", 1, "1 from s1")
+    assert missing_classes(labels, divide(labels, division(("1",)), classes=True), classes=True) is None
+
+
+def test_a_source_that_is_divided_keeps_its_splits() -> None:
+    own = OwnSplits(("a", "b"), array("H", [0, 0, 0, 1, 1, 0, 1, 1]))
+    labels = [(0.0,)] * 8
+    kept = divide(labels, Division(shuffle=False, shards=2), own)
+    assert [(shard.split, shard.name, list(shard.rows)) for shard in kept] == [
+        ("a", "a-00000-of-00002", [0, 1]),
+        ("a", "a-00001-of-00002", [2, 5]),
+        ("b", "b-00000-of-00002", [3, 4]),
+        ("b", "b-00001-of-00002", [6, 7]),
+    ]
+    first, again, other = (divide(labels, Division(seed=seed), own) for seed in (1, 1, 3))
+    assert first == again != other
+    assert [sorted(shard.rows) for shard in first] == [[0, 1, 2, 5], [3, 4, 6, 7]]
+
+
+def test_the_rows_of_three_splits_are_the_same_in_every_version() -> None:
+    labels = [(float(row * row % 5),) for row in range(24)]
+    shards = divide(labels, Division({"a": "0.5", "b": "0.3", "c": "0.2"}))  # type: ignore[arg-type]
+    assert [list(shard.rows) for shard in shards] == THREE
 
 
 def test_the_seed_decides_the_order_and_no_shuffle_keeps_it() -> None:
@@ -77,6 +140,11 @@ def test_the_order_of_seed_100_is_the_same_in_every_version() -> None:
     assert list(rows) == GOLDEN
 
 
+THREE = [
+    [17, 7, 3, 5, 1, 9, 10, 13, 4, 15, 21, 23],
+    [20, 19, 8, 12, 16, 18, 14],
+    [2, 6, 11, 0, 22],
+]
 GOLDEN = [3, 5, 7, 8, 0, 1, 2, 4, 9, 6]
 
 
@@ -138,5 +206,7 @@ def test_fractions_as_people_write_them() -> None:
 def test_a_split_that_would_be_empty_is_refused() -> None:
     with pytest.raises(UsageError, match="split 's1' would get no image of the 3 listed"):
         divide([(0.0,)] * 3, division(("0.95", "0.05")))
+    with pytest.raises(UsageError, match=r"split 's1' would get no image of the 4 listed: .*--no-stratify"):
+        divide([(0.0,), (1.0,)] * 2, division(("0.4", "0.3", "0.3")), classes=True)
     with pytest.raises(UsageError, match="fewer than --shards 4"):
         divide([(0.0,)] * 3, division(("1",), shards=4))

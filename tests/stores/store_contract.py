@@ -44,7 +44,9 @@ class StoreContract:
         missing = Entry(7, (0.0,), "missing")
         found = list(store.read_many([*entries[:7], missing, *entries[8:]]))
         assert [item.entry.key for item in found] == list(range(40))
-        assert [item for item in found if isinstance(item, Rejected)] == [Rejected(missing, "read", "no such file")]
+        assert [item for item in found if isinstance(item, Rejected)] == [
+            Rejected(missing, "read", "no such file", "missing")
+        ]
 
     @pytest.mark.parametrize("listed", [4, 400])
     def test_a_file_of_another_size_than_listed_is_rejected(self, store: Store, listed: int) -> None:

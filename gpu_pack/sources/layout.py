@@ -1,0 +1,103 @@
+"""How a folder is laid out: folders of splits with class folders in them, or class folders alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gpu_pack.errors import SourceError
+from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.scan import Items, is_image, refuse_dead_links, scan
+from gpu_pack.sources.source_options import Layout
+from gpu_pack.sources.splits import split_name_fault
+from gpu_pack.stores.local import LocalStore
+
+_TRAIN = "train"
+#: Beside a folder `train`, in any case of the letters.
+_OTHER_SPLITS = frozenset({"val", "valid", "validation", "test"})
+
+
+class SplitFolder(NamedTuple):
+    """A folder of class folders, by name; the source itself, with an empty name, where nothing is divided."""
+
+    name: str
+    classes: list[str]
+
+    @property
+    def prefix(self) -> str:
+        """What the paths of its class folders begin with."""
+        return self.name + "/" if self.name else ""
+
+
+@dataclass(frozen=True)
+class SplitFolders:
+    """A source that is divided already.
+
+    Attributes:
+        splits: its folders with class folders in them.
+        left_out: its other folders.
+        skipped: what those folders hold besides.
+    """
+
+    splits: list[SplitFolder]
+    left_out: list[str]
+    skipped: Counter[str]
+
+    def notices(self) -> list[Notice]:
+        """What was recognised."""
+        names = [split.name for split in self.splits]
+        found = [Notice("presplit", len(names), ", ".join(names))]
+        if self.left_out:
+            found.append(Notice("split-left-out", len(self.left_out), ", ".join(self.left_out)))
+        return found
+
+
+def find_splits(store: LocalStore, folders: Sequence[str], layout: Layout) -> SplitFolders | None:
+    """The splits that a source is divided into; None where its folders are classes.
+
+    Without being told, it is divided where every folder has the name of a split and `train` is there with class
+    folders in it.
+
+    Args:
+        store: over the source.
+        folders: names of its folders, sorted.
+        layout: what the user says of it.
+
+    Raises:
+        SourceError: images beside class folders, a link that leads nowhere, or no such splits where they are asked for.
+    """
+    if layout == "classes" or (layout == "auto" and not _named_as_splits(folders)):
+        return None
+    skipped: Counter[str] = Counter()
+    found = {name: scan(store, name + "/", skipped) for name in folders}
+    divided = [name for name, (_, inside) in found.items() if inside]
+    if layout == "auto" and not divided:
+        return None
+    for files, _ in found.values():
+        refuse_dead_links(files)
+    if layout == "auto" and _TRAIN not in map(str.lower, divided):
+        return None
+    if not divided:
+        raise SourceError(f"{store.root}: --layout splits: none of its folders has class folders in it")
+    for name in divided:
+        _check_split(store, name, found[name][0])
+    splits = [SplitFolder(name, [item.name for item in found[name][1]]) for name in divided]
+    return SplitFolders(splits, [name for name in folders if name not in divided], skipped)
+
+
+def _named_as_splits(folders: Sequence[str]) -> bool:
+    names = {name.lower() for name in folders}
+    return _TRAIN in names and bool(names & _OTHER_SPLITS) and names <= _OTHER_SPLITS | {_TRAIN}
+
+
+def _check_split(store: LocalStore, name: str, files: Items) -> None:
+    for item in files:
+        if is_image(item):
+            raise SourceError(
+                f"{store.root}: image {name}/{item.name} lies beside the class folders of split {name!r} and so has no "
+                f"class: move it, or take {name!r} itself as a class with --layout classes"
+            )
+    if fault := split_name_fault(name):
+        raise SourceError(f"{store.root}: folder {name!r} cannot give a split its name, {fault}: rename it")

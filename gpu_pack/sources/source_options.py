@@ -1,0 +1,64 @@
+"""How a source is read: which layout a folder has, how a list is written, and where labels come from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from gpu_pack.errors import UsageError
+
+#: ``auto`` recognises splits by the folders' names; ``splits`` takes any names; ``classes`` has no splits.
+Layout = Literal["auto", "classes", "splits"]
+#: Labels by the sorted names of the classes, or with whole numbers in them by their values.
+ClassOrder = Literal["name", "natural"]
+#: ``key, label..., path`` with tabs or blanks, or with commas, or InsightFace's ``aligned, path, label``.
+ListFormat = Literal["auto", "mxnet", "csv", "aligned"]
+
+_CHOICES = {"layout": get_args(Layout), "class_order": get_args(ClassOrder), "list_format": get_args(ListFormat)}
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What `list_source` may be told about a source.
+
+    Attributes:
+        root: of a list's paths; None for the list's own folder.
+        classes: names by label; without them, a folder's classes are numbered by ``class_order``.
+        allow_outside: let a list name files outside of ``root``.
+        layout, class_order: of a folder.
+        list_format: of a list.
+    """
+
+    root: Path | None = None
+    classes: tuple[str, ...] | None = None
+    allow_outside: bool = False
+    layout: Layout = "auto"
+    class_order: ClassOrder = "name"
+    list_format: ListFormat = "auto"
+
+    def about_lists(self) -> str:
+        """The first flag given that is about lists only; empty without any."""
+        given = {
+            "--root": self.root is not None,
+            "--allow-outside": self.allow_outside,
+            "--list-format": self.list_format != "auto",
+        }
+        return next((flag for flag, is_given in given.items() if is_given), "")
+
+    def about_folders(self) -> str:
+        """The first flag given that is about folders only; empty without any."""
+        given = {"--layout": self.layout != "auto", "--class-order": self.class_order != "name"}
+        return next((flag for flag, is_given in given.items() if is_given), "")
+
+
+def check_choices(options: object) -> None:
+    """Check ``layout``, ``class_order`` and ``list_format`` of options.
+
+    Raises:
+        UsageError: one has another value than its type allows.
+    """
+    for name, allowed in _CHOICES.items():
+        value = getattr(options, name)
+        if value not in allowed:
+            raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): choose {' or '.join(allowed)}")
