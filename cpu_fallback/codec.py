@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import cv2
 
+from cpu_fallback.blemishes import explained
 from cpu_fallback.decode import MIRRORED_X, MIRRORED_Y, decode
+from cpu_fallback.depth_and_alpha import decode_noting
 from cpu_fallback.opencv import image_error
 from cpu_fallback.resample import Pixels, antialias, antialias_window, linear
 from gpu_pack.formats.image_headers import Header, ImageError, examine, too_large
@@ -23,11 +25,13 @@ _LEAST_REMAINING_SHRINK = 1.4
 
 
 class Result(NamedTuple):
-    """An encoded picture and its size in pixels."""
+    """An encoded picture, its size in pixels, notice codes, and the size of the upright picture before the crop."""
 
     data: bytes
     width: int
     height: int
+    notices: tuple[str, ...]
+    source: tuple[int, int]
 
 
 def transform(data: bytes, spec: TransformSpec) -> Result:
@@ -36,11 +40,12 @@ def transform(data: bytes, spec: TransformSpec) -> Result:
     Raises:
         ImageError: whatever is wrong with the image, with its stage and a reason.
     """
-    header = examine(data, spec.max_pixels, spec.other_formats)
+    data, header, notices = _examined(data, spec)
     # Of formats that `examine` knows by name only, the decoder tells the size.
     intended = _checked_sizes(*header.upright_size, spec) if header.width else None
     reduction = _reduction(header, intended, spec) if intended else 1
-    pixels = decode(data, header, spec.color, reduction)
+    pixels, noted = _decoded(data, header, reduction, spec)
+    source = header.upright_size if reduction > 1 else (pixels.shape[1], pixels.shape[0])
     try:
         if intended and reduction > 1:
             window = _window(header, intended, reduction)
@@ -49,14 +54,41 @@ def transform(data: bytes, spec: TransformSpec) -> Result:
             pixels = _resized(pixels, header, intended, spec)
     except (cv2.error, MemoryError) as error:
         raise image_error(error, f"resize {pixels.dtype} pixels", "resize") from None
-    return Result(_encode(pixels, spec), pixels.shape[1], pixels.shape[0])
+    return Result(_encode(pixels, spec), pixels.shape[1], pixels.shape[0], (*notices, *noted), source)
+
+
+def _examined(data: bytes, spec: TransformSpec) -> tuple[bytes, Header, tuple[str, ...]]:
+    """The file, its checked header, and notices about them. A missing end marker of a whole JPEG is added."""
+    try:
+        header = examine(data, spec.max_pixels, spec.other_formats, spec.formats == "any")
+    except ImageError as error:
+        if spec.other_formats:
+            raise
+        return *explained(data, error, spec), ("blemish-kept",)
+    return data, header, ("more-pages",) if header.pages > 1 and not spec.other_formats else ()
+
+
+def _decoded(data: bytes, header: Header, reduction: int, spec: TransformSpec) -> tuple[Pixels, tuple[str, ...]]:
+    """The pixels, and notices about them."""
+    if spec.other_formats:
+        return decode(data, header, spec.color, reduction, as_imread=True), ()
+    if header.format != "jpeg":
+        return decode_noting(data, header, spec)
+    try:
+        return decode(data, header, spec.color, reduction), ()
+    except ImageError as error:
+        if error.code != "blemished":
+            raise
+        if spec.damage != "keep":
+            raise ImageError(f"{error.reason}: --damage keep packs it", code=error.code) from None
+    return decode(data, header, spec.color, reduction, lenient=True), ("blemish-kept",)
 
 
 def _resized(pixels: Pixels, header: Header, intended: CropResize | None, spec: TransformSpec) -> Pixels:
     """A picture decoded at full scale (height x width [x channels]), cropped and resized."""
     height, width = pixels.shape[:2]
     if intended is None or (width, height) != header.upright_size:
-        # Its size was not known before, or it was not turned (unchanged, or a WebP before OpenCV 5).
+        # Its size was not known before, or im2rec's imread did not turn it.
         if width * height > spec.max_pixels:
             raise too_large(width, height, spec.max_pixels)
         intended = _checked_sizes(width, height, spec)
@@ -94,7 +126,7 @@ def _encode(pixels: Pixels, spec: TransformSpec) -> bytes:
     except (cv2.error, MemoryError) as error:
         raise image_error(error, f"encode {pixels.dtype} pixels as {spec.encoding}", "encode") from None
     if not done:
-        raise ImageError(f"OpenCV cannot encode {pixels.dtype} pixels as {spec.encoding}", "encode")
+        raise ImageError(f"OpenCV cannot encode {pixels.dtype} pixels as {spec.encoding}", "encode", "not-encoded")
     return encoded.tobytes()
 
 
@@ -107,8 +139,10 @@ def _checked_sizes(width: int, height: int, spec: TransformSpec) -> CropResize:
     intended = crop_resize(width, height, spec)
     size = f"{intended.width} x {intended.height}"
     if intended.width * intended.height > spec.max_pixels:
-        raise ImageError(f"resized, it would hold {size} pixels, more than the {spec.max_pixels} allowed", "resize")
+        raise ImageError(
+            f"resized, it would hold {size} pixels, more than the {spec.max_pixels} allowed", "resize", "too-large"
+        )
     if max(intended.width, intended.height) > MAX_EDGE and spec.encoding == "jpg":
         words = f"its result of {size} pixels is larger than a JPEG can be ({MAX_EDGE} an edge)"
-        raise ImageError(f"{words}: crop it or encode to png", "encode")
+        raise ImageError(f"{words}: crop it or encode to png", "encode", "too-large")
     return intended

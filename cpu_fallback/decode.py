@@ -7,6 +7,7 @@ import numpy as np
 
 from cpu_fallback.jpeg import decode_jpeg
 from cpu_fallback.opencv import image_error
+from cpu_fallback.opencv_formats import decodes, unread
 from cpu_fallback.resample import Pixels
 from gpu_pack.formats.image_headers import Header, ImageError, png
 from gpu_pack.formats.image_headers.scan import check_scan
@@ -24,19 +25,25 @@ _FLAGS = {
     ("gray", 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
     ("unchanged", 1): cv2.IMREAD_UNCHANGED,
 }
+#: Besides JPEG. OpenCV turns TIFFs whatever its flags, and does not see all EXIF data of the others.
+_TURNED_HERE = frozenset(("png", "webp"))
 #: EXIF orientations whose upright picture has the stored one's right (bottom) edge at its left (top).
 MIRRORED_X, MIRRORED_Y = frozenset((2, 3, 6, 7)), frozenset((3, 4, 7, 8))
 
 
-def decode(data: bytes, header: Header, color: Color, reduction: int = 1) -> Pixels:
+def decode(
+    data: bytes, header: Header, color: Color, reduction: int = 1, *, as_imread: bool = False, lenient: bool = False
+) -> Pixels:
     """The pixels of an image file, height x width [x channels], in OpenCV's channel order (BGR).
 
     They may lie in a buffer that the thread's next call overwrites.
 
     Args:
         header: what `gpu_pack.formats.image_headers.examine` gave for ``data``.
-        color: see `gpu_pack.types.TransformSpec`. ``rgb`` and ``gray`` apply the EXIF orientation.
+        color: see `gpu_pack.types.TransformSpec`. The EXIF orientation is applied.
         reduction: 1, 2, 4 or 8: JPEGs, but ``unchanged``, can be decoded at 1/reduction scale; edges are rounded up.
+        as_imread: apply the orientation that OpenCV's imread applies: none for ``unchanged``.
+        lenient: see `decode_jpeg`.
 
     Raises:
         ImageError: the file is damaged, of a kind that OpenCV cannot decode, or too large for the memory.
@@ -44,30 +51,33 @@ def decode(data: bytes, header: Header, color: Color, reduction: int = 1) -> Pix
     flags = _FLAGS[color, reduction]
     try:
         if header.format == "jpeg":
-            return _decode_jpeg(data, header, color, reduction, flags)
-        return _imdecode(png.still(data) if header.format == "png" else data, header, flags)
+            pixels = _decode_jpeg(data, header, color, reduction, flags, lenient)
+            return pixels if as_imread and color == "unchanged" else upright(pixels, header.orientation)
+        data = png.still(data) if header.format == "png" else data
+        if as_imread or header.format not in _TURNED_HERE:
+            return _imdecode(data, header, flags)
+        return upright(_imdecode(data, header, flags | cv2.IMREAD_IGNORE_ORIENTATION), header.orientation)
     except (cv2.error, MemoryError) as error:
         raise image_error(error, "decode it", "decode") from None
 
 
-def _decode_jpeg(data: bytes, header: Header, color: Color, reduction: int, flags: int) -> Pixels:
+def _decode_jpeg(data: bytes, header: Header, color: Color, reduction: int, flags: int, lenient: bool) -> Pixels:
+    """As stored."""
     gray = color == "gray" or (color == "unchanged" and header.components == 1)
-    pixels = decode_jpeg(data, header, gray, reduction)
-    if color == "unchanged":
-        return _imdecode_jpeg(data, header, flags) if pixels is None else pixels
-    if pixels is None:
-        pixels = _imdecode_jpeg(data, header, flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    return upright(pixels, header.orientation)
-
-
-def _imdecode_jpeg(data: bytes, header: Header, flags: int) -> Pixels:
-    pixels = _imdecode(data, header, flags)
-    check_scan(data, header)
+    pixels = decode_jpeg(data, header, gray, reduction, lenient)
+    if pixels is None or lenient:
+        pixels = _imdecode(data, header, flags | cv2.IMREAD_IGNORE_ORIENTATION) if pixels is None else pixels
+        check_scan(data, header)
     return pixels
 
 
 def _imdecode(data: bytes, header: Header, flags: int) -> Pixels:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if pixels is None and not decodes(header.format):
+        raise unread(header.format)
+    if pixels is None and header.kind:
+        words = f"a JPEG of a rare kind ({header.kind}), which OpenCV {cv2.__version__} cannot decode"
+        raise ImageError(words, code="unsupported")
     if pixels is None:
         raise ImageError(f"OpenCV {cv2.__version__} cannot decode it: a damaged {header.format}, or a rare kind of it")
     return pixels

@@ -54,7 +54,7 @@ class _Buffer(threading.local):
 _buffer = _Buffer()
 
 
-def decode_jpeg(data: bytes, header: Header, gray: bool, reduction: int) -> Pixels | None:
+def decode_jpeg(data: bytes, header: Header, gray: bool, reduction: int, lenient: bool = False) -> Pixels | None:
     """A JPEG's pixels as stored, height x width (gray) or height x width x 3 (BGR), or None: OpenCV must decode it.
 
     The pixels are valid until the thread's next call.
@@ -62,21 +62,37 @@ def decode_jpeg(data: bytes, header: Header, gray: bool, reduction: int) -> Pixe
     Args:
         header: what `gpu_pack.formats.image_headers.examine` gave for ``data``.
         reduction: 1, 2, 4 or 8: decode at 1/reduction scale; edges are rounded up.
+        lenient: accept bytes between the picture data and the end marker.
 
     Raises:
-        ImageError: the picture data is damaged.
+        ImageError: the picture data is damaged; of code ``blemished`` where ``lenient`` accepts it.
         MemoryError: too large for this machine.
     """
     if header.restarts:  # libjpeg resynchronises at restart markers, and its first warning may be a harmless one
         check_scan(data, header)
     if header.components == _CMYK:
-        _decode(data, header, "CMYK", 4, 8)  # for its warnings
+        _decode(data, header, "CMYK", 4, 8, lenient)  # for its warnings
         return None
-    pixels = _decode(data, header, "GRAY" if gray else "BGR", 1 if gray else 3, reduction)
+    pixels = _decode(data, header, "GRAY" if gray else "BGR", 1 if gray else 3, reduction, lenient)
     return pixels[..., 0] if gray and pixels is not None else pixels
 
 
-def _decode(data: bytes, header: Header, colorspace: str, channels: int, reduction: int) -> Pixels | None:
+def strictly_decoded(data: bytes, header: Header) -> bool:
+    """Whether libjpeg decodes a JPEG without a complaint.
+
+    Raises:
+        ImageError: the picture data is damaged.
+    """
+    if header.restarts:
+        check_scan(data, header)
+    reduction = 8 if max(header.height, header.width) >= _LEAST_EDGE else 1
+    colorspace, channels = ("CMYK", 4) if header.components == _CMYK else ("GRAY", 1)
+    return _decode(data, header, colorspace, channels, reduction, False) is not None
+
+
+def _decode(
+    data: bytes, header: Header, colorspace: str, channels: int, reduction: int, lenient: bool
+) -> Pixels | None:
     height, width = -(-header.height // reduction), -(-header.width // reduction)
     size = height * width * channels
     if size > _MOST_BYTES or (reduction > 1 and max(header.height, header.width) < _LEAST_EDGE):
@@ -91,6 +107,7 @@ def _decode(data: bytes, header: Header, colorspace: str, channels: int, reducti
         raise ImageError(f"a damaged JPEG: libjpeg says: {broken[0]}")
     if not (left_over := _LEFT_OVER.search(words)):
         return None
-    if (count := int(left_over[1])) > _FEW_BYTES:
-        raise ImageError(f"a damaged JPEG: {count:,} bytes of its picture data are left over after the last row")
+    if (count := int(left_over[1])) > _FEW_BYTES and not lenient:
+        words = f"a damaged JPEG: {count:,} bytes of its picture data are left over after the last row"
+        raise ImageError(words, code="blemished")
     return buffer[:size].reshape(height, width, channels)  # a warning after the last row: all pixels are there

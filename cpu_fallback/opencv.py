@@ -26,6 +26,8 @@ def configure_opencv() -> None:
 def image_error(error: cv2.error | MemoryError, verb: str, stage: Stage) -> ImageError:
     """Why OpenCV could not ``verb`` an image, for its reject."""
     if isinstance(error, MemoryError):
-        return ImageError(f"there is not enough memory to {verb}", stage)
+        return ImageError(f"there is not enough memory to {verb}", stage, "too-large")
     reason = " ".join(str(getattr(error, "err", None) or error).split())
-    return ImageError(f"OpenCV {cv2.__version__} cannot {verb}: {reason}", stage)
+    return ImageError(
+        f"OpenCV {cv2.__version__} cannot {verb}: {reason}", stage, "not-encoded" if stage == "encode" else "damaged"
+    )

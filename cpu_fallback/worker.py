@@ -20,9 +20,10 @@ def make_codec(spec: TransformSpec) -> Codec:
 
     def codec(image: Image) -> Outcome:
         try:
-            return Encoded(image.entry, *transform(image.data, spec), "cpu")
+            data, width, height, notices, source = transform(image.data, spec)
+            return Encoded(image.entry, data, width, height, "cpu", notices, source)
         except ImageError as error:
-            return Rejected(image.entry, error.stage, error.reason)
+            return Rejected(image.entry, error.stage, error.reason, error.code)
 
     return codec
 

@@ -177,6 +177,16 @@ class BackendContract:
         (outcome,) = self.packed(spec, file)
         assert_close([(decoded(outcome.data), reference(pictures.upright(pixels, orientation), spec))])
 
+    def test_the_size_before_the_crop_is_told(self) -> None:
+        files = [
+            jpeg(photo(60, 40)),
+            jpeg(photo(60, 40), 95, 6),
+            jpeg(photo(805, 603), 95, 6),
+            pictures.png(photo(60, 40)),
+        ]
+        outcomes = self.packed(TransformSpec(size=32), *files)
+        assert [outcome.source for outcome in outcomes] == [(60, 40), (40, 60), (603, 805), (60, 40)]
+
     def test_small_pictures_grow_unless_told_not_to(self) -> None:
         file = jpeg(photo(60, 40))
         assert self.packed(TransformSpec(size=64), file)[0].width == 64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 import zlib
 
@@ -16,6 +17,11 @@ RED, GREEN, BLUE, YELLOW = (0, 0, 255), (0, 255, 0), (255, 0, 0), (0, 255, 255)
 
 def photo(width: int, height: int, seed: int = 0) -> Pixels:
     """Height x width x 3, BGR: soft shapes with some grain, as photographs have."""
+    return _photo(width, height, seed).copy()
+
+
+@functools.lru_cache(100)
+def _photo(width: int, height: int, seed: int) -> Pixels:
     random = np.random.default_rng(seed)
     pixels = np.zeros((height, width, 3), np.float32)
     for cells, weight in ((3, 60.0), (12, 30.0), (48, 12.0)):
@@ -70,7 +76,7 @@ def segment(code: int, payload: bytes) -> bytes:
 def cmyk_jpeg(planes: npt.NDArray[np.uint8]) -> bytes:
     """An Adobe CMYK JPEG of ``planes`` (height x width x 4, C M Y K, stored inverted as Adobe does).
 
-    RecordFileState by hand: OpenCV's gray JPEGs share their tables, so four of their scans make one picture.
+    Written by hand: OpenCV's gray JPEGs share their tables, so four of their scans make one picture.
     """
     scans, tables = [], b""
     for plane in np.moveaxis(planes, 2, 0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_linear_gives_im2recs_bytes(
     folder: Path, size: int | None, crop: bool, encoding: Encoding, quality: int, color: Color
 ) -> None:
-    spec = TransformSpec(size=size, crop=crop, interp="linear", color=color, encoding=encoding, quality=quality)
+    spec = TransformSpec(
+        size=size, crop=crop, interp="linear", color=color, encoding=encoding, quality=quality, other_formats=True
+    )
     for path in sorted(folder.iterdir()):
         ours = transform(path.read_bytes(), spec).data
         assert ours == im2rec(path, size, crop, FLAGS[color], encoding, quality), path.name
@@ -132,14 +135,17 @@ def test_a_large_jpeg_is_decoded_at_reduced_scale(monkeypatch: pytest.MonkeyPatc
     assert heights == [150, 150, 200, 1200]
 
 
-def test_unchanged_keeps_depth_alpha_and_orientation() -> None:
+def test_unchanged_keeps_depth_and_alpha_and_turns() -> None:
     deep = photo(40, 40).astype(np.uint16) * 200
     spec = TransformSpec(size=None, color="unchanged", encoding="png", quality=1)
     assert np.array_equal(decoded(transform(pictures.png(deep), spec).data, cv2.IMREAD_UNCHANGED), deep)
     alpha = np.dstack((photo(40, 40), photo(40, 40)[..., 0]))
     assert np.array_equal(decoded(transform(pictures.png(alpha), spec).data, cv2.IMREAD_UNCHANGED), alpha)
-    turned = transform(jpeg(photo(50, 40), 90, 6), TransformSpec(size=None, crop=False, color="unchanged"))
-    assert (turned.width, turned.height) == (50, 40)
+    unchanged = TransformSpec(size=None, crop=False, color="unchanged")
+    turned = transform(jpeg(photo(50, 40), 90, 6), unchanged)
+    assert (turned.width, turned.height) == (40, 50)
+    as_im2rec = transform(jpeg(photo(50, 40), 90, 6), replace(unchanged, other_formats=True))
+    assert (as_im2rec.width, as_im2rec.height) == (50, 40)
 
 
 def test_an_animated_png_gives_its_default_image() -> None:

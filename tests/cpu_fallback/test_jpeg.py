@@ -69,7 +69,7 @@ def test_pixels_are_opencvs(size: tuple[int, int], color: Color, reduction: int)
     for data in files:
         wanted = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[color, reduction])
         assert wanted is not None
-        assert np.array_equal(decode(data, read_header(data), color, reduction), wanted)
+        assert np.array_equal(decode(data, read_header(data), color, reduction, as_imread=True), wanted)
 
 
 def test_a_picture_too_large_for_the_kept_buffer() -> None:
