@@ -215,12 +215,14 @@ def _gpu_groups(
     from cpu_fallback.cpu_processes import cpu_worker_setup
     from cpu_fallback.worker import make_codec
     from gpu_pack.gpu.gpu_processes import gpu_worker_groups
+    from gpu_pack.gpu.probe import probe
     from gpu_pack.gpu.settings import default_settings
 
     settings = replace(default_settings(), encoder=options.encoder)
     if options.batch_size is not None:
         settings = replace(settings, batch_size=options.batch_size)
-    return gpu_worker_groups(spec, make_codec, cpu_worker_setup(spec, store), gpus, settings, images)
+    memory = min((gpu.memory for gpu in probe().gpus if gpu.number in gpus), default=None)
+    return gpu_worker_groups(spec, make_codec, cpu_worker_setup(spec, store), gpus, settings, images, memory)
 
 
 def _cpu_count(options: DeviceOptions) -> int:

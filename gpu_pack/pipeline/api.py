@@ -60,13 +60,24 @@ def create(
         color: ``rgb``, ``gray`` or ``unchanged`` [rgb].
         interp: ``antialias``, or ``linear`` as im2rec does [antialias].
         max_pixels: images that decode to more are rejected [178956970].
-        splits: fractions by name, as ``{"train": 0.9, "val": 0.1}``, or pairs, or ``"train=0.9"`` each [train=1].
+        background: a CSS colour, such as ``white`` or ``#ffffff``, that transparent pictures are laid on [alpha is
+            dropped].
+        depth: ``scale`` stretches 16-bit pictures that use fewer bits; ``keep`` does not [keep].
+        damage: ``keep`` packs damaged JPEGs that lose no pixel; ``reject`` rejects them [reject].
+        formats: ``any`` packs every format that OpenCV decodes, ``standard`` JPEG, PNG, WebP, BMP and TIFF [standard].
+        splits: fractions by name, as ``{"train": 0.9, "val": 0.1}``, or pairs, or ``"train=0.9"`` each [train=1, or
+            the source's own].
         seed, shuffle: of the order of each split [100; True, unless an undivided .lst gives the order].
         stratify: give each split its share of every label [True].
         shards: files that each split is divided into [1].
+        boxes: of detection lists, where a crop cuts the picture: ``move`` them, ``keep`` them with a warning, or
+            ``refuse`` such pictures [move].
         device: ``auto``, ``gpu``, ``cpu`` or ``hybrid`` [auto].
         gpus: GPU numbers [all]. encoder: the GPU path's, ``auto``, ``nvjpeg``, ``cpu`` or ``cuda`` [auto].
         workers, batch_size: CPU workers [one a core], and images that a worker takes at once.
+        layout: of a folder: ``auto``, ``classes`` or ``splits`` [auto].
+        class_order: labels by ``name`` or ``natural`` order of the classes [name].
+        list_format: ``auto``, ``mxnet``, ``csv`` or ``aligned`` [auto].
         root, classes, strict, overwrite, dry_run, allow_outside: see `CreateOptions`.
 
     Raises:

@@ -16,17 +16,20 @@ from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import format_classes, read_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
 from gpu_pack.formats.manifest import manifest_bytes, published_document
+from gpu_pack.formats.notices import select
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.formats.rejects import Reject, reject_line
 from gpu_pack.output.staging import Staging, differences, refuse_existing
+from gpu_pack.pipeline.depth import with_depth_bits
 from gpu_pack.pipeline.options import CreateOptions
-from gpu_pack.pipeline.pack_shards import strict_error
+from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
 from gpu_pack.pipeline.plan import PackResult, Plan, lists_digest, merge, versions
 from gpu_pack.pipeline.report import Report, account, manifest, planned
 from gpu_pack.pipeline.run import Publication, all_rejects, publish_once, run
 from gpu_pack.sources.list_source import list_source
 from gpu_pack.sources.listing import Listing
-from gpu_pack.sources.splits import Division, Shard, divide
+from gpu_pack.sources.missing_classes import missing_classes
+from gpu_pack.sources.splits import UNDIVIDED, Division, Shard, divide
 from gpu_pack.stores.atomic_file import hash_file, write_atomically
 from gpu_pack.types import OnProgress
 
@@ -55,13 +58,17 @@ def plan(source: Path, out: Path, options: CreateOptions) -> Plan:
     """
     _refuse_inside(source, out)
     classes = read_classes(options.classes) if options.classes is not None else None
-    listing = list_source(source, options.root, classes, allow_outside=options.allow_outside)
+    listing = list_source(source, options.source(classes))
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
     division = _with_order(options.division, source)
-    shards = tuple(divide(listing.labels, division))
-    identity = _identity(replace(options, division=division), listing, shards)
-    return Plan(out, _STAGING, listing, shards, options.spec, options.device, identity, options.strict)
+    shards = tuple(_divide(source, listing, division))
+    if options.strict:
+        refuse_warnings(select(listing.notices, "warning"))
+    rows = (row for shard in shards for row in shard.rows)
+    spec = with_depth_bits(options.spec, listing, rows, options.device.workers)
+    identity = _identity(replace(options, spec=spec, division=division), listing, shards)
+    return Plan(out, _STAGING, listing, shards, spec, options.device, identity, options.strict, boxes=options.boxes)
 
 
 def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = False) -> Report:
@@ -79,26 +86,49 @@ def _with_order(division: Division, source: Path) -> Division:
     """With ``shuffle`` decided: a list that nothing divides keeps its own order unless told otherwise."""
     if division.shuffle is not None:
         return division
-    if source.is_file() and [fraction for _, fraction in division.splits] == [1]:
+    if source.is_file() and [fraction for _, fraction in division.splits or UNDIVIDED] == [1]:
         return replace(division, shuffle=False, stratify=False)
     return replace(division, shuffle=True)
+
+
+def _divide(source: Path, listing: Listing, division: Division) -> list[Shard]:
+    """The shards; classes that splits lack are added to the listing's notices."""
+    own, classes = listing.own_splits, listing.classes is not None
+    if own is None:
+        shards = divide(listing.labels, division, classes=classes)
+        listing.notices += filter(None, [missing_classes(listing.labels, shards, classes)])
+        return shards
+    if division.splits:
+        raise UsageError(
+            f"splits (--split): {source} is divided already, into {', '.join(own.names)}: leave --split out, give one "
+            "of these folders as the source, or take them for classes with layout='classes' (--layout classes)"
+        )
+    return divide(listing.labels, division, own)
 
 
 def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard]) -> dict[str, Any]:
     """What must be the same for a run to be resumed; it stands in the manifest too."""
     division = options.division
     return {
-        "versions": versions(options.spec),
+        "versions": versions(options.spec, options.device),
         "options": {
             **asdict(options.spec),
-            "splits": {name: str(fraction) for name, fraction in division.splits},
+            "splits": _splits(listing, division),
             **{name: getattr(division, name) for name in ("seed", "shuffle", "stratify", "shards")},
+            **{name: getattr(options, name) for name in ("layout", "class_order", "list_format")},
             "device": options.device.device,
             "encoder": options.device.encoder,
+            "boxes": options.boxes,
             "strict": options.strict,
         },
         "lists": lists_digest(listing, shards),
     }
+
+
+def _splits(listing: Listing, division: Division) -> dict[str, str]:
+    if listing.own_splits is not None:
+        return dict.fromkeys(listing.own_splits.names, "as in the source")
+    return {name: str(fraction) for name, fraction in division.splits or UNDIVIDED}
 
 
 @dataclass
@@ -155,6 +185,8 @@ class CreatePolicy:
         """See `Policy.publication`."""
         rejects = all_rejects(plan, packed)
         report = account(plan, packed, rejects)
+        if plan.strict:
+            refuse_warnings(report.warnings)
         write_atomically(staging.path(REJECTS), b"".join(map(reject_line, rejects)))
         if plan.listing.classes is not None:
             write_atomically(staging.path(CLASSES), format_classes(plan.listing.classes))

@@ -7,12 +7,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import UsageError
+from gpu_pack.pipeline.boxes import Boxes
+from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceOptions, check_choices
 from gpu_pack.sources.splits import Division, parse_split
-from gpu_pack.types import MAX_EDGE, Color, Device, EncoderName, Encoding, Interp, TransformSpec
+from gpu_pack.types import MAX_EDGE, Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp, TransformSpec
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -21,7 +23,7 @@ Fractional = float | str | Fraction
 Splits = str | Mapping[str, Fractional] | Iterable[str | tuple[str, Fractional]]
 
 #: Keywords that change pixels or files, which ``pass_through`` does not.
-_PIXELS = ("size", "resize", "quality", "encoding", "color", "interp", "crop", "upscale")
+_PIXELS = ("size", "resize", "quality", "encoding", "color", "interp", "crop", "upscale", "background", "depth")
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,46 @@ class CreateOptions:
         spec: what happens to each image.
         division: splits, order and shards.
         device: what to run on.
+        boxes: what becomes of the boxes of detection lists where a crop cuts the picture: ``move`` them, ``keep`` them
+            with a warning, or ``refuse`` such pictures.
         root: folder that a .lst file's paths are relative to; None for the list's own folder.
         classes: a classes.txt whose label numbers are to be used.
-        strict: the first bad image fails the run, and nothing is published.
+        strict: the first bad image or a warning fails the run, and nothing is published.
         overwrite: replace what an earlier run published.
         dry_run: list and divide only.
         allow_outside: let a .lst file name files outside of ``root``.
+        layout: whether a folder's top-level folders are classes or splits with classes in them; ``auto`` recognises
+            ``train`` beside ``val``, ``valid``, ``validation`` or ``test``.
+        class_order: of a folder's classes: by ``name``, or ``natural``, with 2 before 10.
+        list_format: how a list is written: ``mxnet`` (key, labels, path with tabs or blanks), ``csv`` (the same with
+            commas), ``aligned`` (InsightFace's aligned, path, label), or ``auto``.
+
+    Raises:
+        UsageError: a layout, order or format that there is not.
     """
 
     spec: TransformSpec = field(default_factory=TransformSpec)
     division: Division = field(default_factory=Division)
     device: DeviceOptions = field(default_factory=DeviceOptions)
+    boxes: Boxes = "move"
     root: Path | None = None
     classes: Path | None = None
     strict: bool = False
     overwrite: bool = False
     dry_run: bool = False
     allow_outside: bool = False
+    layout: Layout = "auto"
+    class_order: ClassOrder = "name"
+    list_format: ListFormat = "auto"
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.boxes not in get_args(Boxes):
+            raise UsageError(f"{told('boxes', self.boxes)}: choose move, keep or refuse")
+
+    def source(self, classes: tuple[str, ...] | None) -> SourceOptions:
+        """What is said of the source; ``classes`` are the names in the file of that name."""
+        return SourceOptions(self.root, classes, self.allow_outside, self.layout, self.class_order, self.list_format)
 
 
 class TransformKeywords(TypedDict, total=False):
@@ -63,6 +88,10 @@ class TransformKeywords(TypedDict, total=False):
     color: Color | None
     interp: Interp | None
     max_pixels: int | None
+    background: str | None
+    depth: Depth | None
+    damage: Damage | None
+    formats: Formats | None
     device: Device | None
     gpus: str | int | Sequence[int] | None
     workers: int | None
@@ -79,12 +108,16 @@ class CreateKeywords(TransformKeywords, total=False):
     shuffle: bool | None
     stratify: bool | None
     shards: int | None
+    boxes: Boxes | None
     root: str | os.PathLike[str] | None
     classes: str | os.PathLike[str] | None
     strict: bool | None
     overwrite: bool | None
     dry_run: bool | None
     allow_outside: bool | None
+    layout: Layout | None
+    class_order: ClassOrder | None
+    list_format: ListFormat | None
 
 
 def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateKeywords]) -> CreateOptions:
@@ -140,7 +173,7 @@ def _select(given: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 def _spec(base: TransformSpec, given: Mapping[str, Any]) -> TransformSpec:
     pixels = _select(given, _PIXELS)
-    others = _select(given, ("pass_through", "max_pixels"))
+    others = _select(given, ("pass_through", "max_pixels", "damage", "formats"))
     if others.get("pass_through", base.pass_through) and pixels:
         changes = " and ".join(told(name, value) for name, value in pixels.items())
         raise UsageError(f"{told('pass_through', True)}: files are stored as they are, and {changes} would change them")

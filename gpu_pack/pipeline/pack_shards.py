@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
+from typing import Any
 
 from gpu_pack.backends import Backend, Choice, choose, open_backend
 from gpu_pack.errors import OutputExistsError, StrictError
+from gpu_pack.gpu.engine_use import EngineUse
 from gpu_pack.output.shard_files import ShardFiles
 from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.boxes import place_boxes
 from gpu_pack.pipeline.engine import Engine
 from gpu_pack.pipeline.pass_through import PassThroughWorker
 from gpu_pack.pipeline.plan import PackResult, Plan, ShardResult, begin, obstacle
@@ -50,7 +53,11 @@ def pack_shards(
             begin(plan, staging, once=True)
         if reason := obstacle(plan, staging):
             raise OutputExistsError(f"{plan.out}: another run was interrupted there, and {reason}")
-        files = [ShardFiles(staging, plan.listing, shard, plan.checksum, plan.writing) for shard in shards]
+        moves_boxes = plan.boxes not in (None, "keep")
+        files = [
+            ShardFiles(staging, plan.listing, shard, plan.checksum, plan.writing, moves_boxes=moves_boxes)
+            for shard in shards
+        ]
         progress = _Progress(plan, files, on_progress or (lambda _: None))
         backend = _open(plan, staging, choice, sum(shard.undecided for shard in files))
         return _pack_all(plan, files, backend, progress)
@@ -77,11 +84,18 @@ def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progres
     listed = chain.from_iterable(entries(plan.listing, shard.shard.rows, shard.decided) for shard in files)
     # Closed also if it is never run, since nothing is left to be done.
     limits = {"bytes_in_flight": backend.bytes_in_flight, "batch_bytes": backend.batch_bytes}
-    with closing(Engine(backend.workers, backend.rescue, **limits)) as engine, closing(engine.run(listed)) as outcomes:
+    choice, engine = backend.choice, Engine(backend.workers, backend.rescue, **limits)
+    with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(listed)) as outcomes:
         results = tuple(_pack(plan, shard, outcomes, progress) for shard in files)
-    choice, failures = backend.choice, tuple(backend.batch_failures().items())
     return PackResult(
-        results, choice.device, choice.reason, backend.count, backend.encoder, tuple(engine.broken), failures
+        results,
+        choice.device,
+        choice.reason,
+        backend.count,
+        backend.encoder,
+        tuple(engine.broken),
+        tuple(backend.batch_failures().items()),
+        use.result or None,
     )
 
 
@@ -90,7 +104,7 @@ def _pack(plan: Plan, shard: ShardFiles, outcomes: Iterator[Outcome], progress: 
     with closing(shard):
         shard.open()
         for outcome in islice(outcomes, shard.undecided):
-            progress.count(shard.append(outcome))
+            progress.count(shard.append(place_boxes(outcome, plan.spec, plan.boxes)))
         shard.finish()
     progress.show()
     names = ((plan.listing.keys[row], plan.listing.paths[row]) for row in shard.shard.rows)
@@ -104,6 +118,7 @@ def _pack(plan: Plan, shard: ShardFiles, outcomes: Iterator[Outcome], progress: 
         state.packed_by(),
         tuple(rejects[name] for name in names if name in rejects) if rejects else (),
         shard.resumed,
+        shard.notices.merged(),
     )
 
 
@@ -132,6 +147,13 @@ class _Progress:
     def show(self) -> None:
         self._on_progress(self._state)
         self._next = time.monotonic() + _PROGRESS_EVERY
+
+
+def refuse_warnings(warnings: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `StrictError` if there is a warning."""
+    if warnings:
+        told = "; ".join(each["message"] for each in warnings)
+        raise StrictError(f"{told}; nothing was published, as --strict says")
 
 
 def strict_error(rejected: Rejected) -> StrictError:

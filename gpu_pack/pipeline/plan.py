@@ -12,17 +12,24 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import OutputError, UsageError
+from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.rejects import Reject
+from gpu_pack.gpu.capabilities import unsupported
 from gpu_pack.output.checkpoint import ChecksumName
 from gpu_pack.output.shard_writer import WriterSettings
 from gpu_pack.output.staging import Identity, Staging, differences
+from gpu_pack.pipeline.boxes import Boxes
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.splits import Shard
 from gpu_pack.types import TransformSpec
+
+if TYPE_CHECKING:
+    from gpu_pack.gpu.probe import Machine
 
 _STATS = "stats.bin"
 
@@ -42,6 +49,7 @@ class Plan:
         strict: the first bad image ends the run, and nothing is published.
         checksum: of each .rec, for checkpoints; SHA-256 where the manifest tells it.
         writing: how often files are flushed and synced.
+        boxes: what becomes of detection labels; None leaves all labels alone.
     """
 
     out: Path
@@ -54,6 +62,7 @@ class Plan:
     strict: bool = False
     checksum: ChecksumName = "sha256"
     writing: WriterSettings = field(default_factory=WriterSettings)
+    boxes: Boxes | None = None
 
     @property
     def listed(self) -> int:
@@ -84,6 +93,7 @@ class ShardResult:
         packed_by: records by backend.
         rejects: its images that were not packed, in the list's order.
         resumed: records that an earlier, interrupted call had written.
+        notices: notes and warnings about its images, one a code.
     """
 
     name: str
@@ -93,6 +103,7 @@ class ShardResult:
     packed_by: dict[str, int]
     rejects: tuple[Reject, ...]
     resumed: int = 0
+    notices: tuple[Notice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ class PackResult:
         workers: how many.
         encoder: the GPU path's JPEG encoder; None without a GPU.
         broken: one sentence for each worker that was given up.
-        batch_failures: what the device said of batches that failed and were packed another way, and how often.
+        batch_failures, jpeg_engines: see `gpu_pack.pipeline.report.Report`.
     """
 
     shards: tuple[ShardResult, ...]
@@ -115,6 +126,7 @@ class PackResult:
     encoder: str | None = None
     broken: tuple[str, ...] = ()
     batch_failures: tuple[tuple[str, int], ...] = ()
+    jpeg_engines: str | None = None
 
 
 def merge(plan: Plan, results: Iterable[PackResult]) -> PackResult:
@@ -140,13 +152,22 @@ def merge(plan: Plan, results: Iterable[PackResult]) -> PackResult:
     )
 
 
-def versions(spec: TransformSpec) -> dict[str, str]:
-    """Of the libraries that decide a result's bytes."""
+def versions(spec: TransformSpec, device: DeviceOptions, machine: Machine | None = None) -> dict[str, str]:
+    """Of the libraries that decide a result's bytes.
+
+    Those of the GPU path are among them wherever they are installed and ``device`` may take a GPU, so that a run on a
+    machine whose GPU has come or gone can be resumed.
+    """
     if spec.pass_through:
         return {"gpu-pack": gpu_pack.__version__}
     import cv2
 
-    return {"gpu-pack": gpu_pack.__version__, "opencv": cv2.__version__}
+    found = {"gpu-pack": gpu_pack.__version__, "opencv": cv2.__version__}
+    if device.device == "cpu" or unsupported(spec):
+        return found
+    from gpu_pack.gpu.probe import Machine
+
+    return found | (machine or Machine()).pixel_versions()
 
 
 def lists_digest(listing: Listing, shards: Iterable[Shard]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gpu_pack.errors import GpuPackError
 from gpu_pack.formats.manifest import histogram
+from gpu_pack.formats.notices import Notice, merge_notices, select
 from gpu_pack.formats.rejects import Reject
 from gpu_pack.output.checkpoint import BACKENDS
 from gpu_pack.pipeline.plan import PackResult, Plan
@@ -45,10 +46,13 @@ class Report:
         rejects: rejected images by stage.
         packed_by: packed images by backend.
         encoder: the GPU path's JPEG encoder, ``nvjpeg``, ``cuda`` or ``cpu``; None where there was no GPU.
+        jpeg_engines: whether the GPU's JPEG engines worked, as half a sentence; None where there was no GPU.
         device, reason: what ran, and why that.
         seconds, images_per_second: of this call; ``resumed`` images were there from before it.
         broken: one sentence for each worker that was given up on the way.
-        batch_failures: what the device said of failed batches, and how often; their images were packed another way.
+        batch_failures: what failed on the GPU (batches, pictures with wrong pixels), and how often; their images were
+            packed another way.
+        notes, warnings: what was done as asked, and what may train wrongly: code, message, count, example.
         files: size and sha256 of each published file.
         dry_run: nothing was written; ``packed`` is 0.
     """
@@ -71,8 +75,11 @@ class Report:
     resumed: int = 0
     broken: list[str] = field(default_factory=list)
     batch_failures: dict[str, int] = field(default_factory=dict)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: str | None = None
+    jpeg_engines: str | None = None
     dry_run: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +118,8 @@ def manifest(report: Report, identity: dict[str, Any], started: str) -> dict[str
         "rejects": report.rejects,
         "packed_by": report.packed_by,
         "skipped": report.skipped,
+        "notes": report.notes,
+        "warnings": report.warnings,
         "files": report.files,
         "run": {
             "started": started,
@@ -123,6 +132,7 @@ def manifest(report: Report, identity: dict[str, Any], started: str) -> dict[str
             "broken": report.broken,
             "batch_failures": report.batch_failures,
             "encoder": report.encoder,
+            "jpeg_engines": report.jpeg_engines,
         },
     }
 
@@ -143,6 +153,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
         reason=packed.reason,
         workers=packed.workers,
         encoder=packed.encoder,
+        jpeg_engines=packed.jpeg_engines,
         broken=list(packed.broken),
         batch_failures=dict(packed.batch_failures),
     )
@@ -161,6 +172,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
     report.packed_by = {name: packed_by[name] for name in BACKENDS if packed_by[name]}
     report.packed = sum(count.packed for count in report.splits.values())
     _add_listing(report, plan.listing)
+    _add_notices(report, [*plan.listing.notices, *(each for shard in packed.shards for each in shard.notices)])
     report.check()
     return report
 
@@ -178,7 +190,13 @@ def planned(plan: Plan, seconds: float) -> Report:
     for name, count in report.splits.items():
         count.labels = histogram(labels[name])
     _add_listing(report, plan.listing)
+    _add_notices(report, plan.listing.notices)
     return report
+
+
+def _add_notices(report: Report, found: Iterable[Notice]) -> None:
+    merged = merge_notices(found)
+    report.notes, report.warnings = select(merged, "note"), select(merged, "warning")
 
 
 def _add_listing(report: Report, listing: Listing) -> None:

@@ -73,11 +73,11 @@ def run(plan: Plan, policy: Policy, choice: Choice, on_progress: OnProgress) -> 
         _resume_or_begin(plan, policy, staging)
         try:
             packed = pack_shards(plan, None, on_progress, choice)
+            _refuse_nothing(plan, policy, staging, packed)
+            return _publish(plan, policy, staging, packed)
         except StrictError:
             staging.clear()
             raise
-        _refuse_nothing(plan, policy, staging, packed)
-        return _publish(plan, policy, staging, packed)
 
 
 def publish_once(plan: Plan, policy: Policy, packed: PackResult) -> dict[str, Any]:

@@ -166,7 +166,7 @@ class WorkerGroup:
                         outcomes += process.ask(0, [entry])
             except ProcessEndedError as ended:
                 reason = f"its decoder's process ended with {ended.how}: OpenCV crashed on it, or memory is short"
-                outcomes.append(Rejected(entries[len(outcomes)], "decode", reason))
+                outcomes.append(Rejected(entries[len(outcomes)], "decode", reason, "crashed"))
         return outcomes
 
     @contextlib.contextmanager

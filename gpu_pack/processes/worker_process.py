@@ -86,7 +86,9 @@ class WorkerProcess:
             connection.send([(entry.path, entry.size) for entry in entries])
             answers, error, failures = connection.recv()
             outcomes = [
-                Rejected(entry, *facts) if len(facts) == 2 else Encoded(entry, connection.recv_bytes(), *facts)
+                Rejected(entry, *facts)
+                if isinstance(facts[0], str)
+                else Encoded(entry, connection.recv_bytes(), *facts)
                 for entry, facts in zip(entries, answers, strict=not error)
             ]
         if failures:

@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_read_is_named_in_its_place(worker: FromFiles) -> 
     entries[3] = entries[3]._replace(size=3)
     good, gone, also_good, changed = worker.channels[0].transform(entries)
     assert isinstance(good, Encoded) and isinstance(also_good, Encoded)
-    assert gone == Rejected(entries[1], "read", "no such file")
+    assert gone == Rejected(entries[1], "read", "no such file", "missing")
     assert isinstance(changed, Rejected) and "the file changed while packing" in changed.reason
 
 
@@ -157,7 +157,7 @@ def test_an_image_that_crashes_opencv_is_the_only_one_lost(start: Start) -> None
     thread.join(20)
     ended = f"signal 11 ({signal.strsignal(11)})"
     reason = f"its decoder's process ended with {ended}: OpenCV crashed on it, or memory is short"
-    assert outcomes[2] == Rejected(outcomes[2].entry, "decode", reason)
+    assert outcomes[2] == Rejected(outcomes[2].entry, "decode", reason, "crashed")
     assert [*outcomes[:2], outcomes[3]] == answers([*batch[:2], batch[3]])
     assert other and all(isinstance(outcome, Encoded) for outcomes in other for outcome in outcomes)
 
