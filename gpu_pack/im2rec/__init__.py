@@ -14,6 +14,7 @@ Deliberate differences:
   looks as im2rec.py leaves it.
 - A folder that links back to one above it is listed once, not forty times. A file whose name no line of a list can hold
   (a tab, a line end, not UTF-8) is named and left out; the other images keep im2rec.py's keys and order.
+- A byte order mark costs a list no line. Keys that come twice are packed as they are, and one line tells how many.
 - ``--num-thread`` above 1 sets the number of workers; without it, every core works.
 - Pixels are those of the installed OpenCV. From JPEGs, 4.10 to 5.0 make the same; of a gray (``--color 0``) PNG with a
   colour profile, and of a few WebPs, 5.0 makes others than 4.10, which im2rec.py was compared with.

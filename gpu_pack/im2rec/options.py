@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from gpu_pack.types import Device
 
 
+#: Flags that took a value in early versions of im2rec.py, and values that tutorials give them.
+_FLAGS = ("--list", "--recursive", "--pass-through", "--center-crop", "--pack-label", "--no-shuffle")
+_TRUTHS = frozenset({"1", "0", "true", "false", "yes", "no"})
+
+
 @dataclass(frozen=True)
 class Options:
     """The command line, checked; ``prefix`` and ``root`` are absolute. See ``gpu-pack im2rec --help``."""
@@ -61,9 +66,25 @@ def parse(argv: Sequence[str]) -> Options:
         UsageError: anything that argparse refuses, or that cannot be right.
         SystemExit: ``--help``, after printing it.
     """
-    found = vars(_parser().parse_args(list(argv)))
+    try:
+        found = vars(_parser().parse_args(list(argv)))
+    except UsageError as error:
+        if "ambiguous" not in str(error) and (said := _value_for_flag(argv)):
+            raise UsageError(f"im2rec: {said}") from None
+        raise
     found["prefix"], found["root"] = os.path.abspath(found["prefix"]), os.path.abspath(found["root"])
     return Options(**found)
+
+
+def _value_for_flag(argv: Sequence[str]) -> str:
+    """What to answer to ``--list=1`` or ``--list True``, as old tutorials have it; empty where there is none."""
+    for word, after in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, _ = word.partition("=")
+        flags = [flag for flag in _FLAGS if len(name) > 2 and flag.startswith(name)]
+        if flags and (equals or after.lower() in _TRUTHS):
+            given = word if equals else f"{name} {after}"
+            return f"{given}: {flags[0]} takes no value now: give it alone, or leave it out for no"
+    return ""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -49,7 +49,7 @@ def make_plan(folder: str, lists: Lists, options: Options) -> Plan:
     base = "" if folder == options.prefix else "-" + os.path.basename(options.prefix)
     identity = {
         "command": "im2rec",
-        "versions": versions(spec),
+        "versions": versions(spec, device),
         "options": {**asdict(spec), "device": device.device},
         "root": options.root,
         "lists": lists_digest(lists.listing, lists.shards),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gpu_pack.console import say
@@ -74,11 +74,11 @@ def read_lists(paths: list[str], options: Options) -> Lists:
         name = os.path.splitext(os.path.basename(path))[0]
         rows: array[int] = array("q")
         refused = lists.refused.setdefault(name, [])
-        for entry in _entries(path, lists):
+        for entry in _told_of_keys(path, _entries(path, lists)):
             labels = _labels(entry, options)
             if reason := _obstacle(entry.key, labels, entry.path):
                 plain = entry.path.encode("utf-8", "backslashreplace").decode()
-                refused.append(Rejected(Entry(entry.key, labels, plain), "read", reason))
+                refused.append(Rejected(Entry(entry.key, labels, plain), "read", reason, "name"))
                 continue
             rows.append(len(lists.listing))
             lists.listing.add(entry.key, _shared(shared, labels), entry.path, store.stat(entry.path))
@@ -93,6 +93,20 @@ def _shared(known: dict[tuple[float, ...], tuple[float, ...]], labels: tuple[flo
     """One tuple for all rows with these labels, which saves a hundred megabytes in a million; -0.0 is not 0.0 here."""
     first = known.setdefault(labels, labels)
     return first if 0 not in labels or repr(first) == repr(labels) else labels
+
+
+def _told_of_keys(path: str, entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The same entries; at the end, one line tells how many repeat the key of an earlier one."""
+    keys, repeated, first = lst.KeySet(), 0, 0
+    for entry in entries:
+        if entry.key >= 0 and not keys.add(entry.key):
+            repeated, first = repeated + 1, first if repeated else entry.key
+        yield entry
+    if repeated:
+        say(
+            f"{path}: lines that repeat an earlier key: {repeated:,}, the first of them {first}; by key, readers "
+            "find only one of each"
+        )
 
 
 def _entries(path: str, lists: Lists) -> Iterator[Entry]:

@@ -54,6 +54,11 @@ def test_num_thread_is_the_number_of_workers(flags: list[str], workers: int | No
         (["p", "r", "--train-ratio", "nan"], "--train-ratio nan: a ratio is"),
         (["p", "r", "--test-ratio", "-0.1"], "--test-ratio -0.1: a ratio is"),
         (["p", "r", "--workers", "0"], "--workers 0: between 1 and 1024"),
+        (["--list=1", "p", "r"], "--list=1: --list takes no value now"),
+        (["--list", "True", "p", "r"], "--list True: --list takes no value now"),
+        (["--rec=True", "p", "r"], "--rec=True: --recursive takes no value now"),
+        (["p", "r", "--center-crop", "False"], "--center-crop False: --center-crop takes no value now"),
+        (["p", "r", "x", "--list"], "unrecognized arguments: x"),
     ],
 )
 def test_what_cannot_be(argv: list[str], said: str) -> None:
@@ -61,6 +66,11 @@ def test_what_cannot_be(argv: list[str], said: str) -> None:
         parse(argv)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_folders_may_be_called_true() -> None:
+    options = parse(["--list", "True", "1"])
+    assert (Path(options.prefix).name, Path(options.root).name, options.list) == ("True", "1", True)
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:

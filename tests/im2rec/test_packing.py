@@ -70,6 +70,24 @@ def test_a_later_run_without_rejects_takes_the_log_away(root: Path, tmp_path: Pa
     assert [key for key, _ in records(tmp_path / "data")] == list(range(12))
 
 
+def test_a_byte_order_mark_costs_no_line(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "data.lst").write_text("0\t1\t00.jpg\n1\t1\t01.jpg\n", encoding="utf-8-sig")
+    assert run(tmp_path / "data", root) == 0
+    assert [key for key, _ in records(tmp_path / "data")] == [0, 1]
+
+
+def test_repeated_keys_are_told(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = (0, 7, 7, 0, 7, -1, -1)
+    write_list(tmp_path / "data.lst", [(key, 1, name) for key, name in zip(keys, NAMES, strict=False)])
+    assert run(tmp_path / "data", root) == 3
+    told = [line for line in capsys.readouterr().err.splitlines() if "repeat an earlier key" in line]
+    assert told == [
+        f"{tmp_path / 'data.lst'}: lines that repeat an earlier key: 3, the first of them 7; by key, readers "
+        "find only one of each"
+    ]
+    assert [key for key, _ in records(tmp_path / "data")] == [0, 7, 7, 0, 7], "im2rec.py packs them all"
+
+
 def test_bad_lines_are_named_with_their_number(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "data.lst").write_text("0\t1\t00.jpg\n1 1 01.jpg\n2\tx\t02.jpg\n3\t1\t03.jpg\n")
     assert run(tmp_path / "data", root) == 0
