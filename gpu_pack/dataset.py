@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import glob
+import logging
 import operator
 import os
 import re
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 from gpu_pack.errors import FormatError, SourceError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
-from gpu_pack.recordio import HeaderInfo, read_index, scan_headers, unpack
+from gpu_pack.formats.notices import merge_notices, select
+from gpu_pack.formats.pictures import find_pictures
+from gpu_pack.recordio import HeaderInfo, unpack
 from gpu_pack.recordio.scanning import read_record, read_record_header, reader
 from gpu_pack.types import Color
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, np.dtype[Any]]
 
+_log = logging.getLogger("gpu_pack")
 StrPath = str | os.PathLike[str]
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)$")
@@ -36,7 +40,8 @@ class RecordDataset:
 
     The image is uint8: HxWx3 RGB; HxW for ``gray``; for ``unchanged`` as stored, colour in RGB or RGBA order. The label
     is an int if it is whole, else a float; several labels are a 1-D float32 array. The order is that of the .idx beside
-    each .rec; without one, the records' headers are read once, and the order is the file's.
+    each .rec; without one, the records' headers are read once, and the order is the file's. Records without a picture
+    are left out.
 
     It can be pickled and forked: each process opens the files when it first reads. Threads may share it.
 
@@ -50,11 +55,12 @@ class RecordDataset:
 
     Attributes:
         files: the .rec files, in order.
+        notes, warnings: what a reader should know of them: code, message, count, example. Warnings are logged too.
 
     Raises:
         UsageError: an unknown ``color``.
         SourceError: nothing matches, a folder with several sets, or an incomplete set of shards.
-        FormatError: a malformed .rec or .idx, also on reading a record or decoding its image.
+        FormatError: a malformed .rec or .idx, an empty .idx beside records; also on reading a record or decoding it.
         OSError: a file cannot be read.
     """
 
@@ -77,7 +83,13 @@ class RecordDataset:
         self.color: Color = color
         self.label_type = label_type
         self.target_transform = target_transform
-        self._offsets = [_offsets(file) for file in self.files]
+        found = [find_pictures(file) for file in self.files]
+        self._offsets = [pictures.offsets for pictures in found]
+        self._keys = [pictures.keys for pictures in found]
+        notices = merge_notices(notice for pictures in found for notice in pictures.notices)
+        self.notes, self.warnings = select(notices, "note"), select(notices, "warning")
+        for warning in self.warnings:
+            _log.warning("%s", warning["message"])
         self._ends = list(accumulate(map(len, self._offsets)))
         self._columns: tuple[Array, Array] | None = None
         self._reset()
@@ -90,14 +102,14 @@ class RecordDataset:
 
     @property
     def keys(self) -> Array:
-        """The records' ids, 1-D uint64; all headers are read once for it and for `labels`."""
+        """The records' keys, 1-D uint64: of the .idx; without one the ids, or positions in a file where ids repeat."""
         return self._read_columns()[0]
 
     @property
     def labels(self) -> Array:
         """The records' labels without any transform: 1-D int64 if all are whole numbers, else float32.
 
-        With M labels in each record it is 2-D float32, N x M.
+        All headers are read once for it and for `keys`. With M labels in each record it is 2-D float32, N x M.
 
         Raises:
             FormatError: records with different numbers of labels.
@@ -174,8 +186,8 @@ class RecordDataset:
             import numpy as np
 
             keys, values, counts = array("Q"), array("f"), set[int]()
-            for info in self._headers():
-                keys.append(info.key)
+            for info, key in self._headers():
+                keys.append(key)
                 values.extend(info.labels)
                 counts.add(len(info.labels))
             if len(counts) > 1:
@@ -188,12 +200,14 @@ class RecordDataset:
             self._columns = np.array(keys, np.uint64), labels
         return self._columns
 
-    def _headers(self) -> Iterator[HeaderInfo]:
-        for path, offsets in zip(self.files, self._offsets, strict=True):
+    def _headers(self) -> Iterator[tuple[HeaderInfo, int]]:
+        """Header and key of each record."""
+        for path, offsets, keys in zip(self.files, self._offsets, self._keys, strict=True):
             with Path(path).open("rb") as file:
                 size, read_at = file.seek(0, os.SEEK_END), reader(file)
-                for offset in offsets:
-                    yield read_record_header(read_at, offset, size, path)
+                for row, offset in enumerate(offsets):
+                    info = read_record_header(read_at, offset, size, path)
+                    yield info, info.key if keys is None else keys[row]
 
     def _label(self, label: Any) -> Any:
         if not isinstance(label, float):
@@ -239,15 +253,6 @@ def decode_image(data: bytes, color: Color) -> Any:
     if image is None or image.ndim == 2:
         return image
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-
-
-def _offsets(path: str) -> array[int]:
-    """The offsets of the records of a .rec, in bytes: from its .idx, or else from their headers."""
-    index = Path(path).with_suffix(".idx")
-    if index.exists():
-        return array("Q", (offset for _, offset in read_index(index, str)))
-    with Path(path).open("rb") as file:
-        return array("Q", (info.offset for info in scan_headers(file, path)))
 
 
 def _rec_files(path: StrPath) -> list[str]:

@@ -55,6 +55,11 @@ def frame(payload: bytes) -> bytes:
     return b"".join(pieces)
 
 
+def framed_size(payload: bytes) -> int:
+    """The size of what `frame` gives, in bytes."""
+    return PART.size + len(payload) + 4 * len(_aligned_magics(payload)) + -len(payload) % 4
+
+
 def frame_image(key: int, labels: Sequence[float], data: bytes) -> bytes:
     """A whole framed image record: what ``frame(pack(IRHeader(0, labels, key, 0), data))`` gives, faster.
 

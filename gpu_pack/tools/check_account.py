@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+from gpu_pack.formats.bounded_json import bounded_json
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.manifest import Manifest, checksum_fault, histogram
 from gpu_pack.formats.rejects import NAME as REJECTS
@@ -72,6 +75,33 @@ def read_rejects(manifest: Manifest, faults: Faults) -> Rejects:
     if dict(stages) != manifest.rejects:
         faults.add(path, f"it has {_stages(stages)}, and the manifest {_stages(manifest.rejects)}")
     return found
+
+
+def group_rejects(path: Path, faults: Faults) -> dict[str, dict[str, Any]]:
+    """The rejects by code, the most frequent first: count, and path (``example``) and reason of the first.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for _, value in parsed_lines(path, lambda line, _: _json_object(line), faults):
+        code = value.get("code")
+        group = groups.setdefault(
+            code if isinstance(code, str) else "unknown",  # files of earlier versions have no codes
+            {"count": 0, "example": str(value.get("path")), "reason": str(value.get("reason"))},
+        )
+        group["count"] += 1
+    return dict(sorted(groups.items(), key=lambda item: -item[1]["count"]))
+
+
+def _json_object(line: bytes) -> dict[str, Any]:
+    try:
+        value = bounded_json(line)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise ValueError("the line is not a JSON object")
+    return value
 
 
 def _stages(counts: dict[str, int] | Counter[str]) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 
+from cpu_fallback.blemishes import with_end
 from cpu_fallback.decode import decode
-from gpu_pack.formats.image_headers import Header, ImageError, check_complete, read_header
+from gpu_pack.formats.image_headers import SUPPORTED, Header, ImageError, check_complete, examine, read_header, sniff
 from gpu_pack.formats.image_headers.scan import check_scan
-from gpu_pack.types import DEFAULT_MAX_PIXELS, TransformSpec
+from gpu_pack.types import DEFAULT_MAX_PIXELS, HARD_MAX_PIXELS, TransformSpec
 
 #: Pictures beyond this many pixels are decoded one at a time, whatever the number of threads.
 _LARGE = 16 << 20
@@ -23,9 +24,9 @@ def check_image(data: bytes, spec: TransformSpec | None, decode: bool) -> str | 
         spec: what the manifest's options promise; None where nobody does.
         decode: decode every pixel, and not only look at the structure.
     """
+    kept = spec is not None and spec.damage == "keep"
     try:
-        header = read_header(data)
-        check_complete(data, header)
+        data, header = _whole(data, spec, kept)
         check_scan(data, header)
     except ImageError as error:
         return f"the image is damaged: {error.reason}"
@@ -34,7 +35,21 @@ def check_image(data: bytes, spec: TransformSpec | None, decode: bool) -> str | 
     limit = DEFAULT_MAX_PIXELS if spec is None else max(spec.max_pixels, DEFAULT_MAX_PIXELS)
     if header.width * header.height > limit:
         return f"the image claims {header.width} x {header.height} pixels, and over {limit} are not decoded"
-    return _decode(data, header) if decode else None
+    return _decode(data, header, kept) if decode else None
+
+
+def _whole(data: bytes, spec: TransformSpec | None, kept: bool) -> tuple[bytes, Header]:
+    """The image, with the end marker that ``damage="keep"`` lets it lack, and its header."""
+    if spec is not None and spec.pass_through and spec.formats == "any" and sniff(data) not in SUPPORTED:
+        return data, examine(data, HARD_MAX_PIXELS, more=True)
+    header = read_header(data)
+    try:
+        check_complete(data, header)
+    except ImageError:
+        if not kept or (ended := with_end(data, header)) is None:
+            raise
+        return ended, header
+    return data, header
 
 
 def promised(header: Header, spec: TransformSpec | None) -> str | None:
@@ -56,18 +71,18 @@ def promised(header: Header, spec: TransformSpec | None) -> str | None:
     return None
 
 
-def _decode(data: bytes, header: Header) -> str | None:
+def _decode(data: bytes, header: Header, kept: bool) -> str | None:
     if header.width * header.height > _LARGE:
         with _large:
-            return _decode_now(data, header)
-    return _decode_now(data, header)
+            return _decode_now(data, header, kept)
+    return _decode_now(data, header, kept)
 
 
-def _decode_now(data: bytes, header: Header) -> str | None:
+def _decode_now(data: bytes, header: Header, kept: bool) -> str | None:
     try:
-        height, width = decode(data, header, "unchanged").shape[:2]
+        height, width = decode(data, header, "unchanged", lenient=kept).shape[:2]
     except ImageError as error:
         return f"the image cannot be decoded: {error.reason}"
-    if (width, height) not in ((header.width, header.height), header.upright_size):
+    if header.width and (width, height) not in ((header.width, header.height), header.upright_size):
         return f"the image decodes to {width} x {height} pixels, and its header says {header.width} x {header.height}"
     return None

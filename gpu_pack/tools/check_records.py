@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from gpu_pack.recordio.framing import frame
+from gpu_pack.formats.record_keys import NO_KEYS, RecordKeys
 from gpu_pack.tools.bounded_pool import BoundedPool
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.record_table import RecordTable, label_code
-from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
+from gpu_pack.tools.record_table import RecordTable
+from gpu_pack.tools.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
 from gpu_pack.types import TransformSpec
 
 _BATCH_BYTES = 1 << 20
@@ -28,12 +28,14 @@ class Checks:
         spec: the options of the images, by the manifest; None without one.
         classes: labels are whole numbers from 0 to below this; None if any finite number is right.
         decode: decode every image.
+        keys: the records' keys.
         hashed: compute the file's sha256.
     """
 
     spec: TransformSpec | None = None
     classes: int | None = None
     decode: bool = True
+    keys: RecordKeys = NO_KEYS
     hashed: bool = False
 
 
@@ -43,29 +45,30 @@ def read_records(
     """Read a .rec and check every record. ``pool`` checks the images, and may still do so when this returns.
 
     Args:
-        on_read: called with the number of records and of bytes since the last call.
+        on_read: called with the number of records with pictures and of bytes since the last call.
 
     Raises:
         SourceError: the file cannot be read.
         PoolStoppedError: the pool was stopped.
     """
     path, table = file.path, RecordTable()
-    batch: list[FoundRecord] = []
+    batch: list[tuple[int, FoundRecord]] = []
     cost = counted = 0
     for found in salvage_scan(file, payloads=True):
         if isinstance(found, Damage):
-            whole = f"the next whole record begins at byte {found.end}"
-            faults.add(
-                path, f"{found.reason}; {'nothing whole follows' if found.end >= file.size else whole}", found.offset
-            )
+            faults.add(path, found.reason + _what_follows(found, file.size), found.at)
             continue
-        _add_row(file, found, table, checks, faults)
-        batch.append(found)
+        key = checks.keys.of(found.offset, found.info.key)
+        table.add(found, key)
+        _check_header(file, found, key, checks, faults)
+        if found.is_metadata and checks.spec is None:
+            continue
+        batch.append((key, found))
         cost += found.info.length + _RECORD_BYTES + _LABEL_BYTES * len(found.info.labels)
         if cost >= _BATCH_BYTES:
             pool.submit(partial(_check_batch, file, batch, checks, faults), cost)
-            on_read(len(batch), found.info.end - counted)
-            counted = found.info.end
+            on_read(len(batch), max(0, found.info.end - counted))
+            counted = max(counted, found.info.end)
             batch, cost = [], 0
     if batch:
         pool.submit(partial(_check_batch, file, batch, checks, faults), cost)
@@ -74,14 +77,18 @@ def read_records(
     return table
 
 
-def _add_row(file: RecFile, found: FoundRecord, table: RecordTable, checks: Checks, faults: Faults) -> None:
-    """Add a record to the table and check its header."""
+def _what_follows(damage: Damage, size: int) -> str:
+    if damage.kind == "foreign":
+        return ""
+    whole = damage.end < size
+    return f"; the next whole record begins at byte {damage.end}" if whole else "; nothing whole follows"
+
+
+def _check_header(file: RecFile, found: FoundRecord, key: int, checks: Checks, faults: Faults) -> None:
     info = found.info
-    table.keys.append(info.key)
-    table.offsets.append(info.offset)
-    table.codes.append(label_code(info.labels))
-    table.firsts.append(info.labels[0])
-    add = partial(faults.add, file.path, offset=info.offset, key=info.key)
+    add = partial(faults.add, file.path, offset=info.offset, key=key)
+    if found.overlong:
+        add(OVERLONG)
     if wrong := _label_fault(info.labels, checks.classes):
         add(wrong)
     padding = -len(found.payload) % 4
@@ -100,13 +107,9 @@ def _label_fault(labels: Sequence[float], classes: int | None) -> str | None:
     return None
 
 
-def _check_batch(file: RecFile, batch: list[FoundRecord], checks: Checks, faults: Faults) -> None:
+def _check_batch(file: RecFile, batch: list[tuple[int, FoundRecord]], checks: Checks, faults: Faults) -> None:
     from gpu_pack.tools.check_images import check_image
 
-    for found in batch:
-        info = found.info
-        if len(frame(found.payload)) != info.length:
-            what = "it holds a magic number that should have split it, so its length may be damaged"
-            faults.add(file.path, what, info.offset, info.key)
+    for key, found in batch:
         if wrong := check_image(found.image, checks.spec, checks.decode):
-            faults.add(file.path, wrong, info.offset, info.key)
+            faults.add(file.path, wrong, found.offset, key)

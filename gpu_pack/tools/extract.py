@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from gpu_pack.errors import SourceError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.image_headers import sniff
+from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.record_keys import metadata_notice
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
+from gpu_pack.tools.keys_beside import keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.safe_folder import SafeFolder
 from gpu_pack.tools.safe_names import UniquePaths, safe_part, safe_parts, with_suffix
-from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
+from gpu_pack.tools.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
 from gpu_pack.tools.text_lines import list_entry, parsed_lines
 from gpu_pack.types import OnProgress, Progress
 
@@ -68,7 +71,9 @@ class Extraction(ToolReport):
         written, bytes: files and their sizes, including those that an interrupted extract had written.
         renamed: files whose name is not the one in the .lst, since some system refuses it or another file has it;
             ``renames`` maps the first hundred, old name to new.
+        metadata: records without pictures, which make no files.
         missing: keys that were asked for and are in no record.
+        notes, warnings: code, message, count, example.
         faults: damage; its records are left out.
     """
 
@@ -77,7 +82,10 @@ class Extraction(ToolReport):
     bytes: int = 0
     renamed: int = 0
     renames: dict[str, str] = field(default_factory=dict)
+    metadata: int = 0
     missing: list[int] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
     seconds: float = 0.0
@@ -160,6 +168,7 @@ class _Extractor:
         self.faults = Faults()
         self._wanted = None if options.keys is None else set(options.keys)  # and not found yet
         self._unique = UniquePaths()
+        self._notices: list[Notice] = []
         self._counts: Counter[str | None] = Counter()
         self._damaged: set[str | None] = set()  # splits that could not be read completely
         self._report_at = 0.0
@@ -175,16 +184,20 @@ class _Extractor:
 
     def extract(self, target: Target) -> None:
         """Write all wanted records of one file."""
-        names = _ListNames(target.lst, self.faults) if self.options.layout == "list" else None
+        keys = keys_beside(target, self.faults)
+        self._notices += [keys.repeated] if keys.repeated is not None else []
+        by_list = self.options.layout == "list" and keys.repeated is None
+        names = _ListNames(target.lst, self.faults) if by_list else None
         with RecFile(target.rec, whole=True) as file:
             for found in salvage_scan(file, payloads=True):
                 if isinstance(found, Damage):
                     self._damaged.add(target.split)
-                    self.faults.add(target.rec, found.reason, found.offset)
+                    self.faults.add(target.rec, found.reason, found.at)
                     continue
                 self._counts[target.split] += 1
-                if self.options.keys is None or found.info.key in self.options.keys:
-                    self._write(found, names)
+                key = keys.of(found.offset, found.info.key)
+                if self.options.keys is None or key in self.options.keys:
+                    self._take(target, found, key, names)
                 if self.finished:
                     return
 
@@ -195,20 +208,33 @@ class _Extractor:
         if self.result.written != self.options.limit:
             self.result.missing = sorted(self._wanted or ())
         self.result.set_faults(self.faults)
+        self.result.set_notices(
+            replace(each, count=self.result.metadata) if each.code == "metadata-records" else each
+            for each in self._notices
+        )
         self._report()
 
-    def _write(self, found: FoundRecord, names: _ListNames | None) -> None:
-        key, image = found.info.key, found.image
+    def _take(self, target: Target, found: FoundRecord, key: int, names: _ListNames | None) -> None:
+        if self._wanted is not None:
+            self._wanted.discard(key)
+        if found.overlong:
+            self.faults.add(target.rec, OVERLONG, found.offset, key)
+        if found.is_metadata:
+            if not self.result.metadata:
+                self._notices.append(metadata_notice(0, key, target.rec))
+            self.result.metadata += 1
+        else:
+            self._write(found.image, key, found.info.labels[0], names)
+
+    def _write(self, image: bytes, key: int, label: float, names: _ListNames | None) -> None:
         listed = names.of(key) if names is not None else None
-        parts = safe_parts(listed) if listed is not None else self._parts(key, found.info.labels[0])
+        parts = safe_parts(listed) if listed is not None else self._parts(key, label)
         kind = sniff(image)
         parts[-1] = with_suffix(parts[-1], kind)
         parts = self._unique.add(parts, key)
         if listed is not None:
             self._note_rename(listed, kind, "/".join(parts))
         self.folder.write(parts, image)
-        if self._wanted is not None:
-            self._wanted.discard(key)
         self.result.written += 1
         self.result.bytes += len(image)
         if (now := time.monotonic()) >= self._report_at:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from gpu_pack.errors import GpuPackError, SourceError, UsageError
+from gpu_pack.formats.notices import Notice, merge_notices, select
 
 #: Further faults are only counted, so that a file of nothing but faults cannot fill the memory.
 MAX_KEPT = 100_000
@@ -87,9 +88,12 @@ class ToolReport:
     """Base of the dataclasses that the tools return.
 
     Attributes:
+        notes, warnings: what is no fault: code, message, count, example.
         faults: by file and position, at most `MAX_KEPT`; ``fault_count`` is the number of all.
     """
 
+    notes: list[dict[str, Any]]
+    warnings: list[dict[str, Any]]
     faults: list[Fault]
     fault_count: int
 
@@ -101,6 +105,11 @@ class ToolReport:
     def set_faults(self, faults: Faults) -> None:
         """Copy what was collected."""
         self.faults, self.fault_count = faults.sorted(), faults.count
+
+    def set_notices(self, notices: Iterable[Notice]) -> None:
+        """Copy what was collected, one entry a code."""
+        merged = merge_notices(notices)
+        self.notes, self.warnings = select(merged, "note"), select(merged, "warning")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json``, ``ok`` first."""

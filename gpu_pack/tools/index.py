@@ -1,4 +1,7 @@
-"""Index: rebuild the .idx of a .rec from its records."""
+"""Index: rebuild the .idx of a .rec from its records.
+
+An .idx is published only if no key comes twice in it and it leads to every record that can be read.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,18 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from gpu_pack.errors import OutputExistsError, UsageError
+from gpu_pack.formats.foreign import name_foreign
+from gpu_pack.formats.record_keys import NO_KEYS, metadata_notice, repeated_rows
 from gpu_pack.recordio.index import format_index
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
-from gpu_pack.tools.locate import as_paths
+from gpu_pack.tools.keys_beside import index_beside
+from gpu_pack.tools.locate import Target, as_paths, locate
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.record_table import KeyLookup
-from gpu_pack.tools.salvage_scan import Damage, salvage_scan
+from gpu_pack.tools.salvage_scan import OVERLONG, Damage, salvage_scan
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,8 @@ class IndexOptions:
     """How to number the records.
 
     Attributes:
-        rekey: 0, 1, 2, ... in the file's order, as rec2idx does; otherwise by the ids in their headers.
+        rekey: 0, 1, 2, ... in the file's order, as rec2idx does; otherwise records keep the keys of an .idx that is
+            there, but in a dataset of `create`, and others take the ids in their headers.
         overwrite: replace an existing .idx.
     """
 
@@ -32,17 +39,24 @@ class IndexOptions:
 
 @dataclass
 class Indexed(ToolReport):
-    """An index that was written.
+    """What became of one index.
 
     Attributes:
         rec, idx: paths.
-        records: lines in the index.
-        faults: damage in the .rec, and repeated ids. Every whole record is indexed nevertheless.
+        written: whether the .idx was written; otherwise whatever was there before stays.
+        records: whole records found, each of which has a line in a written .idx.
+        metadata: those of them without pictures.
+        notes, warnings: code, message, count, example.
+        faults: damage in the .rec, and why no .idx was written.
     """
 
     rec: str
     idx: str
+    written: bool = False
     records: int = 0
+    metadata: int = 0
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
 
@@ -72,31 +86,99 @@ def index(
             raise UsageError(f"{path}: not a .rec file")
         if path.with_suffix(".idx").exists() and not options.overwrite:
             raise OutputExistsError(f"{path.with_suffix('.idx')} is there already: replace it with --overwrite")
-    return [_index(path, options) for path in found]
+    return [_Indexer(_target(path), options).run() for path in found]
 
 
-def _index(path: Path, options: IndexOptions) -> Indexed:
-    faults = Faults()
-    keys, offsets = array("Q"), array("Q")
-    with RecFile(path, whole=False) as file:
-        for found in salvage_scan(file, payloads=False, any_record=options.rekey):
+def _target(path: Path) -> Target:
+    located = locate(path)
+    return Target(path) if located.whole else located.targets[0]
+
+
+class _Indexer:
+    """Reads one .rec, and writes its .idx if that leads to every record that can be read."""
+
+    def __init__(self, target: Target, options: IndexOptions) -> None:
+        self.target, self.options = target, options
+        self.result = Indexed(str(target.rec), str(target.idx))
+        self.faults = Faults()
+        self._offsets, self._ids = array("Q"), array("Q")
+        self._nameless: set[int] = set()  # rows without an id
+        self._metadata: list[int] = []  # rows
+        self._damaged = self._refused = False
+
+    def run(self) -> Indexed:
+        """Read, check and write."""
+        with RecFile(self.target.rec, whole=True) as file:
+            self._read(file)
+        keys = self._keys()
+        self.result.records, self.result.metadata = len(self._offsets), len(self._metadata)
+        if self._metadata:
+            row = self._metadata[0]
+            self.result.set_notices([metadata_notice(len(self._metadata), keys[row], self.target.rec)])
+        if not self._refused and not self._keeps_old():
+            write_atomically(self.target.idx, format_index(keys, self._offsets))
+            self.result.written = True
+        self.result.set_faults(self.faults)
+        return self.result
+
+    def _read(self, file: RecFile) -> None:
+        for found in salvage_scan(file, payloads=True, any_record=True):
             if isinstance(found, Damage):
-                faults.add(path, _damage(found, file.size), found.offset)
+                self._add_damage(found, file.size)
                 continue
-            keys.append(len(keys) if options.rekey else found.info.key)
-            offsets.append(found.offset)
-    for row in KeyLookup(keys).repeated():
-        what = "an earlier record has the same id, and readers find only one of them: --rekey numbers them anew"
-        faults.add(path, what, offsets[row], keys[row])
-    idx = path.with_suffix(".idx")
-    write_atomically(idx, format_index(keys, offsets))
-    result = Indexed(str(path), str(idx), len(keys))
-    result.set_faults(faults)
-    return result
+            if not self._offsets and not found.is_image and (name := name_foreign(file.read_at, file.size)):
+                self._refuse(name)
+                return
+            if found.overlong:
+                self._damaged = True
+                self.faults.add(self.target.rec, OVERLONG, found.offset)
+            if not found.is_image:
+                self._nameless.add(len(self._offsets))
+            if found.is_metadata:
+                self._metadata.append(len(self._offsets))
+            self._offsets.append(found.offset)
+            self._ids.append(found.info.key)
+        if file.size and not self._offsets:
+            self._refused = True
 
+    def _add_damage(self, found: Damage, size: int) -> None:
+        self._damaged = True
+        self._refused |= found.kind != "damage"
+        what = found.reason
+        if found.kind == "damage":
+            lost = f"the {min(found.end, size) - found.offset:,} bytes from there on are in no record that can be read"
+            what += f"; {lost}: fetch the file again, or pack it anew"
+        self.faults.add(self.target.rec, what, found.at)
 
-def _damage(found: Damage, size: int) -> str:
-    if found.end >= size:
-        lost = f"the {found.end - found.offset} bytes from there on are in no record"
-        return f"{found.reason}; {lost}: fetch the file again, or truncate it to {found.offset} bytes"
-    return f"{found.reason}; the index continues at byte {found.end}: fetch the file again, or pack it anew"
+    def _keys(self) -> array[int]:
+        """Each record's key; a fault if one has none or not one of its own."""
+        if self.options.rekey:
+            return array("Q", range(len(self._offsets)))
+        known = (index_beside(self.target) if self.target.manifest is None else None) or NO_KEYS
+        named = set(known.offsets) if self._nameless else ()
+        keys = array("Q", map(known.of, self._offsets, self._ids))
+        rows = [row for row in self._nameless if self._offsets[row] not in named]
+        rekey = f"`gpu-pack index --rekey{' --overwrite' if self.target.idx.exists() else ''}`"
+        if self._refused:
+            return keys
+        if rows:
+            at = self._offsets[min(rows)]
+            self._refuse(f"{len(rows):,} records have no image header, and so no id; {rekey} numbers all records", at)
+        elif repeated := repeated_rows(keys):
+            at, key = self._offsets[repeated[0]], keys[repeated[0]]
+            what = f"{len(repeated):,} records have the id of an earlier one, and readers would find only one of them"
+            self._refuse(f"{what}; {rekey} numbers all records anew", at, key)
+        return keys
+
+    def _refuse(self, what: str, offset: int | None = None, key: int | None = None) -> None:
+        self._refused = True
+        self.faults.add(self.target.rec, what, offset, key)
+
+    def _keeps_old(self) -> bool:
+        """Whether the .rec is damaged, and the .idx that is there leads to all that can still be read."""
+        if not self._damaged or (old := index_beside(self.target)) is None:
+            return False
+        if not set(self._offsets).issubset(old.offsets):
+            return False
+        self.faults.add(self.target.idx, "it stays as it is: it leads to every whole record of the damaged .rec")
+        return True

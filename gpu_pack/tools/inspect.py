@@ -15,10 +15,16 @@ from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.image_headers import ImageError, read_header, sniff
 from gpu_pack.formats.manifest import NAME, histogram
+from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.recordio.scanning import read_record, read_record_header
+from gpu_pack.tools.check_account import group_rejects
+from gpu_pack.tools.check_ranges import check_ranges
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
+from gpu_pack.tools.keys_beside import keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
+from gpu_pack.tools.record_table import RecordTable
 from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
 
 #: Images whose headers are read for sizes and formats.
@@ -48,6 +54,7 @@ class RecordInfo:
         labels: the first hundred; None for one that is not finite.
         format: of the image, or None if it is unknown; ``width`` and ``height`` in pixels, 0 if they are unknown.
         bytes: size of the image.
+        metadata: the record holds no picture.
     """
 
     file: str
@@ -57,11 +64,15 @@ class RecordInfo:
     width: int
     height: int
     bytes: int
+    metadata: bool = False
 
 
 @dataclass
 class FileInfo:
-    """One .rec file: its split by the manifest, records and bytes, and whether an .idx and a .lst are beside it."""
+    """One .rec file: its split by the manifest, records and bytes, and whether an .idx and a .lst are beside it.
+
+    ``records`` are those with pictures, ``metadata`` those without.
+    """
 
     name: str
     split: str | None
@@ -69,6 +80,7 @@ class FileInfo:
     bytes: int
     indexed: bool
     listed: bool
+    metadata: int = 0
 
 
 @dataclass
@@ -76,16 +88,22 @@ class Inspection(ToolReport):
     """What a dataset holds; ``ok`` if nothing is damaged.
 
     Attributes:
+        records, metadata: with and without pictures; what follows is about those with pictures.
+        identities: how many InsightFace's ranges are of, None without such ranges.
         labels: count by first label; None if there are too many different ones.
         label_counts: records by their number of labels.
         sampled: images whose headers were read for ``formats`` and ``sizes`` (``WxH``), the most frequent first.
         classes: names by label, or None.
         splits: records by split; with ``rejected``, ``options``, ``versions`` and ``packed_by`` from the manifest.
+        rejects: of rejects.jsonl by code, the most frequent first: count, and path (``example``) and reason of one.
+        notes, warnings: code, message, count, example.
     """
 
     path: str
     files: list[FileInfo] = field(default_factory=list)
     records: int = 0
+    metadata: int = 0
+    identities: int | None = None
     bytes: int = 0
     labels: dict[str, int] | None = None
     label_counts: dict[int, int] = field(default_factory=dict)
@@ -95,10 +113,13 @@ class Inspection(ToolReport):
     classes: list[str] | None = None
     splits: dict[str, int] = field(default_factory=dict)
     rejected: int | None = None
+    rejects: dict[str, dict[str, Any]] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, Any] = field(default_factory=dict)
     packed_by: dict[str, int] = field(default_factory=dict)
     first: list[RecordInfo] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
 
@@ -127,6 +148,7 @@ class _Inspector:
         self.located, self.options = located, options
         self.result = Inspection(str(located.folder if located.whole else located.targets[0].rec))
         self.faults = Faults()
+        self._notices: list[Notice] = []
         self._firsts = array("f")
         self._label_counts: Counter[int] = Counter()
         self._formats: Counter[str] = Counter()
@@ -134,20 +156,32 @@ class _Inspector:
 
     def add(self, target: Target) -> None:
         """Read every header of one file, and some of its images."""
-        offsets = array("Q")
+        keys, table, offsets = keys_beside(target, self.faults), RecordTable(), array("Q")
         with RecFile(target.rec, whole=False) as file:
             for found in salvage_scan(file, payloads=False):
                 if isinstance(found, Damage):
-                    self.faults.add(target.rec, found.reason, found.offset)
+                    self.faults.add(target.rec, found.reason, found.at)
                     continue
-                offsets.append(found.offset)
-                self._firsts.append(found.info.labels[0])
-                self._label_counts[len(found.info.labels)] += 1
-            self._sample(file, target, offsets)
+                table.add(found, keys.of(found.offset, found.info.key))
+                if not found.is_metadata:
+                    offsets.append(found.offset)
+                    self._firsts.append(found.info.labels[0])
+                    self._label_counts[len(found.info.labels)] += 1
+            self._describe_first(file, table)
+            self._sample(file, offsets)
+        self._add_file(target, table, file.size)
+        self._notices += [*table.notices(target.rec), *([keys.repeated] if keys.repeated is not None else [])]
+        if target.manifest is None and (ranges := check_ranges(target.rec, table, self.faults)) is not None:
+            self.result.identities = (self.result.identities or 0) + ranges.identities
+
+    def _add_file(self, target: Target, table: RecordTable, size: int) -> None:
+        metadata = len(table.metadata)
+        records = len(table.keys) - metadata
         beside = target.idx.is_file(), target.lst.is_file()
-        self.result.files.append(FileInfo(target.rec.name, target.split, len(offsets), file.size, *beside))
-        self.result.records += len(offsets)
-        self.result.bytes += file.size
+        self.result.files.append(FileInfo(target.rec.name, target.split, records, size, *beside, metadata))
+        self.result.records += records
+        self.result.metadata += metadata
+        self.result.bytes += size
 
     def finish(self) -> Inspection:
         """The result, with what manifest and classes.txt add."""
@@ -171,13 +205,21 @@ class _Inspector:
         path = located.folder / CLASSES
         with self.faults.collect(path):
             result.classes = list(read_classes(path)) if path.exists() else None
+        path = located.folder / REJECTS
+        if located.whole and path.exists():
+            with self.faults.collect(path):
+                result.rejects = group_rejects(path, self.faults)
         result.set_faults(self.faults)
+        result.set_notices(self._notices)
         return result
 
-    def _sample(self, file: RecFile, target: Target, offsets: array[int]) -> None:
-        """Describe the first records, and count images that are spread evenly over the file."""
-        missing = self.options.first - len(self.result.first)
-        self.result.first += [_describe(file, offset) for offset in offsets[: max(0, missing)]]
+    def _describe_first(self, file: RecFile, table: RecordTable) -> None:
+        missing = max(0, self.options.first - len(self.result.first))
+        rows = zip(table.offsets[:missing], table.keys[:missing], strict=True)
+        self.result.first += [_describe(file, offset, key) for offset, key in rows]
+
+    def _sample(self, file: RecFile, offsets: array[int]) -> None:
+        """Count formats and sizes of images that are spread evenly over the file."""
         share = max(1, _SAMPLE // len(self.located.targets))
         for offset in offsets[:: max(1, -(-len(offsets) // share))]:
             info = _describe(file, offset)
@@ -187,7 +229,7 @@ class _Inspector:
             self.result.sampled += 1
 
 
-def _describe(file: RecFile, offset: int) -> RecordInfo:
+def _describe(file: RecFile, offset: int, key: int = 0) -> RecordInfo:
     file.begin_record(offset)
     try:
         info = read_record_header(file.read_at, offset, file.size)
@@ -198,5 +240,5 @@ def _describe(file: RecFile, offset: int) -> RecordInfo:
     try:
         header = read_header(image)
     except ImageError:
-        return RecordInfo(file.path.name, info.key, labels, sniff(image), 0, 0, len(image))
-    return RecordInfo(file.path.name, info.key, labels, header.format, header.width, header.height, len(image))
+        return RecordInfo(file.path.name, key, labels, sniff(image), 0, 0, len(image), not image)
+    return RecordInfo(file.path.name, key, labels, header.format, header.width, header.height, len(image))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.record_keys import metadata_notice
+from gpu_pack.tools.salvage_scan import FoundRecord
 
 
 @dataclass
@@ -14,10 +20,12 @@ class RecordTable:
     """The whole records of a file in its order; 28 bytes each.
 
     Attributes:
-        keys: ids of the headers.
+        keys: see `gpu_pack.formats.record_keys`.
         offsets: where the records begin, in bytes.
         codes: `label_code` of their labels.
         firsts: the first label of each.
+        metadata: rows of the records without a picture; ``seconds`` has the second label of each, or NaN.
+        positions: the keys are positions, which no .lst can know.
         entries: lines of the .lst beside the file.
         sha256: of the file, if it was computed.
     """
@@ -26,8 +34,28 @@ class RecordTable:
     offsets: array[int] = field(default_factory=lambda: array("Q"))
     codes: array[int] = field(default_factory=lambda: array("Q"))
     firsts: array[float] = field(default_factory=lambda: array("f"))
+    metadata: array[int] = field(default_factory=lambda: array("Q"))
+    seconds: array[float] = field(default_factory=lambda: array("f"))
+    positions: bool = False
     entries: int = 0
     sha256: str | None = None
+
+    def add(self, found: FoundRecord, key: int) -> None:
+        """Add a row."""
+        info = found.info
+        if found.is_metadata:
+            self.metadata.append(len(self.keys))
+            self.seconds.append(info.labels[1] if len(info.labels) == 2 else math.nan)
+        self.keys.append(key)
+        self.offsets.append(info.offset)
+        self.codes.append(label_code(info.labels))
+        self.firsts.append(info.labels[0])
+
+    def notices(self, path: Path) -> list[Notice]:
+        """The note about the records without a picture, if there are any."""
+        if not self.metadata:
+            return []
+        return [metadata_notice(len(self.metadata), self.keys[self.metadata[0]], path)]
 
 
 class KeyLookup:
@@ -46,11 +74,6 @@ class KeyLookup:
         position = int(np.searchsorted(self._sorted, np.uint64(key)))
         found = position < len(self._sorted) and self._sorted[position] == key
         return int(self._order[position]) if found else -1
-
-    def repeated(self) -> list[int]:
-        """The rows whose key an earlier row has."""
-        again = self._order[1:][self._sorted[1:] == self._sorted[:-1]]
-        return sorted(int(row) for row in again)
 
 
 def label_code(labels: Sequence[float]) -> int:

@@ -13,18 +13,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gpu_pack.errors import UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.manifest import NAME, Manifest, PublishedFile
+from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.record_keys import repeated_rows
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.stores.atomic_file import hash_file
 from gpu_pack.tools import check_account
 from gpu_pack.tools.bounded_pool import BoundedPool
+from gpu_pack.tools.check_ranges import check_ranges
 from gpu_pack.tools.check_records import Checks, read_records
 from gpu_pack.tools.check_sidecars import check_index, check_list
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
+from gpu_pack.tools.keys_beside import keys_beside
 from gpu_pack.tools.locate import Located, Target, as_paths, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_table import KeyLookup, RecordTable
@@ -54,17 +59,20 @@ class Verification(ToolReport):
 
     Attributes:
         files: .rec files checked.
-        records, bytes: whole records in them, and the files' sizes.
+        records, bytes: whole records with pictures in them, and the files' sizes.
+        metadata: whole records without pictures.
         decoded: whether images were decoded.
-        notes: what limits the check but is no fault.
+        notes, warnings: what is no fault: code, message, count, example.
         seconds: duration.
     """
 
     files: int = 0
     records: int = 0
+    metadata: int = 0
     bytes: int = 0
     decoded: bool = True
-    notes: list[str] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
     seconds: float = 0.0
@@ -111,6 +119,7 @@ class _Verifier:
         self.options, self.pool = options, pool
         self.result = Verification(decoded=options.decode)
         self.faults = Faults()
+        self._notices: list[Notice] = []
         self._progress = Progress(unit="bytes", total=0)
         self._lock = threading.Lock()
         self._afterwards: list[Callable[[], None]] = []
@@ -124,8 +133,7 @@ class _Verifier:
             self.faults.add(located.folder / NAME, located.damage.reason)
         elif manifest is None:
             path = located.folder if located.whole else located.targets[0].rec
-            what = "no manifest: what the structure does not show, such as a bit inside a picture, goes unnoticed"
-            self.result.notes.append(f"{path}: {what}")
+            self._notices.append(Notice("no-manifest", example=str(path)))
         if manifest is not None:
             check_account.check_manifest(manifest, self.faults)
             with self.faults.collect(located.folder / REJECTS):
@@ -151,8 +159,8 @@ class _Verifier:
         for check in self._afterwards:
             check()
         tell()
-        self.result.notes.sort()
         self.result.set_faults(self.faults)
+        self.result.set_notices(sorted(self._notices, key=lambda notice: notice.example))
 
     def _add_published(self, located: Located, manifest: Manifest) -> None:
         """Queue size and hash of all files but the .rec files, which are hashed when their records are read."""
@@ -169,7 +177,7 @@ class _Verifier:
                 if (names := len(read_classes(path))) != manifest.classes:
                     self.faults.add(path, f"it has {names} names, and the manifest {manifest.classes} classes")
         if (located.folder / ".gpu-pack").is_dir():
-            self.result.notes.append(f"{located.folder}: another run is writing there, or was interrupted")
+            self._notices.append(Notice("unfinished-run", example=str(located.folder)))
 
     def _add_target(self, target: Target, rejects: set[int] | None, tables: list[RecordTable]) -> None:
         def check(path: Path) -> None:
@@ -207,31 +215,42 @@ class _Verifier:
             self._progress.done += size
 
     def _check_records(self, target: Target) -> RecordTable:
-        manifest, checks = target.manifest, Checks(decode=self.options.decode)
+        manifest, keys = target.manifest, keys_beside(target)
+        checks = Checks(decode=self.options.decode, keys=keys)
         published = manifest.files.get(target.rec.name) if manifest is not None else None
         with RecFile(target.rec, whole=True, hashed=True) as file:
             if manifest is not None:
                 hashed = published is not None and published.bytes == file.size
-                checks = Checks(manifest.spec, manifest.classes, self.options.decode, hashed)
+                checks = Checks(manifest.spec, manifest.classes, self.options.decode, keys, hashed)
             table = read_records(file, checks, self.pool, self.faults, self._on_read)
         if published is not None:
             self._compare(target.rec, published, file.size, lambda: table.sha256)
+        else:
+            self._check_metadata(target, table)
+        table.positions = keys.repeated is not None
+        self._notices += [keys.repeated] if keys.repeated is not None else []
         return table
 
+    def _check_metadata(self, target: Target, table: RecordTable) -> None:
+        """Count records without pictures, which only foreign writers write."""
+        self._notices += table.notices(target.rec)
+        with self._lock:
+            self.result.metadata += len(table.metadata)
+        check_ranges(target.rec, table, self.faults)
+
     def _check_sidecars(self, target: Target, table: RecordTable, rejects: set[int] | None) -> None:
-        faults, lookup = self.faults, KeyLookup(table.keys)
-        for row in lookup.repeated():
+        faults, published = self.faults, target.manifest is not None
+        for row in repeated_rows(table.keys) if published else ():
             faults.add(target.rec, "an earlier record has the same key", table.offsets[row], table.keys[row])
-        missing = "there is no index; `gpu-pack index` makes it from the records"
         if os.path.lexists(target.idx):
             with faults.collect(target.idx):
-                check_index(target.idx, table, faults)
-        elif target.manifest is not None:
-            faults.add(target.idx, missing)
+                check_index(target.idx, table, published, faults)
+        elif published:
+            faults.add(target.idx, "there is no index; `gpu-pack index` makes it from the records")
         else:  # im2rec.cc writes none, and many readers need none
-            self.result.notes.append(f"{target.rec}: {missing}")
-        if os.path.lexists(target.lst):
+            self._notices.append(Notice("no-index", example=str(target.rec)))
+        if os.path.lexists(target.lst) and not table.positions:
             with faults.collect(target.lst):
-                check_list(target.lst, table, lookup, rejects, faults)
-        elif target.manifest is not None:
+                check_list(target.lst, table, KeyLookup(table.keys), rejects, faults)
+        elif published:
             faults.add(target.lst, "the list that the records follow is missing")

@@ -184,7 +184,7 @@ def test_folders_and_patterns_that_are_no_single_set(shards: Path, tmp_path: Pat
 def test_bad_records_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.rec"
     first = frame_image(5, (0.0,), b"not an image")
-    path.write_bytes(first + frame_image(6, (0.0,), b""))
+    path.write_bytes(first + frame_image(6, (0.0,), b"\0"))
     dataset = RecordDataset(path)
     for place, key in enumerate((5, 6)):
         with pytest.raises(FormatError, match=f"record {key}: OpenCV cannot decode") as caught:

@@ -13,13 +13,17 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gpu_pack.dataset import RecordDataset
 from gpu_pack.errors import GpuPackError
 from gpu_pack.formats.manifest import manifest_bytes
 from gpu_pack.recordio.framing import MAGIC_BYTES
 from gpu_pack.tools.extract import extract
 from gpu_pack.tools.index import index
 from gpu_pack.tools.inspect import inspect
+from gpu_pack.tools.rec_file import RecFile
+from gpu_pack.tools.salvage_scan import FoundRecord, salvage_scan
 from gpu_pack.tools.verify import Verification, verify
+from tests.tools.foreign_records import entries, insightface, joined, protobuf, without_ids
 
 _SETTINGS = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=30, deadline=None
@@ -69,6 +73,36 @@ def test_a_file_with_foreign_bytes_in_it(dataset: Path, data: st.DataObject) -> 
         for rekey in (False, True):
             with contextlib.suppress(GpuPackError):
                 index(path, rekey=rekey, overwrite=True)
+
+
+@_SETTINGS
+@given(st.data())
+def test_foreign_records_with_foreign_bytes_in_them(tmp_path: Path, data: st.DataObject) -> None:
+    rec = tmp_path / str(len(os.listdir(tmp_path))) / "train.rec"
+    data.draw(st.sampled_from([insightface, without_ids, joined, protobuf]), label="kind")(rec)
+    for path in sorted(rec.parent.iterdir()):
+        before = path.read_bytes()
+        begin = data.draw(st.integers(0, len(before)), label="begin")
+        end = data.draw(st.integers(begin, min(len(before), begin + 60)), label="end")
+        path.write_bytes(before[:begin] + data.draw(_JUNK, label="junk") + before[end:])
+    _read_all(rec.parent)
+    with contextlib.suppress(GpuPackError):
+        for record in range(len(dataset := RecordDataset(rec))):
+            with contextlib.suppress(GpuPackError):
+                dataset[record]
+    idx = rec.with_suffix(".idx")
+    old = idx.read_bytes() if idx.exists() else None
+    for rekey in (False, True):
+        (result,) = index(rec, rekey=rekey, overwrite=True)
+        if not result.written:
+            assert (idx.read_bytes() if idx.exists() else None) == old
+            continue
+        old = idx.read_bytes()
+        found = dict(entries(rec))
+        assert len(found) == len(entries(rec)) == result.records
+        with RecFile(rec, whole=True) as file:
+            whole = {item.offset for item in salvage_scan(file, payloads=True) if isinstance(item, FoundRecord)}
+        assert whole <= set(found.values())
 
 
 @_SETTINGS

@@ -46,8 +46,7 @@ def test_one_file_of_a_dataset_is_compared_with_the_manifest_beside_it(dataset: 
 def test_a_rec_without_manifest_is_intact_too_and_a_note_tells_what_cannot_be_seen(record: Path) -> None:
     result = _check(record)
     assert result.ok
-    assert any("no manifest" in note for note in result.notes)
-    assert any("no index" in note for note in result.notes)
+    assert [note["code"] for note in result.notes] == ["no-manifest", "no-index"] and not result.warnings
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -102,8 +101,8 @@ def test_options_are_keywords_or_an_object_and_checked_either_way(dataset: Path)
 def test_the_json_has_ok_first_and_every_field(dataset: Path) -> None:
     (dataset / "more.rec").write_bytes(b"")
     found = json.loads(json.dumps(_check(dataset).to_json()))
-    names = ["ok", "files", "records", "bytes", "decoded", "notes", "faults", "fault_count", "seconds"]
-    assert list(found) == names and found["ok"] is False
+    names = ["ok", "files", "records", "metadata", "bytes", "decoded", "notes", "warnings", "faults", "fault_count"]
+    assert list(found) == [*names, "seconds"] and found["ok"] is False
     assert found["faults"] == [
         {"file": str(dataset / "more.rec"), "what": "the manifest beside it does not know this file"}
     ]
@@ -129,7 +128,9 @@ def test_a_length_that_swallows_the_next_record_is_told(record: Path) -> None:
     data = bytearray(record.read_bytes())
     data[begins[0] + 4 : begins[0] + 8] = struct.pack("<I", begins[2] - begins[0] - 8)
     record.write_bytes(data)
-    assert "should have split it" in faults_of(_check(record))
+    result = _check(record)
+    assert "should have split it" in faults_of(result)
+    assert result.records == len(begins), "the one that was swallowed is read too"
 
 
 def test_a_record_cut_short_is_told_with_its_offset(record: Path) -> None:
@@ -208,7 +209,8 @@ def test_no_upscale_and_no_crop_are_promises_too(tmp_path: Path) -> None:
         (lambda lines: [*lines, "1\t99999999999999999999\n"], "not key<TAB>offset"),
         (lambda lines: [*lines, f"{1 << 70}\t0\n"], "not key<TAB>offset"),
         (lambda lines: [*lines, "9" * 1000 + "\t0\n"], "not key<TAB>offset"),
-        (lambda lines: ["777\t" + lines[0].split("\t")[1], *lines[1:]], "has the key"),
+        (lambda lines: [lines[1].split("\t")[0] + "\t" + lines[0].split("\t")[1], *lines[1:]], "the same key"),
+        (lambda lines: [], "it is empty"),
     ],
 )
 def test_an_index_that_misleads_is_told(
@@ -220,6 +222,13 @@ def test_an_index_that_misleads_is_told(
     assert _check(record).ok
     index.write_text("".join(edit(lines)), newline="\n")
     assert what in faults_of(_check(record))
+
+
+def test_ids_and_keys_agree_in_a_published_dataset(dataset: Path) -> None:
+    index = dataset / "train-00000-of-00002.idx"
+    lines = index.read_text().splitlines(keepends=True)
+    index.write_text("".join(["777\t" + lines[0].split("\t")[1], *lines[1:]]), newline="\n")
+    assert "has the key" in faults_of(_check(dataset))
 
 
 def test_an_index_renumbered_from_0_or_in_another_order_is_right(dataset: Path, record: Path) -> None:
