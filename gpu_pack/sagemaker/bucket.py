@@ -12,8 +12,9 @@ from typing import Any
 from gpu_pack import __version__
 from gpu_pack.errors import OutputError, UsageError
 
+_URL = re.compile(r"s3://([^/]+)(?:/(.*))?", re.DOTALL)
 # The general rules for bucket names; S3 checks the finer ones.
-_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
+_BUCKET = re.compile(r"(?!.*\.\.)(?!(\d+\.){3}\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 #: Metadata of an object: the SHA-256 of its bytes, by which a second run knows that it need not send them again.
 _SHA256 = "sha256"
 _MAX_KEY_BYTES = 900
@@ -47,6 +48,11 @@ def parse_url(text: str) -> Place:
     found = _URL.fullmatch(text)
     if found is None:
         raise UsageError(f"{text}: not an S3 address: write s3://BUCKET/PREFIX")
+    if _BUCKET.fullmatch(found[1]) is None:
+        raise UsageError(
+            f"{text}: a bucket name has 3 to 63 lower-case letters, digits, dots and hyphens, a letter or digit first "
+            f"and last, no two dots side by side, and is no IP address: {found[1]!r} cannot be one"
+        )
     prefix = (found[2] or "").strip("/")
     if "//" in prefix or not prefix.isprintable() or len(prefix.encode("utf-8", "replace")) > _MAX_KEY_BYTES:
         raise UsageError(f"{text}: a prefix has no empty parts, no control characters and at most 900 bytes")

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from gpu_pack.errors import UsageError
 
@@ -34,16 +35,23 @@ class JobOptions:
         train, validation: the splits for the two channels; without ``validation`` it is the split of that name, or
             ``val`` or ``valid``, or the only other one.
         hyperparameters: ``(name, value)`` pairs of the algorithm's, but not those that are counted.
+        train_from: the train channel's own source: a published folder with one split, or a .rec file.
+        validation_from: the same for the validation channel.
+        output: the file that receives the request's part; None for sagemaker.json beside the training source.
         overwrite: replace objects of the same names with other bytes.
         dry_run: check only: upload nothing and write nothing.
 
     Raises:
-        UsageError: a hyperparameter that the algorithm does not have, or a value that it does not take.
+        UsageError: a hyperparameter that the algorithm does not have, a value that it does not take, or options that
+            contradict each other.
     """
 
     train: str = "train"
     validation: str | None = None
     hyperparameters: tuple[tuple[str, str], ...] = ()
+    train_from: Path | None = None
+    validation_from: Path | None = None
+    output: Path | None = None
     overwrite: bool = False
     dry_run: bool = False
 
@@ -52,6 +60,12 @@ class JobOptions:
             raise UsageError(
                 f"train={self.train} (--train) and validation={self.train} (--validation): the channels must differ"
             )
+        if self.train_from is not None and self.train != "train":
+            raise UsageError(
+                f"train={self.train} (--train) names a split of OUT, and --train-from is given: leave one out"
+            )
+        if self.validation_from is not None and self.validation is not None:
+            raise UsageError("--validation and --validation-from both name the validation channel: give one")
         times = Counter(name for name, _ in self.hyperparameters)
         for name, value in self.hyperparameters:
             _check_name(name)

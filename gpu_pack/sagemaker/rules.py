@@ -3,103 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
-from gpu_pack.errors import SourceError
 from gpu_pack.formats.manifest import Manifest
+from gpu_pack.sagemaker.channels import Channel
 from gpu_pack.sagemaker.options import USUAL_EDGE, JobOptions
 from gpu_pack.sagemaker.survey import Survey
 
 #: Image formats that the job decodes.
 _FORMATS = ("jpeg", "png")
-_VALIDATION_NAMES = ("validation", "val", "valid")
 _MAX_LISTED = 8
-
-
-@dataclass(frozen=True)
-class Channel:
-    """One of the job's two inputs.
-
-    Attributes:
-        name: ``train`` or ``validation``.
-        rec: the .rec file of the split that it takes.
-    """
-
-    name: str
-    rec: Path
 
 
 #: Both channels with what was found in them, train first.
 Surveyed = Sequence[tuple[Channel, Survey]]
 
 
-def channels(folder: Path, manifest: Manifest, options: JobOptions) -> tuple[Channel, Channel]:
-    """The train and the validation channel.
+def image_shape(manifest: Manifest | None, options: JobOptions) -> tuple[int, int, int]:
+    """``(channels, height, width)`` in pixels: as asked for, else the size that the images were packed to, else 224.
 
-    Raises:
-        SourceError: a split that is missing or has several .rec files, or several splits that could validate.
+    Args:
+        manifest: of the images for training; None where there is none.
     """
-    validation = options.validation or _validation(folder, manifest, options.train)
-    return _channel(folder, manifest, "train", options.train), _channel(folder, manifest, "validation", validation)
-
-
-def _validation(folder: Path, manifest: Manifest, train: str) -> str:
-    others = [name for name in manifest.splits if name != train]
-    named = [name for name in _VALIDATION_NAMES if name in others]
-    if named or len(others) == 1:
-        return (named or others)[0]
-    if others:
-        raise SourceError(f"{folder}: which split is for validation: {', '.join(others)}? Name it with --validation")
-    raise SourceError(
-        f"{folder}: there is no split but {train}, and SageMaker trains with two: pack again with "
-        f"--split {train}=0.9 --split validation=0.1"
-    )
-
-
-def _channel(folder: Path, manifest: Manifest, name: str, split: str) -> Channel:
-    if split not in manifest.splits:
-        raise SourceError(f"{folder}: no split is named {split}, only {', '.join(manifest.splits)}: see --{name}")
-    shards = manifest.splits[split].shards
-    if len(shards) != 1:
-        raise SourceError(
-            f"{folder}: split {split} has {len(shards)} .rec files, and a channel takes one: pack again with --shards 1"
-        )
-    return Channel(name, folder / shards[0])
-
-
-def image_shape(manifest: Manifest, options: JobOptions) -> tuple[int, int, int]:
-    """``(channels, height, width)`` in pixels: as asked for, else the size that the images were packed to, else 224."""
     if options.image_shape is not None:
         return options.image_shape
-    size = manifest.spec.size
-    edge = USUAL_EDGE if options.pretrained or manifest.spec.pass_through or size is None else size
+    size = None if manifest is None or manifest.spec.pass_through else manifest.spec.size
+    edge = USUAL_EDGE if options.pretrained or size is None else size
     return (3, edge, edge)
 
 
-def broken_rules(
-    found: Surveyed, manifest: Manifest, classes: Sequence[str] | None, options: JobOptions
-) -> Iterator[str]:
-    """Every rule that the channels break.
-
-    Args:
-        classes: the names of the classes, if there are any.
-    """
-    _, height, width = image_shape(manifest, options)
+def broken_rules(found: Surveyed, options: JobOptions) -> Iterator[str]:
+    """Every rule that the channels break."""
+    _, height, width = image_shape(found[0][0].manifest, options)
     if options.resize is not None and options.resize < max(height, width):
         yield f"resize={options.resize} is less than image_shape 3,{height},{width}: images would be too small"
     for channel, survey in found:
-        yield from _bad_file(channel, survey, manifest, options)
+        yield from _bad_file(channel, survey, options)
         yield from _bad_images(channel, survey, height, width, options)
-    yield from _bad_labels(found, classes)
+    yield from _bad_labels(found, class_names(found))
 
 
-def _bad_file(channel: Channel, survey: Survey, manifest: Manifest, options: JobOptions) -> Iterator[str]:
+def _bad_file(channel: Channel, survey: Survey, options: JobOptions) -> Iterator[str]:
     for fault in survey.damage[:_MAX_LISTED]:
         yield f"{channel.rec}: {fault}"
-    published = manifest.files.get(channel.rec.name)
-    if published is None or survey.sha256 != published.sha256:
+    published = None if channel.manifest is None else channel.manifest.files.get(channel.rec.name)
+    if channel.manifest is not None and (published is None or survey.sha256 != published.sha256):
         yield f"{channel.rec}: its bytes are not those that were published: see `gpu-pack verify`"
     if survey.images < options.mini_batch_size:
         remedy = f", or give --hyperparameter mini_batch_size={survey.images}" if survey.images else ""
@@ -111,6 +59,11 @@ def _bad_file(channel: Channel, survey: Survey, manifest: Manifest, options: Job
 
 def _bad_images(channel: Channel, survey: Survey, height: int, width: int, options: JobOptions) -> Iterator[str]:
     total = f"of {survey.images:,} images"
+    if survey.metadata:
+        yield (
+            f"{channel.rec}: {survey.metadata:,} records without a picture, which the job cannot decode, the first of "
+            f"them key {survey.metadata_key}: `gpu-pack extract` and `gpu-pack create` pack the pictures alone"
+        )
     if survey.several:
         yield (
             f"{channel.rec}: several labels, where a job with RecordIO files takes one: {survey.several:,} {total}, "
@@ -150,6 +103,11 @@ def _bad_labels(found: Surveyed, classes: Sequence[str] | None) -> Iterator[str]
         )
     if classes is not None and max(validating.labels, default=0) >= len(classes):
         yield f"{validation.rec}: label {max(validating.labels):g} is none of the {len(classes)} classes"
+
+
+def class_names(found: Surveyed) -> tuple[str, ...] | None:
+    """The names of the classes, which no two channels have differently; None where there are none."""
+    return next((channel.classes for channel, _ in found if channel.classes is not None), None)
 
 
 def num_classes(found: Surveyed, classes: Sequence[str] | None) -> int:

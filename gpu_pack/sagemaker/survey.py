@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpu_pack.formats.image_headers import ImageError, read_header, sniff
+from gpu_pack.formats.notices import Notice
+from gpu_pack.tools.keys_beside import keys_beside
+from gpu_pack.tools.locate import Target
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
 
@@ -19,17 +22,21 @@ class Survey:
     """What was found.
 
     Attributes:
-        images: whole records.
+        images: whole records with pictures.
+        metadata: whole records without; ``metadata_key`` is the first one's key.
         bytes, sha256: of the file.
         labels: how often each first label occurs.
         several: records with more than one label; ``several_key`` is the first one's key.
         formats: images by format; ``first_keys`` has the key of the first of each.
         small: images of which an edge is too short; ``smallest`` is ``(key, width, height)`` of the one with the
             shortest edge, in pixels, upright.
+        notices: warnings about the file, such as that its ids repeat.
         damage: places that are no whole record.
     """
 
     images: int = 0
+    metadata: int = 0
+    metadata_key: int = 0
     bytes: int = 0
     sha256: str = ""
     labels: Counter[float] = field(default_factory=Counter)
@@ -39,6 +46,7 @@ class Survey:
     first_keys: dict[str, int] = field(default_factory=dict)
     small: int = 0
     smallest: tuple[int, int, int] | None = None
+    notices: list[Notice] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
 
 
@@ -54,12 +62,14 @@ def survey(rec: Path, height: int, width: int, on_bytes: Callable[[int], None]) 
     """
     found = Survey()
     reported = 0
+    keys = keys_beside(Target(rec))
+    found.notices += [keys.repeated] if keys.repeated is not None else []
     with RecFile(rec, whole=True, hashed=True) as file:
         for item in salvage_scan(file, payloads=True):
             if isinstance(item, Damage):
-                found.damage.append(f"at byte {item.offset}: {item.reason}")
+                found.damage.append(item.reason if item.at is None else f"at byte {item.at}: {item.reason}")
                 continue
-            _count(found, item, height, width)
+            _count(found, item, keys.of(item.offset, item.info.key), height, width)
             if item.offset - reported >= _PROGRESS_BYTES:
                 on_bytes(item.offset - reported)
                 reported = item.offset
@@ -68,24 +78,26 @@ def survey(rec: Path, height: int, width: int, on_bytes: Callable[[int], None]) 
     return found
 
 
-def _count(found: Survey, item: FoundRecord, height: int, width: int) -> None:
-    info, payload = item.info, item.payload
-    assert info is not None and payload is not None
+def _count(found: Survey, item: FoundRecord, key: int, height: int, width: int) -> None:
+    info = item.info
+    if item.is_metadata:
+        found.metadata_key = found.metadata_key if found.metadata else key
+        found.metadata += 1
+        return
     found.images += 1
     found.labels[info.labels[0]] += 1
     if len(info.labels) > 1:
-        found.several_key = info.key if not found.several else found.several_key
+        found.several_key = key if not found.several else found.several_key
         found.several += 1
-    data = payload[len(payload) - info.data_size :] if info.data_size else b""
     try:
-        header = read_header(data)
+        header = read_header(item.image)
     except ImageError:
-        name = sniff(data) or "unknown"
+        name = sniff(item.image) or "unknown"
     else:
         name, size = header.format, header.upright_size
         if size[0] < width or size[1] < height:
             found.small += 1
             if found.smallest is None or min(size) < min(found.smallest[1:]):
-                found.smallest = (info.key, *size)
+                found.smallest = (key, *size)
     found.formats[name] += 1
-    found.first_keys.setdefault(name, info.key)
+    found.first_keys.setdefault(name, key)

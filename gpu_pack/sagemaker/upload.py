@@ -10,21 +10,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_pack.errors import OutputExistsError, SourceError
+from gpu_pack.errors import OutputExistsError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
-from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
-from gpu_pack.formats.manifest import Manifest
+from gpu_pack.formats.notices import select
 from gpu_pack.sagemaker import rules
 from gpu_pack.sagemaker.bucket import Bucket, Place, parse_url
+from gpu_pack.sagemaker.channels import Channel, choose_channels
 from gpu_pack.sagemaker.options import JobOptions
-from gpu_pack.sagemaker.rules import Channel, Surveyed
+from gpu_pack.sagemaker.rules import Surveyed
 from gpu_pack.sagemaker.survey import survey
 from gpu_pack.stores.atomic_file import hash_file, write_atomically
-from gpu_pack.tools.locate import locate
 from gpu_pack.types import OnProgress, Progress
 
-#: The file beside the manifest with the parts of a CreateTrainingJob request that the data decide.
+#: The file beside the training source with the parts of a CreateTrainingJob request that the data decide.
 REQUEST = "sagemaker.json"
 _CONTENT_TYPE = "application/x-recordio"
 
@@ -34,10 +33,12 @@ class UploadReport:
     """What `upload` did.
 
     Attributes:
-        out, url: the dataset's folder, and the place in S3.
+        out, url: the dataset's folder, or the source of the train channel; and the place in S3.
+        output: the file that receives the request.
         faults: the rules that the dataset breaks, a sentence each; if any, nothing was uploaded.
         request: ``HyperParameters`` and ``InputDataConfig`` as CreateTrainingJob takes them.
         images: by channel.
+        warnings: what may train wrongly, as plain values.
         sent, kept: addresses of the objects that were uploaded, and of those that were there already.
         bytes: that were uploaded.
         dry_run: nothing was uploaded or written.
@@ -45,9 +46,11 @@ class UploadReport:
 
     out: str
     url: str
+    output: str
     faults: list[str] = field(default_factory=list)
     request: dict[str, Any] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     bytes: int = 0
@@ -74,67 +77,63 @@ class _File:
 
 
 def upload(
-    out: str | Path, url: str, options: JobOptions | None = None, on_progress: OnProgress | None = None
+    out: str | Path | None, url: str, options: JobOptions | None = None, on_progress: OnProgress | None = None
 ) -> UploadReport:
-    """Check a dataset that `create` wrote against the job's rules, and upload it to S3.
+    """Check a dataset against the job's rules, and upload it to S3.
 
     The channels go to ``url/train/`` and ``url/validation/``, manifest.json and classes.txt to ``url/``. Objects with
     the same bytes are not sent again, so that an interrupted upload resumes with the first missing file.
 
     Args:
+        out: a folder that `create` wrote; None where ``options`` name a source for each channel.
         on_progress: called with bytes ``checked``, then bytes ``sent`` (the detail), also from other threads.
 
     Raises:
-        UsageError: ``url`` is no S3 address.
-        SourceError: no finished dataset, or one without two splits for the channels.
+        UsageError: ``url`` is no S3 address, or options contradict each other.
+        SourceError: no finished dataset, or none with two splits for the channels, or different lists of classes.
         OutputExistsError: other objects are in the channels' places, or have the same names and other bytes.
         OutputError: S3 refuses or does not answer, or boto3 is missing.
     """
     options = options or JobOptions()
     place = parse_url(url)
-    manifest, names = _read(Path(out))
-    folder = manifest.path.parent
-    report = UploadReport(str(out), place.url(), dry_run=options.dry_run)
-    found = _survey(rules.channels(folder, manifest, options), manifest, options, on_progress)
+    channels = choose_channels(None if out is None else Path(out), options)
+    output = _output(options, channels[0].rec.parent)
+    report = UploadReport(str(out or options.train_from), place.url(), str(output), dry_run=options.dry_run)
+    found = _survey(channels, options, on_progress)
     report.images = {channel.name: seen.images for channel, seen in found}
-    report.faults = list(rules.broken_rules(found, manifest, names, options))
+    report.warnings = select((notice for _, seen in found for notice in seen.notices), "warning")
+    report.faults = list(rules.broken_rules(found, options))
     if report.faults:
         return report
-    report.request = _request(found, manifest, names, options, place)
+    report.request = _request(found, options, place)
     if not options.dry_run:
         with closing(Bucket(place)) as bucket:
-            _send(report, list(_files(found, folder, place)), bucket, options, on_progress)
-        write_atomically(folder / REQUEST, (json.dumps(report.request, indent=1) + "\n").encode())
+            _send(report, list(_files(found, place)), bucket, options, on_progress)
+        write_atomically(output, (json.dumps(report.request, indent=1) + "\n").encode())
     return report
 
 
-def _read(out: Path) -> tuple[Manifest, tuple[str, ...] | None]:
-    located = locate(out)
-    if located.damage is not None:
-        raise located.damage
-    if not located.whole or located.manifest is None:
-        raise SourceError(f"{out}: no manifest.json: name a folder that `gpu-pack create` has finished")
-    has_names = located.manifest.classes is not None
-    return located.manifest, read_classes(located.folder / CLASSES) if has_names else None
+def _output(options: JobOptions, folder: Path) -> Path:
+    """Where the request goes; checked before anything is uploaded."""
+    path = options.output or folder / REQUEST
+    if path.is_dir() or not path.parent.is_dir():
+        raise UsageError(f"{path}: --output names a file in a folder that exists")
+    return path
 
 
-def _survey(
-    channels: tuple[Channel, Channel], manifest: Manifest, options: JobOptions, on_progress: OnProgress | None
-) -> Surveyed:
-    _, height, width = rules.image_shape(manifest, options)
+def _survey(channels: tuple[Channel, Channel], options: JobOptions, on_progress: OnProgress | None) -> Surveyed:
+    _, height, width = rules.image_shape(channels[0].manifest, options)
     total = sum(channel.rec.stat().st_size for channel in channels if channel.rec.is_file())
     meter = _Meter("checked", total, on_progress)
     return [(channel, survey(channel.rec, height, width, meter.add)) for channel in channels]
 
 
-def _request(
-    found: Surveyed, manifest: Manifest, names: tuple[str, ...] | None, options: JobOptions, place: Place
-) -> dict[str, Any]:
+def _request(found: Surveyed, options: JobOptions, place: Place) -> dict[str, Any]:
     """The parts of CreateTrainingJob's request that the data decide; its values are strings."""
     counted = {
-        "num_classes": str(rules.num_classes(found, names)),
+        "num_classes": str(rules.num_classes(found, rules.class_names(found))),
         "num_training_samples": str(found[0][1].images),
-        "image_shape": ",".join(map(str, rules.image_shape(manifest, options))),
+        "image_shape": ",".join(map(str, rules.image_shape(found[0][0].manifest, options))),
         "mini_batch_size": str(options.mini_batch_size),
     }
     return {
@@ -161,13 +160,23 @@ def _input(channel: Channel, place: Place) -> dict[str, Any]:
 # ---- into the bucket
 
 
-def _files(found: Surveyed, folder: Path, place: Place) -> Iterator[_File]:
+def _files(found: Surveyed, place: Place) -> Iterator[_File]:
     for channel, seen in found:
         key = place.key(channel.name, channel.rec.name)
         yield _File(channel.rec, key, seen.bytes, seen.sha256, _CONTENT_TYPE)
-    for name, content_type in ((CLASSES, "text/plain; charset=utf-8"), (MANIFEST, "application/json")):
-        if (path := folder / name).is_file():
-            yield _File(path, place.key(name), path.stat().st_size, hash_file(path), content_type)
+    train, validation = (channel for channel, _ in found)
+    named = train if train.classes is not None else validation
+    if named.classes is not None:
+        yield _beside(named, CLASSES, place.key(CLASSES), "text/plain; charset=utf-8")
+    if train.manifest is not None:
+        yield _beside(train, MANIFEST, place.key(MANIFEST), "application/json")
+    if validation.manifest is not None and validation.rec.parent != train.rec.parent:
+        yield _beside(validation, MANIFEST, place.key(f"validation-{MANIFEST}"), "application/json")
+
+
+def _beside(channel: Channel, name: str, key: str, content_type: str) -> _File:
+    path = channel.rec.with_name(name)
+    return _File(path, key, path.stat().st_size, hash_file(path), content_type)
 
 
 def _send(

@@ -110,7 +110,7 @@ def test_splits_that_cannot_be_channels(dataset: Path, pictures: Path, tmp_path:
     with pytest.raises(SourceError, match="no split is named test, only train, val"):
         _faults(dataset, validation="test")
     cases = (
-        ({"splits": "train=1"}, "no split but train"),
+        ({"splits": "train=1"}, "no split but train, .*`gpu-pack create SOURCE .* --split validation=0.1` makes one"),
         ({"splits": {"train": "1/3", "one": "1/3", "two": "1/3"}}, "which split is for validation: one, two"),
         ({"splits": HALVES, "shards": 2}, "split train has 2 .rec files, and a channel takes one"),
     )
