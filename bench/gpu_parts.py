@@ -41,7 +41,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 #: Measured with the best of these. gpu_pack's kernels come last: an access outside their memory makes the device
 #: unusable for the process.
 AFTERWARDS: tuple[dict[str, Any], ...] = ({"fancy_upsampling": False}, {"check_scans": False}, {"encoder": "cuda"})
-CPU_CHOICES: dict[str, tuple[Any, ...]] = {"encoder": ("cpu", "nvjpeg"), "batch_size": (8,)}
+CPU_CHOICES: dict[str, tuple[Any, ...]] = {"encoder": ("cpu", "nvjpeg")}
 
 
 def environment(session: Session) -> None:
@@ -173,7 +173,7 @@ def sweep(session: Session) -> None:
                 session.say("best_images/s", max(rates.values()))
             if session.left() < 0:
                 return
-    for changes in AFTERWARDS if not session.cpu else AFTERWARDS[:1]:
+    for changes in AFTERWARDS[:1] if session.cpu else AFTERWARDS:
         figure = _trial(session, {**best, **changes}, entries, seconds, rates, trials)
         session.say(f"images/s with {changes}", figure)
 

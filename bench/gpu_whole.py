@@ -60,7 +60,7 @@ def compare(session: Session) -> None:
     rounds, seconds = (1 if session.cpu else 2), session.left() / (len(devices) * (1 if session.cpu else 2))
     for device in devices * rounds:
         # As many images as its rate should get done in its time, with a margin for starting and listing.
-        count = int(max(50, guess[device] * max(1.0, 0.6 * seconds - 5)))
+        count = int(max(50, guess[device] * max(0.1 if session.cpu else 1.0, 0.6 * seconds - 5)))
         report = create(session, device, count)
         report["images"] = count
         session.say(f"{device} run {len(found.get(device, [])) + 1}", report)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from gpu_pack import __version__
-from gpu_pack.gpu.driver import Driver, driver_version
+from gpu_pack.gpu.driver import driver_version, jpeg_engines
 from gpu_pack.gpu.probe import PACKAGES, Machine, Probe, probe
 from gpu_pack.types import available_cores
 
@@ -22,7 +22,8 @@ class GpuFacts:
     Attributes:
         memory: in bytes.
         compute: compute capability, e.g. ``9.0``.
-        jpeg_engines: hardware JPEG decoders; None if unknown, since nvJPEG is not installed.
+        jpeg_engines: hardware JPEG decoders; None if unknown.
+        jpeg_engines_reason: why they are unknown or cannot be used; empty if they can.
     """
 
     number: int
@@ -30,6 +31,7 @@ class GpuFacts:
     memory: int
     compute: str
     jpeg_engines: int | None
+    jpeg_engines_reason: str
 
 
 @dataclass(frozen=True)
@@ -95,21 +97,17 @@ def render(diagnosis: Diagnosis) -> str:
 
 def _facts(found: Probe, machine: Machine) -> list[GpuFacts]:
     return [
-        GpuFacts(gpu.number, gpu.name, gpu.memory, "{}.{}".format(*gpu.compute), _engines(gpu.number, machine))
+        GpuFacts(
+            gpu.number, gpu.name, gpu.memory, "{}.{}".format(*gpu.compute), *jpeg_engines(gpu.number, machine.load)
+        )
         for gpu in found.gpus
     ]
 
 
-def _engines(number: int, machine: Machine) -> int | None:
-    try:
-        return Driver(machine.load).jpeg_engines(number)
-    except Exception:  # the device has no free memory, or is broken
-        return None
-
-
 def _describe(gpu: GpuFacts) -> str:
-    engines = {None: "JPEG engines unknown without nvJPEG", 0: "no JPEG engine", 1: "1 JPEG engine"}
+    engines = {None: "JPEG engines unknown", 0: "no JPEG engine", 1: "1 JPEG engine"}
     told = engines.get(gpu.jpeg_engines, f"{gpu.jpeg_engines} JPEG engines")
+    told += f": {gpu.jpeg_engines_reason}" if gpu.jpeg_engines_reason else ""
     return f"{gpu.name}, {gpu.memory / 2**30:.1f} GiB, compute capability {gpu.compute}, {told}"
 
 

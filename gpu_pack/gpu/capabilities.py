@@ -35,6 +35,8 @@ def decodable(data: bytes, header: Header) -> bool:
     """Whether GPUs decode the file as libjpeg does: baseline JPEG, 8 bits, gray or YCbCr in a common sampling."""
     if header.format != "jpeg" or header.progressive or header.precision != 8:
         return False
+    if header.pages > 1:  # which the codec notes
+        return False
     if header.components == 1:
         return True
     if header.sampling not in _SAMPLINGS:

@@ -3,17 +3,19 @@
 nvJPEG encodes one picture per call and waits for it, so small crops leave the device idle. Here a batch is one job
 from pixels to files, and only the files are copied to the host. They equal OpenCV's, byte for byte.
 
-Not yet run on a GPU, only compiled for the host by a test, so ``auto`` does not consider it.
+Not yet run on a GPU; the tests run its PTX on the CPU. So ``auto`` does not consider it.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from gpu_pack.gpu.import_cupy import import_cupy
 from gpu_pack.gpu.jpeg_tables import ZIGZAG, jpeg_tables
 from gpu_pack.gpu.kernels import CHUNK, MAX_BLOCK_BITS, SOURCE
 from gpu_pack.gpu.memory import Buffer
@@ -23,32 +25,22 @@ from gpu_pack.types import EncoderName, TransformSpec
 #: Scratch memory is allocated for the worst case, noise: 1.5 MB per image of 512 x 512.
 MAX_SIZE = 512
 _THREADS_PER_BLOCK = 128
-
-
 #: Called with a kernel's name, the least number of threads, and arguments: Python integers are addresses, NumPy ones
 #: numbers. Starts the kernel on the thread's current stream.
 Launch = Callable[..., None]
 
 
 class CudaLaunch:
-    """Compiles the kernels with CuPy and NVRTC for the calling thread's device.
-
-    Raises:
-        Exception: NVRTC is not installed, or compilation fails.
-    """
+    """Compiles the kernels with CuPy and NVRTC for the calling thread's device; any exception if that fails."""
 
     def __init__(self) -> None:
-        import cupy
-
-        self._module = cupy.RawModule(code=SOURCE)
-        self._module.compile()
-        self._kernels: dict[str, Any] = {}
+        module = import_cupy().RawModule(code=SOURCE)
+        module.compile()
+        self._kernel = functools.cache(module.get_function)
 
     def __call__(self, kernel: str, threads: int, *arguments: int | np.int32) -> None:
-        if kernel not in self._kernels:
-            self._kernels[kernel] = self._module.get_function(kernel)
         values = tuple(value if isinstance(value, np.int32) else np.uint64(value) for value in arguments)
-        self._kernels[kernel]((-(-threads // _THREADS_PER_BLOCK),), (_THREADS_PER_BLOCK,), values)
+        self._kernel(kernel)((-(-threads // _THREADS_PER_BLOCK),), (_THREADS_PER_BLOCK,), values)
 
 
 def can_encode(spec: TransformSpec) -> bool:

@@ -6,7 +6,6 @@ Functions and constants are those of cuda.h (CUDA Driver API), nvml.h and nvjpeg
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
@@ -14,13 +13,30 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-#: Where WSL has the driver's libraries, in case the loader's search path lacks it.
-_WSL = "/usr/lib/wsl/lib/"
-_DRIVERS = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", _WSL + "libcuda.so.1")
-MANAGEMENT = ("nvml.dll",) if sys.platform == "win32" else ("libnvidia-ml.so.1", _WSL + "libnvidia-ml.so.1")
+#: By name, and where WSL has them, in case the loader's search path lacks that.
+_DRIVERS = ("libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1")
+MANAGEMENT = ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
+#: nvJPEG reaches the JPEG engines by it. It is part of the driver; containers need the capability ``video`` for it.
+_VIDEO = ("libnvcuvid.so.1", "/usr/lib/wsl/lib/libnvcuvid.so.1")
+NO_VIDEO = (
+    "libnvcuvid.so.1 cannot be loaded, so the JPEG engines are not used; it is part of the driver, and a container "
+    "needs NVIDIA_DRIVER_CAPABILITIES=compute,utility,video"
+)
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 #: Gives the first library that can be loaded of those named, or None.
 Load = Callable[[Sequence[str]], Any]
+
+
+class JpegEngines(NamedTuple):
+    """A device's hardware JPEG decoders (NVJPG engines).
+
+    Attributes:
+        engines: how many, as nvJPEG says; None if that is unknown.
+        reason: why they are unknown, or cannot be used; empty if they can.
+    """
+
+    engines: int | None
+    reason: str = ""
 
 
 class DriverError(Exception):
@@ -32,13 +48,7 @@ class DriverError(Exception):
 
 
 class Gpu(NamedTuple):
-    """A CUDA device.
-
-    Attributes:
-        number: the CUDA ordinal, as in ``--gpus``.
-        memory: in bytes.
-        compute: the compute capability, e.g. (9, 0).
-    """
+    """A CUDA device: its ordinal, as in ``--gpus``, its memory in bytes, its compute capability, e.g. (9, 0)."""
 
     number: int
     name: str
@@ -77,6 +87,12 @@ class Driver:
         """The devices that CUDA shows to this process; CUDA_VISIBLE_DEVICES applies."""
         return tuple(map(self._gpu, range(self._get("cuDeviceGetCount", c_int()).value)))
 
+    def bus_id(self, number: int) -> bytes:
+        """The device's PCI address, by which NVML knows it."""
+        device, found = self._get("cuDeviceGet", c_int(), c_int(number)), ctypes.create_string_buffer(64)
+        self._call("cuDeviceGetPCIBusId", found, c_int(len(found)), device)
+        return found.value
+
     def jpeg_engines(self, number: int) -> int | None:
         """How many hardware JPEG decoders (NVJPG engines) the device has; None if nvJPEG is missing or fails."""
         library = self._load(_nvjpeg_libraries())
@@ -94,12 +110,13 @@ class Driver:
     def _context(self, number: int) -> Iterator[None]:
         """Makes the device's primary context current, which takes device memory and up to half a second."""
         device = self._get("cuDeviceGet", c_int(), c_int(number))
+        before = self._get("cuCtxGetCurrent", c_void_p())
         context = self._get("cuDevicePrimaryCtxRetain", c_void_p(), device)
         try:
             self._call("cuCtxSetCurrent", context)
             yield
         finally:
-            self._call("cuCtxSetCurrent", c_void_p())
+            self._call("cuCtxSetCurrent", before)
             self._call("cuDevicePrimaryCtxRelease_v2", device)
 
     def _gpu(self, number: int) -> Gpu:
@@ -126,6 +143,24 @@ class Driver:
                 f"the NVIDIA driver reports: {reason} ({function}, error {status})",
                 "Check that nvidia-smi works, and that a container was started with its GPUs (--gpus all).",
             )
+
+
+def has_video(load: Load = load_library) -> bool:
+    """Whether the driver's library for the JPEG engines can be loaded."""
+    return load(_VIDEO) is not None
+
+
+def jpeg_engines(number: int, load: Load = load_library) -> JpegEngines:
+    """Examine a device's JPEG engines. Never raises."""
+    try:
+        count = Driver(load).jpeg_engines(number)
+    except Exception as error:  # the device has no free memory, or is broken
+        return JpegEngines(None, f"the device cannot be asked: {error}")
+    if count is None:
+        return JpegEngines(None, "nvJPEG is not installed, or fails")
+    if not has_video(load):
+        return JpegEngines(count, NO_VIDEO)
+    return JpegEngines(count, "" if count else "this GPU has none, or none in its MIG slice")
 
 
 def driver_version(load: Load = load_library) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
 from nvidia import nvimgcodec
 
+from gpu_pack.gpu.jpeg_tables import opencv_options
 from gpu_pack.gpu.memory import Buffer, Memory
 from gpu_pack.gpu.protocols import Crops, WorkerContext
 from gpu_pack.types import EncoderName, available_cores
@@ -40,10 +42,10 @@ class CropBuffer:
     def _allocate(self, crops: Crops) -> Buffer:
         if self._buffer is not None and crops.sizes == self._sizes[: len(crops.sizes)]:
             return self._buffer
-        self._wrapped = []  # they reference the buffer
+        self._wrapped, self._sizes = [], []  # they reference the buffer
         ends = list(itertools.accumulate(crops.byte_counts()))
         if self._buffer is None or self._buffer.array.size < ends[-1]:
-            self._buffer, self._sizes = None, []  # freed before the next one is allocated
+            self._buffer = None  # freed before the next one is allocated
             self._buffer = self._memory.allocate(ends[-1], self._host)
         pixels = self._buffer.array
         places = zip([0, *ends], ends, crops.sizes, strict=False)
@@ -77,8 +79,8 @@ class NvJpegEncoder:
             chroma_subsampling=sampling.CSS_GRAY if gray else sampling.CSS_420,
             jpeg_encode_params=nvimgcodec.JpegEncodeParams(progressive=False, optimized_huffman=False),
         )
-        self._format = formats.P_Y if gray else formats.I_RGB
-        self._buffer = CropBuffer(memory, host=False, wrap=self._images)
+        wrap = partial(nvimgcodec.as_images, sample_format=formats.P_Y if gray else formats.I_RGB)
+        self._buffer = CropBuffer(memory, host=False, wrap=partial(wrap, cuda_stream=memory.stream))
         self._outputs: list[Any] = []
 
     def encode(self, crops: Crops) -> list[bytes | None]:
@@ -95,10 +97,6 @@ class NvJpegEncoder:
     def close(self) -> None:
         del self._encoder, self._buffer, self._outputs
 
-    def _images(self, arrays: list[Any]) -> list[Any]:
-        images: list[Any] = nvimgcodec.as_images(arrays, self._stream, sample_format=self._format)
-        return images
-
 
 class CpuEncoder:
     """OpenCV on the host: one copy brings a batch to the host, and the threads of ``pool`` encode it.
@@ -112,24 +110,21 @@ class CpuEncoder:
     def __init__(self, context: WorkerContext) -> None:
         self._pool, self._threads = context.pool, context.settings.threads_per_worker(1)
         self._buffer = CropBuffer(context.memory, host=True, wrap=list)
-        self._params = [cv2.IMWRITE_JPEG_QUALITY, context.spec.quality]
-        self._params += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+        self._options = opencv_options(context.spec.quality)
 
     def encode(self, crops: Crops) -> list[bytes | None]:
         pictures = self._buffer.load(crops)
         step = -(-len(pictures) // self._threads)
         parts = [pictures[start : start + step] for start in range(0, len(pictures), step)]
-        return [file for part in self._pool.map(self._encode_part, parts) for file in part]
+        files = self._pool.map(lambda part: [self._encode_one(picture) for picture in part], parts)
+        return list(itertools.chain.from_iterable(files))
 
     def close(self) -> None:
         del self._buffer
 
-    def _encode_part(self, pictures: Sequence[Any]) -> list[bytes | None]:
-        return [self._encode_one(picture) for picture in pictures]
-
     def _encode_one(self, picture: Any) -> bytes | None:
         pixels = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
         with contextlib.suppress(cv2.error):
-            done, file = cv2.imencode(".jpg", pixels, self._params)
+            done, file = cv2.imencode(".jpg", pixels, self._options)
             return file.tobytes() if done else None
         return None

@@ -9,12 +9,15 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
 from gpu_pack.errors import BackendError
-from gpu_pack.formats.image_headers import ImageError, check_complete, read_header
+from gpu_pack.formats.image_headers import Header, ImageError, check_complete, read_header
 from gpu_pack.formats.image_headers.scan import check_scan
 from gpu_pack.geometry import crop_resize
 from gpu_pack.gpu.capabilities import decodable, last_pixel, normalize_exif
+from gpu_pack.gpu.corners import corner
+from gpu_pack.gpu.engine_check import EngineCheck
+from gpu_pack.gpu.memory import is_full
 from gpu_pack.gpu.probe_images import device_check_request
-from gpu_pack.gpu.protocols import DecodeRequest, Encoder, WorkerContext
+from gpu_pack.gpu.protocols import Crops, DecodeRequest, Encoder, WorkerContext
 from gpu_pack.types import MAX_EDGE, Codec, Encoded, Image, Outcome
 
 if TYPE_CHECKING:
@@ -22,18 +25,19 @@ if TYPE_CHECKING:
 
 #: If a single image exceeds the device's memory: with fewer pixels the memory is full, with more the image is large.
 _LARGE_PIXELS = 16_000_000
-#: Messages of DALI, nvJPEG, nvImageCodec and CuPy about full device memory.
-_OUT_OF_MEMORY = re.compile(
-    "out of memory|memory ?allocation|can't allocate|cuda allocation|bad_alloc|allocator_fail", re.IGNORECASE
-)
+_MEMORY_FULL = "the GPU's memory was full, so later batches are smaller"
 
 
 class _Job(NamedTuple):
-    """An image for the device, at ``place`` among the images, with the pixels of picture and result together."""
+    """An image for the device; ``source`` is the upright picture's width and height.
 
-    place: int
+    ``pixels`` is the number in picture and result together.
+    """
+
     image: Image
     request: DecodeRequest
+    header: Header
+    source: tuple[int, int]
     pixels: int
 
 
@@ -48,7 +52,7 @@ class GpuWorker:
 
     Attributes:
         encoder: the encoder's name, for the manifest.
-        failures: the device's errors about batches, and how often each occurred.
+        failures: what went wrong on the device, and how often: errors about batches, pictures with wrong pixels.
 
     Raises:
         BackendError: the device fails with a valid test image.
@@ -60,6 +64,7 @@ class GpuWorker:
         self._spec, self._settings, _, self._memory, self._pool = context
         self._codec, self._graph, self._encoder = codec, graph, encoder
         self._batch_pixels, self._closed = self._settings.batch_pixels, False
+        self._check = EngineCheck(self._spec.color == "gray", self.failures) if self._settings.check_corners else None
         self._check_request = device_check_request(self._spec)
         try:
             self._memory.activate()
@@ -77,17 +82,11 @@ class GpuWorker:
             BackendError: the device fails with a valid test image, or has no memory for a single image.
         """
         self._memory.activate()
-        outcomes: dict[int, Outcome | Future[Outcome]] = {}
-        jobs = []
-        for place, image in enumerate(images):
-            if job := self._job(place, image):
-                jobs.append(job)
-            else:
-                outcomes[place] = self._on_cpu(image)
-        for batch in self._batches(jobs):
-            outcomes.update(zip([job.place for job in batch], self._run_or_split(batch), strict=True))
-        ordered = (outcomes[place] for place in range(len(images)))
-        return [outcome.result() if isinstance(outcome, Future) else outcome for outcome in ordered]
+        examined = [self._job(image) or self._on_cpu(image) for image in images]
+        batches = self._batches([one for one in examined if isinstance(one, _Job)])
+        made = (outcome for batch in batches for outcome in self._run_or_split(batch, set()))
+        outcomes = [next(made) if isinstance(one, _Job) else one for one in examined]
+        return [outcome.result() if isinstance(outcome, Future) else outcome for outcome in outcomes]
 
     def close(self) -> None:
         """Free graph, encoder and threads. May be called again."""
@@ -99,7 +98,7 @@ class GpuWorker:
         self._encoder.close()
         self._graph.close()
 
-    def _job(self, place: int, image: Image) -> _Job | None:
+    def _job(self, image: Image) -> _Job | None:
         """None if the file is damaged, too large, or not supported by the device."""
         data = image.data
         try:
@@ -115,12 +114,13 @@ class GpuWorker:
         data = normalize_exif(data, header)
         if not self._graph.accepts(data):
             return None
-        width, height = header.upright_size
+        source = width, height = header.upright_size
         geometry = crop_resize(width, height, self._spec)
         result = geometry.width * geometry.height
         if max(width * height, result) > self._spec.max_pixels or max(geometry.width, geometry.height) > MAX_EDGE:
             return None
-        return _Job(place, image, DecodeRequest(data, geometry, last_pixel(header)), width * height + result)
+        request = DecodeRequest(data, geometry, last_pixel(header), corner(header))
+        return _Job(image, request, header, source, width * height + result)
 
     def _on_cpu(self, image: Image) -> Future[Outcome]:
         return self._pool.submit(self._codec, image)
@@ -138,31 +138,58 @@ class GpuWorker:
         if batch:
             yield batch
 
-    def _run_or_split(self, batch: list[_Job]) -> list[Outcome | Future[Outcome]]:
-        """Run the batch on the device; if it fails, its halves, down to the image that causes the failure."""
+    def _run_or_split(self, batch: list[_Job], reasons: set[str]) -> list[Outcome | Future[Outcome]]:
+        """Run the batch on the device; if it fails, its halves, down to the image that causes the failure.
+
+        Each reason counts once for the whole batch: ``reasons`` holds those that were counted.
+        """
         try:
             return self._run(batch)
         except Exception as error:
             failure = error.with_traceback(None)  # whose frames reference the batch's memory
-        self.failures[summarize(failure)] += 1
-        if isinstance(failure, MemoryError) or _OUT_OF_MEMORY.search(str(failure)):
+        full = is_full(failure)
+        if (reason := _MEMORY_FULL if full else summarize(failure)) not in reasons:
+            reasons.add(reason)
+            self.failures[reason] += 1
+        if full:
             self._shrink_batches(batch, failure)
         else:
             self._recover(failure)
         if len(batch) == 1:
             return [self._on_cpu(batch[0].image)]
         middle = len(batch) // 2
-        return self._run_or_split(batch[:middle]) + self._run_or_split(batch[middle:])
+        return self._run_or_split(batch[:middle], reasons) + self._run_or_split(batch[middle:], reasons)
 
     def _run(self, batch: list[_Job]) -> list[Outcome | Future[Outcome]]:
-        crops = self._graph.run([job.request for job in batch])
+        crops, refused = self._decode(batch)
         files = self._encoder.encode(crops)
-        for index in crops.maybe_truncated:
+        for index in refused:
             files[index] = None
         return [
-            Encoded(job.image.entry, file, *size, "gpu") if file is not None else self._on_cpu(job.image)
+            Encoded(job.image.entry, file, *size, "gpu", source=job.source)
+            if file is not None
+            else self._on_cpu(job.image)
             for job, file, size in zip(batch, files, crops.sizes, strict=True)
         ]
+
+    def _decode(self, batch: list[_Job]) -> tuple[Crops, list[int]]:
+        """The crops, and which of them the CPU codec must make; without the engines once these were often wrong."""
+        requests = [job.request for job in batch]
+        check = self._check
+        if check is None:
+            crops = self._graph.run(requests)
+            return crops, crops.maybe_truncated
+        expected = self._pool.submit(check.decode, [(job.image.data, job.header) for job in batch])
+        crops = self._graph.run(requests)
+        assert crops.corners is not None
+        refused = check.examine(crops.corners, expected.result())
+        if not check.failing:
+            return crops, crops.maybe_truncated + refused
+        self.failures[f"{self.name}: its JPEG engines are not used any more, {check.verdict}"] += 1
+        self._check = None
+        del crops  # references the batch's memory
+        self._graph.rebuild_without_engines()
+        return self._decode(batch)
 
     def _shrink_batches(self, batch: list[_Job], error: Exception) -> None:
         """Rebuild the graph, and halve the batches; `BackendError` if a single image of ordinary size is too large."""

@@ -28,11 +28,15 @@ class JpegTables(NamedTuple):
     huffman: npt.NDArray[np.uint32]
 
 
+def opencv_options(quality: int) -> list[int]:
+    """For ``cv2.imencode``: a 4:2:0 JPEG."""
+    sampling = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
+    return [cv2.IMWRITE_JPEG_QUALITY, quality, *sampling]
+
+
 def jpeg_tables(edge: int, quality: int) -> JpegTables:
     """Of files of ``edge`` x ``edge`` pixels."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420]
-    file = cv2.imencode(".jpg", np.zeros((edge, edge, 3), np.uint8), options)[1].tobytes()
+    file = cv2.imencode(".jpg", np.zeros((edge, edge, 3), np.uint8), opencv_options(quality))[1].tobytes()
     divisors, huffman = np.zeros((2, 64), np.int32), np.zeros((4, 256), np.uint32)
     marker, end = 0, 2
     while marker != _SCAN:

@@ -6,21 +6,29 @@ Each worker has one non-blocking stream, since the default stream would make a G
 from __future__ import annotations
 
 import ctypes
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from gpu_pack.gpu.import_cupy import import_cupy
+
 if TYPE_CHECKING:
     from gpu_pack.gpu.protocols import Crops
 
+#: Messages of DALI, nvJPEG, nvImageCodec and CuPy about full device memory.
+_OUT_OF_MEMORY = re.compile(
+    "out of memory|memory ?allocation|can't allocate|cuda allocation|bad_alloc|allocator_fail", re.IGNORECASE
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether the error says that the device's memory is full."""
+    return isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)) is not None
+
 
 class Buffer(NamedTuple):
-    """A block of bytes.
-
-    Attributes:
-        array: one-dimensional uint8; a NumPy array on the host, a CuPy array on the device.
-        address: of its first byte.
-    """
+    """A flat uint8 array, of NumPy on the host or of CuPy on the device, and the address of its first byte."""
 
     array: Any
     address: int
@@ -60,14 +68,15 @@ class Memory:
     def wait(self) -> None:
         """Return when every queued copy is done."""
 
+    def wait_device(self) -> None:
+        """Return when the device has done all work of this process, on every stream."""
+
 
 class CudaMemory(Memory):
     """One GPU's memory and one stream on it. It launches no CuPy kernels, so CuPy compiles nothing."""
 
     def __init__(self, gpu: int) -> None:
-        import cupy
-
-        self._cupy = cupy
+        self._cupy = cupy = import_cupy()
         self._device = cupy.cuda.Device(gpu)
         self._device.use()
         self._stream = cupy.cuda.Stream(non_blocking=True)
@@ -91,3 +100,7 @@ class CudaMemory(Memory):
 
     def wait(self) -> None:
         self._stream.synchronize()  # releases the GIL
+
+    def wait_device(self) -> None:
+        self._device.use()
+        self._cupy.cuda.runtime.deviceSynchronize()

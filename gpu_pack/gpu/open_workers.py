@@ -10,6 +10,7 @@ from dataclasses import replace
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu.capabilities import unsupported
 from gpu_pack.gpu.cuda_encoder import CudaEncoder, can_encode
+from gpu_pack.gpu.driver import jpeg_engines
 from gpu_pack.gpu.encoders import CpuEncoder, NvJpegEncoder
 from gpu_pack.gpu.gpu_worker import GpuWorker, summarize
 from gpu_pack.gpu.graph import Graph
@@ -21,8 +22,6 @@ from gpu_pack.types import Codec, EncoderName, TransformSpec
 
 #: How ``auto`` compares encoders: well under a second in all.
 _TRIAL_IMAGES, _TRIALS = 64, 3
-
-
 MakeEncoder = Callable[[WorkerContext], Encoder]
 ENCODERS: Mapping[EncoderName, MakeEncoder] = {"cpu": CpuEncoder, "nvjpeg": NvJpegEncoder, "cuda": CudaEncoder}
 
@@ -47,6 +46,8 @@ def open_workers(
     if reason := unsupported(spec):
         raise BackendError(reason)
     settings = replace(settings, threads=settings.threads_per_worker(settings.workers))
+    if settings.check_corners is None:
+        settings = replace(settings, check_corners=_uses_engines(gpu, settings))
     workers: list[GpuWorker] = []
     try:
         for _ in range(settings.workers):
@@ -77,6 +78,11 @@ def _open(
         pool.shutdown()
         raise BackendError(f"gpu:{gpu}: it cannot be set up: {summarize(error)}") from error
     return GpuWorker(context, codec, graph, encoder)
+
+
+def _uses_engines(gpu: int, settings: GpuSettings) -> bool:
+    """Whether JPEG engines may decode; also true where the driver does not tell."""
+    return settings.device == "gpu" and settings.hw_decoder_load > 0 and jpeg_engines(gpu).engines != 0
 
 
 def _fastest(makers: Sequence[MakeEncoder], context: WorkerContext, graph: Graph) -> Encoder:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 
-from gpu_pack.gpu.driver import Driver, DriverError, Gpu, Load, load_library
+from gpu_pack.gpu.driver import NO_VIDEO, Driver, DriverError, Gpu, Load, has_video, load_library
 
 #: What the GPU path imports, and the distributions that install it, for CUDA 13 and for CUDA 12.
 PACKAGES = {
@@ -16,6 +16,8 @@ PACKAGES = {
     "nvidia.nvimgcodec": ("nvidia-nvimgcodec-cu13", "nvidia-nvimgcodec-cu12"),
     "cupy": ("cupy-cuda13x", "cupy-cuda12x"),
 }
+#: Distributions whose versions decide the GPU path's pixels: DALI, nvImageCodec, and nvJPEG, which these load.
+_PIXELS = (*PACKAGES["nvidia.dali"], *PACKAGES["nvidia.nvimgcodec"], "nvidia-nvjpeg", "nvidia-nvjpeg-cu12")
 #: CUDA 13 supports no GPU older than Turing.
 _CUDA13_COMPUTE = (7, 5)
 _USE_CPU = "--device cpu runs without a GPU."
@@ -75,6 +77,11 @@ class Machine:
         found = self.distribution(name)
         return found.version if found else None
 
+    def pixel_versions(self) -> dict[str, str]:
+        """Versions of the installed distributions that decide the GPU path's pixels."""
+        found = {name: self.version(name) for name in _PIXELS}
+        return {name: version for name, version in found.items() if version}
+
     def missing(self, extra: str) -> list[str]:
         """The distributions of ``cuda13`` or ``cuda12`` whose modules cannot be imported."""
         return [names[extra == "cuda12"] for module, names in PACKAGES.items() if not self.has_module(module)]
@@ -128,4 +135,5 @@ def _assess(machine: Machine, gpus: tuple[Gpu, ...], cuda: tuple[int, int]) -> t
         limit = f"the driver supports CUDA {version}" if cuda < (13, 0) else f"{name} needs CUDA 12"
         cure = f"Replace them: pip uninstall -y {' '.join(newer)} && {machine.install_line(extra)}"
         return f"the installed GPU packages are for CUDA 13, and {limit}", cure
-    return ", ".join(sorted({gpu.name for gpu in gpus})), ""
+    names = ", ".join(sorted({gpu.name for gpu in gpus}))
+    return names if has_video(machine.load) else f"{names}; {NO_VIDEO}", ""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from gpu_pack.geometry import CropResize
 from gpu_pack.gpu.memory import Memory
 from gpu_pack.gpu.settings import GpuSettings
@@ -36,12 +39,15 @@ class Crops(NamedTuple):
         channels: 3 or 1.
         maybe_truncated: indices of images whose last pixel is mid-grey. Damaged data mostly makes a decoder run out
             of data before the end; it reports nothing and leaves the remaining coefficients at zero, which is mid-grey.
+        corners: uint8 (images, 16, 16, channels) on the host, the squares at `DecodeRequest.corner`; None unless
+            ``settings.check_corners``.
     """
 
     tensors: Any
     sizes: list[tuple[int, int]]
     channels: int
     maybe_truncated: list[int]
+    corners: npt.NDArray[np.uint8] | None = None
 
     def byte_counts(self) -> list[int]:
         """The size of each crop in bytes."""
@@ -55,11 +61,13 @@ class DecodeRequest(NamedTuple):
         data: the file.
         geometry: the box to cut out and the size of the result.
         last_pixel: (y, x) in the upright picture of the pixel to inspect for `Crops.maybe_truncated`.
+        corner: (y, x) there of the square for `Crops.corners`; it may go beyond the picture.
     """
 
     data: bytes
     geometry: CropResize
     last_pixel: tuple[int, int]
+    corner: tuple[int, int] = (0, 0)
 
 
 class Encoder(Protocol):

@@ -9,6 +9,11 @@ from gpu_pack.errors import UsageError
 from gpu_pack.types import EncoderName, available_cores
 
 _MAX_PROCESSES_PER_GPU, _CORES_PER_PROCESS = 4, 4
+#: Estimated device memory, in bytes: of a process (CUDA, its libraries, encoders), and of a worker for each image of a
+#: batch (the decoded picture at `gpu_pack.gpu.graph`'s size hint, and the box cut out of it).
+_PROCESS_BYTES, _IMAGE_BYTES = 1 << 30, 2 * 1024 * 1024 * 3
+#: Share of a GPU's memory that is planned with.
+_MEMORY_SHARE = 0.8
 #: (least, greatest) of each setting that is a number.
 _RANGES = {
     "processes": (1, 64),
@@ -23,13 +28,13 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class GpuSettings:
-    """How decoder, encoder and workers are set up.
+    """How decoder, encoder and workers are set up; `UsageError` if a value is out of range.
 
     The defaults are estimates from published figures. ``bench/prove_gpu.py`` finds the best values on a machine.
 
     Attributes:
-        processes: processes per GPU; None for one per four cores, at most four. One interpreter cannot keep up with
-            the images of a large machine (see `gpu_pack.processes`).
+        processes: processes per GPU; None for one per four cores, at most four, and at most what its memory
+            holds. One interpreter cannot keep up with the images of a large machine (see `gpu_pack.processes`).
         workers: DALI pipelines per process; one decodes while another encodes.
         batch_size: images per pipeline run. Memory per worker and the time to the first result grow with it.
         batch_pixels: a batch ends where its pictures together reach this many pixels (3 bytes each on the device), so
@@ -40,15 +45,14 @@ class GpuSettings:
         check_scans: search scans for foreign markers before decoding, 30 to 60 us per 100 KB. The engines report
             success before they have decoded (nvImageCodec 0.8, hw_decoder.cpp), so they may not report damage.
         hybrid_huffman_threshold: the Huffman codes of pictures with fewer pixels are decoded by CPU threads.
+        check_corners: compare each picture's first pixels with the CPU's (`gpu_pack.gpu.corners`), 13 us an image; None
+            for where engines decode.
         fancy_upsampling: interpolate chroma as libjpeg-turbo does; else results differ more from the CPU's.
         threads: CPU threads per worker for decoding, and as many for encoding and the CPU codec; None divides the
             cores among the workers.
         encoder: ``nvjpeg`` on the device; ``cpu`` for OpenCV on the host; ``auto`` for the faster of these; ``cuda``
             for gpu_pack's kernels, which encode a batch at once (RGB crops of one size; otherwise ``cpu`` is used).
         device: ``cpu`` runs decoder and encoders in DALI's and nvImageCodec's CPU mode, for tests.
-
-    Raises:
-        UsageError: a value out of range.
     """
 
     processes: int | None = None
@@ -59,6 +63,7 @@ class GpuSettings:
     hybrid_huffman_threshold: int = 1_000_000
     fancy_upsampling: bool = True
     check_scans: bool = True
+    check_corners: bool | None = None
     threads: int | None = None
     encoder: EncoderName = "auto"
     device: Literal["gpu", "cpu"] = "gpu"
@@ -72,10 +77,16 @@ class GpuSettings:
             if getattr(self, name) not in allowed:
                 raise UsageError(f"{name}={getattr(self, name)}: choose {' or '.join(allowed)}")
 
-    def processes_per_gpu(self, gpus: int) -> int:
-        """Processes for each of ``gpus`` GPUs."""
+    def processes_per_gpu(self, gpus: int, memory: int | None = None) -> int:
+        """Processes for each of ``gpus`` GPUs, the smallest of which has ``memory`` bytes."""
         shared = available_cores() // (_CORES_PER_PROCESS * gpus)
-        return self.processes or max(1, min(_MAX_PROCESSES_PER_GPU, shared))
+        room = _MAX_PROCESSES_PER_GPU if memory is None else int(memory * _MEMORY_SHARE / self.process_bytes)
+        return self.processes or max(1, min(_MAX_PROCESSES_PER_GPU, shared, room))
+
+    @property
+    def process_bytes(self) -> int:
+        """Device memory that a process is estimated to take."""
+        return _PROCESS_BYTES + self.workers * self.batch_size * _IMAGE_BYTES
 
     def threads_per_worker(self, workers: int) -> int:
         """CPU threads for each of ``workers`` workers."""

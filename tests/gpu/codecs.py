@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,7 +20,7 @@ def crashing(spec: TransformSpec) -> Codec:
 
     def run(image: Image) -> Outcome:
         if b"crash" in image.data:
-            os.kill(os.getpid(), 11)
+            signal.raise_signal(signal.SIGSEGV)  # to this thread: a signal to the process may arrive after the answer
         return codec(image)
 
     return run
@@ -53,9 +55,42 @@ def hanging(folder: Path, spec: TransformSpec) -> Codec:
     return make_codec(spec)
 
 
+def failing_beside_hanging(folder: Path, spec: TransformSpec) -> Codec:
+    """Made in the first process; the second hangs, with its process id in a file ``hanging``; then the third fails."""
+    for turn in ("first", "hanging"):
+        with contextlib.suppress(FileExistsError), (folder / turn).open("x") as file:
+            file.write(str(os.getpid()))
+            break
+    else:
+        while not (folder / "hanging").read_text():
+            time.sleep(0.01)
+        raise OSError("no driver")
+    if turn == "hanging":
+        time.sleep(60)
+        (folder / "finished").touch()
+    return make_codec(spec)
+
+
+def filling(folder: Path, processes: int, spec: TransformSpec) -> Codec:
+    """The device's memory holds that many processes."""
+    mine = folder / f"process-{os.getpid()}"
+    mine.touch()
+    alive = [path for path in folder.glob("process-*") if Path("/proc", path.name.partition("-")[2]).exists()]
+    if len(alive) > processes:
+        return always_full(spec)
+    return make_codec(spec)
+
+
+def refusing_twice(folder: Path, spec: TransformSpec) -> Codec:
+    """The device's memory is full for the first two processes."""
+    mine = folder / f"process-{os.getpid()}"
+    mine.touch()
+    return always_full(spec) if len(list(folder.glob("process-*"))) <= 2 else make_codec(spec)
+
+
+def always_full(spec: TransformSpec) -> Codec:
+    raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
+
+
 def exiting(spec: TransformSpec) -> Codec:
     sys.exit(3)
-
-
-def failing(spec: TransformSpec) -> Codec:
-    raise OSError("no driver")

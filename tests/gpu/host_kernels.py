@@ -5,26 +5,26 @@ from __future__ import annotations
 import ctypes
 import itertools
 import math
-import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gpu_pack.gpu.kernels import SOURCE
+from tests.gpu.compiler import build
+from tests.gpu.signatures import KERNELS, Kernel
 
-COMPILER = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
-_SHIM = """
+#: What is CUDA in the source, for a C++ compiler. ``PER_THREAD`` is how the places are stored.
+SHIM = """
 #define __device__
 #define __global__
 struct Place { unsigned int x; };
-static Place blockIdx, blockDim = {1}, threadIdx = {0};
+static PER_THREAD Place blockIdx, blockDim = {1}, threadIdx = {0};
 static unsigned int atomicOr(unsigned int* at, unsigned int value) {
-    unsigned int old = *at; *at |= value; return old;
+    return __atomic_fetch_or(at, value, __ATOMIC_RELAXED);
 }
 """
+_OPTIONS = "-O2", "-shared", "-fPIC", "-fwrapv", "-Wall", "-Werror", "-Wno-unused-function", "-DPER_THREAD="
 
 
 def folder(factory: pytest.TempPathFactory) -> Path:
@@ -46,35 +46,29 @@ class HostLaunch:
     def __init__(self, folder: Path, leap: int = 1, spare: int = 3) -> None:
         self.leap, self.spare = leap, spare
         library = folder / "kernels.so"
-        if not library.exists():
-            source = folder / "kernels.cpp"
-            source.write_text(_SHIM + SOURCE + "".join(map(_loop, _kernels())))
-            options = ["-std=c++14", "-O2", "-shared", "-fPIC", "-fwrapv", "-Wall", "-Werror", "-Wno-unused-function"]
-            subprocess.run([str(COMPILER), *options, str(source), "-o", str(library)], check=True)
-        self._library = ctypes.CDLL(str(library))
+        if library.exists():
+            self._library = ctypes.CDLL(str(library))
+        else:
+            self._library = build(SHIM + SOURCE + "".join(map(_loop, KERNELS.values())), library, *_OPTIONS)
 
     def __call__(self, kernel: str, threads: int, *arguments: int | np.int32) -> None:
-        values = [
-            ctypes.c_int(int(value)) if isinstance(value, np.int32) else ctypes.c_void_p(value) for value in arguments
-        ]
         threads += self.spare
         leap = next(leap for leap in itertools.count(self.leap) if math.gcd(leap, threads) == 1)
-        getattr(self._library, f"run_{kernel}")(ctypes.c_longlong(threads), ctypes.c_longlong(leap), *values)
+        run = getattr(self._library, f"run_{kernel}")
+        run(ctypes.c_longlong(threads), ctypes.c_longlong(leap), *map(as_c, arguments))
 
 
-def _kernels() -> list[tuple[str, str]]:
-    found = re.findall(r'extern "C" __global__ void (\w+)\((.*?)\)', SOURCE, re.DOTALL)
-    return [(name, " ".join(parameters.split())) for name, parameters in found]
+def as_c(argument: int | np.int32) -> ctypes.c_int | ctypes.c_void_p:
+    """A launch's argument: a number or an address."""
+    return ctypes.c_int(int(argument)) if isinstance(argument, np.int32) else ctypes.c_void_p(argument)
 
 
-def _loop(kernel: tuple[str, str]) -> str:
-    name, parameters = kernel
-    arguments = ", ".join(re.findall(r"(\w+)(?:,|$)", parameters))
+def _loop(kernel: Kernel) -> str:
     return f"""
-extern "C" void run_{name}(long long threads, long long leap, {parameters}) {{
+extern "C" void run_{kernel.name}(long long threads, long long leap, {kernel.declaration}) {{
     for (long long n = 0; n < threads; n++) {{
         blockIdx.x = (unsigned int)(n * leap % threads);
-        {name}({arguments});
+        {kernel.name}({", ".join(kernel.parameters)});
     }}
 }}
 """

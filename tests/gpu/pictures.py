@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 
 import cv2
@@ -20,6 +21,11 @@ SAMPLINGS = {
 
 def photograph(width: int, height: int, seed: int = 0) -> np.ndarray:
     """BGR with detail at every scale, falling off towards the fine ones as it does in photographs."""
+    return _photograph(width, height, seed).copy()
+
+
+@functools.lru_cache(100)
+def _photograph(width: int, height: int, seed: int) -> np.ndarray:
     generator = np.random.default_rng(seed)
     picture = np.full((height, width, 3), 128, np.float32)
     for step in (1, 2, 4, 8, 16, 32, 64, 128):

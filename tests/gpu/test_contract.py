@@ -14,6 +14,7 @@ from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import TransformSpec, Worker
 from tests.contract import BackendContract
 from tests.gpu import host_kernels
+from tests.gpu.compiler import COMPILER
 from tests.gpu.device import DEVICE, REQUIRE_GPU, need_dali
 from tests.gpu.host_kernels import HostLaunch
 from tests.pictures import jpeg, photo
@@ -41,11 +42,23 @@ class TestCpuEncoder(GpuContract):
     encoder = "cpu"
 
 
-class TestNvJpegEncoder(GpuContract):
+class OtherEncoderContract(GpuContract):
+    """The contract without what the graph alone decides, and pixels by definition: `TestCpuEncoder` tests these.
+
+    Those of nvJPEG are compared with the CPU's in test_agreement; the kernels' files must equal OpenCV's.
+    """
+
+    test_pixels_agree_with_the_definition = None
+    test_orientation_is_applied = None
+    test_orientation_of_a_large_picture = None
+    test_crop_begins_where_the_plan_says = None
+
+
+class TestNvJpegEncoder(OtherEncoderContract):
     encoder = "nvjpeg"
 
 
-class TestCudaEncoder(GpuContract):
+class TestCudaEncoder(OtherEncoderContract):
     """On a GPU the kernels as NVRTC compiles them, else as a C++ compiler does for the host."""
 
     encoder = "cuda"
@@ -56,7 +69,7 @@ class TestCudaEncoder(GpuContract):
         if REQUIRE_GPU:
             return
         need_dali()
-        if host_kernels.COMPILER is None:
+        if COMPILER is None:
             pytest.skip("no C++ compiler to build the kernels with")
         launch = HostLaunch(host_kernels.folder(tmp_path_factory))
         self.encoders["cuda"] = lambda context: CudaEncoder(context, launch)

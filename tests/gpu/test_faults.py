@@ -7,76 +7,13 @@ import pytest
 from cpu_fallback.worker import make_codec
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu.gpu_worker import GpuWorker
-from gpu_pack.gpu.protocols import Crops
 from gpu_pack.types import Encoded, Rejected, TransformSpec
 from tests.gpu.device import context
+from tests.gpu.fakes import FakeEncoder, FakeGraph
 from tests.gpu.pictures import images, jpeg, photograph
 
 SPEC = TransformSpec(size=32)
-FULL = "Can't allocate 123456 bytes on device 0."
-LOST = "CUDA runtime API error cudaErrorIllegalAddress (700): an illegal memory access was encountered"
 DATAS = [jpeg(photograph(60 + seed, 50, seed)) for seed in range(16)]
-
-
-class FakeGraph:
-    """Hands its input through as crops; fails as it is told.
-
-    Args:
-        room: how many images fit into the device's memory.
-        poison: bytes that make a batch fail.
-        dead_after: the number of runs after which nothing works any more.
-    """
-
-    def __init__(self, room: int = 99, poison: bytes | None = None, dead_after: int = 10**9) -> None:
-        self.maybe_truncated: tuple[bytes, ...] = ()
-        self.room, self.poison, self.dead_after = room, poison, dead_after
-        self.sizes: list[int] = []
-        self.resets = self.rebuilds = self.closes = 0
-        self.valid, self.resettable = True, True
-
-    def accepts(self, data):
-        return True
-
-    def run(self, batch):
-        datas = [request.data for request in batch]
-        self.sizes.append(len(datas))
-        assert self.valid, "run after a failure without reset or rebuild"
-        self.valid = False
-        if len(self.sizes) > self.dead_after:
-            raise RuntimeError(LOST)
-        if len(datas) > self.room:
-            raise RuntimeError(f"Critical error in pipeline:\n...\nencountered:\n\n{FULL}\nCurrent pipeline object ...")
-        if self.poison in datas:
-            raise RuntimeError("Failed to decode sample")
-        self.valid = True
-        sizes = [(request.geometry.width, request.geometry.height) for request in batch]
-        return Crops(datas, sizes, 3, [place for place, data in enumerate(datas) if data in self.maybe_truncated])
-
-    def reset(self):
-        self.resets += 1
-        self.valid = self.resettable
-
-    def rebuild(self):
-        self.rebuilds += 1
-        self.valid = True
-
-    def close(self):
-        self.closes += 1
-
-
-class FakeEncoder:
-    name = "nvjpeg"
-
-    def __init__(self, refuses: bytes | None = None, fails: Exception | None = None) -> None:
-        self.refuses, self.fails, self.closes = refuses, fails, 0
-
-    def encode(self, crops):
-        if self.fails and len(crops.tensors) > 1:
-            raise self.fails
-        return [None if data == self.refuses else b"packed " + data for data in crops.tensors]
-
-    def close(self):
-        self.closes += 1
 
 
 def worker(graph=None, encoder=None, **settings) -> GpuWorker:
@@ -90,7 +27,10 @@ def backends(outcomes) -> list[str]:
 def test_every_image_has_its_own_result():
     batch = images(DATAS)
     outcomes = worker().transform(batch)
-    assert outcomes == [Encoded(image.entry, b"packed " + image.data, 32, 32, "gpu") for image in batch]
+    assert outcomes == [
+        Encoded(image.entry, b"packed " + image.data, 32, 32, "gpu", source=(60 + place, 50))
+        for place, image in enumerate(batch)
+    ]
 
 
 @pytest.mark.parametrize("place", [0, 5, 15])
@@ -182,10 +122,21 @@ def test_foreign_markers_are_found_before_the_device_sees_them():
     assert backends(worker(graph, check_scans=False).transform(images([DATAS[1], foreign]))) == ["gpu", "gpu"]
 
 
-def test_why_batches_failed_is_kept():
-    one = worker(FakeGraph(poison=DATAS[0]))
-    one.transform(images(DATAS[:4]))
-    assert one.failures == {"Failed to decode sample": 3}  # the batch, its half, the image
+def test_why_batches_failed_is_counted_once_a_batch():
+    """Not for each of its halves, and whatever the image's number in the batch was."""
+    one = worker(FakeGraph(poison=DATAS[5]))
+    one.transform(images(DATAS))
+    one.transform(images(DATAS[::-1]))
+    assert one.failures == {"Failed to decode an image": 2}
+    one.failures.clear()
+    one.transform(images(DATAS[:5]))
+    assert one.failures == {}
+
+
+def test_full_memory_is_counted_without_its_bytes():
+    one = worker(FakeGraph(room=5))
+    one.transform(images(DATAS))
+    assert one.failures == {"the GPU's memory was full, so later batches are smaller": 1}
 
 
 class Refusing(FakeEncoder):

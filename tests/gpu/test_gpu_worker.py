@@ -8,6 +8,7 @@ import pytest
 
 from cpu_fallback.worker import CpuWorker, make_codec
 from gpu_pack.errors import BackendError
+from gpu_pack.gpu.memory import Memory
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import Encoded, Rejected, TransformSpec
 from tests.gpu.device import DEVICE, context, need_dali
@@ -166,6 +167,52 @@ def test_auto_does_without_an_encoder_that_cannot_be_made():
     worker.close()
     with pytest.raises(BackendError, match="gpu:0: it cannot be set up: nvJPEG is not there"):
         open_workers(SPEC, make_codec(SPEC), 0, settings, {**encoders, "cpu": unavailable})
+
+
+def test_a_run_ends_before_its_outputs_are_read_or_the_next_begins(monkeypatch):
+    """JPEG engines ignore the order of streams: see `gpu_pack.gpu.graph`."""
+    need_dali()
+    from gpu_pack.gpu import graph
+
+    built, runs = [], []
+
+    def recording(define):
+        def build(**options):
+            built.append(options)
+            pipe = original(define)(**options)
+            run = pipe.run
+            pipe.run = lambda *args, **inputs: runs.append((args, {*inputs})) or run(*args, **inputs)
+            return pipe
+
+        return build
+
+    original = graph.pipeline_def
+    monkeypatch.setattr(graph, "pipeline_def", recording)
+    one = graph.Graph(context(SPEC))
+    one.rebuild()
+    one.close()
+    assert [options["prefetch_queue_depth"] for options in built] == [1, 1]
+    assert not any(name.startswith("exec_") for options in built for name in options)
+    assert runs
+    assert all(not args and "cuda_stream" not in inputs for args, inputs in runs)
+
+
+def test_reset_waits_for_the_device():
+    need_dali()
+    from gpu_pack.gpu.graph import Graph
+
+    waits = []
+
+    class Waiting(Memory):
+        def wait_device(self):
+            waits.append(len(waits))
+
+    one = Graph(context(SPEC)._replace(memory=Waiting()))
+    one.reset()
+    assert len(waits) == 1
+    one.rebuild()
+    assert len(waits) == 2
+    one.close()
 
 
 def test_a_new_pipeline_decodes_a_whole_batch_first():

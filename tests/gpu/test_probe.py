@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,8 +11,13 @@ from types import SimpleNamespace
 import pytest
 
 from gpu_pack import doctor
+from gpu_pack.backends import DeviceOptions
 from gpu_pack.gpu import probe
+from gpu_pack.gpu.driver import NO_VIDEO
+from gpu_pack.gpu.engine_use import EngineUse
 from gpu_pack.gpu.probe import Machine
+from gpu_pack.pipeline.plan import versions
+from gpu_pack.types import TransformSpec
 
 ALL13 = tuple((new, "1.0") for new, _ in probe.PACKAGES.values())
 ALL12 = tuple((old, "1.0") for _, old in probe.PACKAGES.values())
@@ -22,8 +28,9 @@ V100 = ("Tesla V100-SXM2-16GB", 16_935_682_048, (7, 0))
 class FakeCuda:
     """libcuda and NVML in one: writes its answers where the caller's pointers point."""
 
-    def __init__(self, cuda=13000, gpus=(), init=0) -> None:
-        self.cuda, self.gpus, self.init, self.retained = cuda, gpus, init, 0
+    def __init__(self, cuda=13000, gpus=(), init=0, engines=7) -> None:
+        self.cuda, self.gpus, self.init, self.engines, self.retained = cuda, gpus, init, engines, 0
+        self.busy = [0] * len(gpus)
 
     def cuDriverGetVersion(self, version):  # noqa: N802 as in the C library, like the rest
         version._obj.value = self.cuda
@@ -60,6 +67,9 @@ class FakeCuda:
         self.retained += 1
         return 0
 
+    def cuCtxGetCurrent(self, context):  # noqa: N802
+        return 0
+
     def cuCtxSetCurrent(self, context):  # noqa: N802
         return 0
 
@@ -74,6 +84,18 @@ class FakeCuda:
         version.value = b"580.65.06"
         return 0
 
+    def cuDeviceGetPCIBusId(self, name, length, device):  # noqa: N802
+        name.value = f"0000:0{device.value}:00.0".encode()
+        return 0
+
+    def nvmlDeviceGetHandleByPciBusId_v2(self, name, device):  # noqa: N802
+        device._obj.value = int(name.value[5:7]) + 1
+        return 0
+
+    def nvmlDeviceGetJpgUtilization(self, device, percent, period):  # noqa: N802
+        percent._obj.value = self.busy[device.value - 1]
+        return 0
+
     def nvmlShutdown(self):  # noqa: N802
         return 0
 
@@ -81,7 +103,7 @@ class FakeCuda:
         return 0 if self.retained else 1
 
     def nvjpegGetHardwareDecoderInfo(self, handle, engines, cores):  # noqa: N802
-        engines._obj.value = 7
+        engines._obj.value = self.engines
         return 0
 
     def nvjpegDestroy(self, handle):  # noqa: N802
@@ -159,6 +181,18 @@ def test_the_probe_imports_nothing_of_cuda():
     assert done.stdout.strip() == "[]"
 
 
+def test_versions_that_decide_pixels():
+    """They are in manifest and identity of a run that may take a GPU, and only there."""
+    there = machine(None, (*ALL13, ("nvidia-nvjpeg", "13.3")))
+    pixels = {"nvidia-dali-cuda130": "1.0", "nvidia-nvimgcodec-cu13": "1.0", "nvidia-nvjpeg": "13.3"}
+    spec, cpu = TransformSpec(), versions(TransformSpec(), DeviceOptions("cpu"), there)
+    assert cpu.keys() == {"gpu-pack", "opencv"}
+    for device in ("auto", "gpu", "hybrid"):
+        assert versions(spec, DeviceOptions(device), there) == cpu | pixels
+        assert versions(spec, DeviceOptions(device), machine(None, ())) == cpu
+    assert versions(TransformSpec(color="unchanged"), DeviceOptions("auto"), there) == cpu
+
+
 def test_doctor_with_a_gpu():
     library = FakeCuda(gpus=(H200,))
     diagnosis = doctor.diagnose(machine(library))
@@ -168,6 +202,46 @@ def test_doctor_with_a_gpu():
     assert "auto takes the GPU: NVIDIA H200" in text
     assert "NVIDIA H200, 140.4 GiB, compute capability 9.0, 7 JPEG engines" in text
     assert json.loads(json.dumps(diagnosis.to_json()))["gpus"][0]["jpeg_engines"] == 7
+
+
+@pytest.mark.parametrize(
+    ("missing", "engines", "told"),
+    [
+        ("nvcuvid", 7, "7 JPEG engines: libnvcuvid.so.1 cannot be loaded"),
+        ("nvjpeg", 7, "JPEG engines unknown: nvJPEG is not installed"),
+        ("", 0, "no JPEG engine: this GPU has none"),
+    ],
+)
+def test_doctor_says_why_engines_are_not_used(missing, engines, told):
+    library = FakeCuda(gpus=(H200,), engines=engines)
+    load = lambda names: None if missing and any(missing in name for name in names) else library  # noqa: E731
+    without = dataclasses.replace(machine(library), load=load)
+    if missing == "nvjpeg":
+        pytest.importorskip("nvidia.nvimgcodec")  # whose packages bring nvJPEG's library
+    text = doctor.render(doctor.diagnose(without))
+    assert told in text
+    assert ("NVIDIA_DRIVER_CAPABILITIES=compute,utility,video" in text) == (missing == "nvcuvid")
+    found = probe.probe(without)
+    assert found.usable
+    assert ("libnvcuvid.so.1" in found.reason) == (missing == "nvcuvid")
+
+
+def test_whether_the_engines_worked():
+    library = FakeCuda(gpus=(H200, H200))
+
+    def used(gpus=(0, 1), load=lambda names: library) -> str:
+        with EngineUse(gpus, load) as use:
+            assert use.result == ""
+        return use.result
+
+    assert used() == "never busy (samples: 2)"
+    library.busy[1] = 73
+    assert used() == "busy up to 73 %"
+    assert used([0], lambda names: None if "libnvcuvid.so.1" in names else library) == (
+        f"never busy (samples: 1): {NO_VIDEO}"
+    )
+    unknown = "unknown, since the driver does not say how busy they were"
+    assert used(load=lambda names: None) == used(load=lambda names: object()) == unknown
 
 
 def test_doctor_without_one():

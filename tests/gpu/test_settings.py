@@ -36,6 +36,16 @@ def test_cores_are_shared_out():
     assert GpuSettings().threads_per_worker(10_000) == 1
 
 
+def test_processes_are_bounded_by_memory(monkeypatch):
+    monkeypatch.setattr("gpu_pack.gpu.settings.available_cores", lambda: 64)
+    gib = 1 << 30
+    usual = GpuSettings()
+    assert [usual.processes_per_gpu(1, memory * gib) for memory in (1, 4, 8, 16, 80)] == [1, 1, 2, 4, 4]
+    assert GpuSettings(batch_size=1024).processes_per_gpu(1, 16 * gib) == 1
+    assert usual.processes_per_gpu(1) == usual.processes_per_gpu(2, 80 * gib) == 4
+    assert GpuSettings(processes=3).processes_per_gpu(1, gib) == 3, "as it was asked for"
+
+
 def test_which_options_the_gpu_serves():
     assert unsupported(TransformSpec()) is None
     assert unsupported(TransformSpec(color="gray", size=None, crop=False)) is None

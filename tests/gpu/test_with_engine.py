@@ -8,10 +8,11 @@ import pytest
 
 from cpu_fallback.worker import CpuWorker
 from gpu_pack.errors import BackendError
+from gpu_pack.pipeline.boxes import place_boxes
 from gpu_pack.pipeline.engine import Engine
 from gpu_pack.types import Encoded, Rejected, TransformSpec
 from tests.gpu import test_faults
-from tests.gpu.pictures import images, jpeg, photograph, png
+from tests.gpu.pictures import images, jpeg, oriented, photograph, png
 
 SPEC = TransformSpec(size=32)  # the one that test_faults' workers have
 
@@ -37,6 +38,17 @@ def test_hybrid_packs_the_same_images_in_the_same_order(open_worker):
     assert shares["gpu"] > 0
     assert shares["cpu"] > 400 // 9  # more than the PNGs
     assert engine.broken == []
+
+
+def test_boxes_move_as_on_the_cpu(open_worker):
+    labels = (4.0, 5.0, 50.0, 90.0, 1.0, 0.1, 0.1, 0.9, 0.6)
+    data = [oriented(jpeg(photograph(90, 50)), 6), jpeg(photograph(50, 90)), png(photograph(50, 90))]
+    listed = [image._replace(entry=image.entry._replace(labels=labels)) for image in images(data)]
+    on_gpu, on_cpu = (
+        [place_boxes(outcome, SPEC, "move").entry.labels for outcome in worker.transform(listed)]
+        for worker in (open_worker(SPEC), CpuWorker(SPEC))
+    )
+    assert on_gpu == on_cpu == [pytest.approx((4, 5, 32, 32, 1, 0.1, 0, 0.9, 34 / 50))] * 3
 
 
 def test_a_device_that_breaks_hands_its_images_to_the_cpu():
