@@ -21,7 +21,9 @@ def create(
     source: Annotated[Path, typer.Argument(help="A folder of class folders, a folder of images, or a .lst file.")],
     out: Annotated[Path, typer.Argument(help="The folder that receives the records; created if missing.")],
     root: Annotated[Path | None, typer.Option(help="Folder of a .lst file's paths [its own].")] = None,
-    split: Annotated[list[str] | None, typer.Option(help="NAME=FRACTION, repeatable [train=1.0].")] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="NAME=FRACTION, repeatable [train=1.0, or the source's own].")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 100,
     shuffle: Annotated[
         bool | None,
@@ -55,9 +57,28 @@ def create(
         Literal["antialias", "linear"] | None,
         typer.Option(help="linear is im2rec's; antialias filters when it shrinks [antialias]."),
     ] = None,
+    boxes: Annotated[
+        Literal["move", "keep", "refuse"],
+        typer.Option(help="Boxes of a detection list under a crop: move or keep them, or reject the picture."),
+    ] = "move",
     max_pixels: Annotated[
         int | None, typer.Option(help="Reject images that decode to more pixels.", show_default="178956970")
     ] = None,
+    background: Annotated[
+        str | None, typer.Option(help="Lay transparent pictures on this colour: white, #rrggbb [alpha is dropped].")
+    ] = None,
+    depth: Annotated[
+        Literal["keep", "scale"] | None,
+        typer.Option(help="scale stretches 16-bit pictures that use fewer bits [keep].", show_default=False),
+    ] = None,
+    damage: Annotated[
+        Literal["reject", "keep"],
+        typer.Option(help="Damaged JPEGs that lose no pixel: bytes before the end marker, or none."),
+    ] = "reject",
+    formats: Annotated[
+        Literal["standard", "any"],
+        typer.Option(help="standard: JPEG, PNG, WebP, BMP, TIFF; any: whatever OpenCV reads."),
+    ] = "standard",
     device: Annotated[
         Literal["auto", "gpu", "cpu", "hybrid"], typer.Option(help="auto takes the GPU where one works.")
     ] = "auto",
@@ -69,10 +90,21 @@ def create(
     batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
     shards: Annotated[int, typer.Option(help="Files that each split is divided into.")] = 1,
     classes: Annotated[Path | None, typer.Option(help="A classes.txt whose label numbers are used.")] = None,
+    layout: Annotated[
+        Literal["auto", "classes", "splits"],
+        typer.Option(help="What SOURCE's folders are; auto knows train beside val, valid, validation or test."),
+    ] = "auto",
+    class_order: Annotated[
+        Literal["name", "natural"], typer.Option(help="Labels by the classes' names; natural has 2 before 10.")
+    ] = "name",
+    list_format: Annotated[
+        Literal["auto", "mxnet", "csv", "aligned"],
+        typer.Option(help="mxnet: key, labels, path; csv: with commas; aligned: InsightFace's aligned, path, label."),
+    ] = "auto",
     allow_outside: Annotated[
         bool, typer.Option("--allow-outside", help="Let a .lst file name files outside its root.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image, or at a warning.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
     json_: JsonFlag = False,
@@ -88,15 +120,21 @@ def create(
     options = create_options(
         size=size, resize=resize, crop=crop, upscale=upscale, pass_through=pass_through,
         quality=quality, encoding=encoding, color=color, interp=interp, max_pixels=max_pixels,
+        background=background, depth=depth, damage=damage, formats=formats, boxes=boxes,
         splits=split, seed=seed, shuffle=shuffle, stratify=stratify, shards=shards,
         device=device, gpus=gpus, encoder=encoder, workers=workers, batch_size=batch_size,
+        layout=layout, class_order=class_order, list_format=list_format,
         root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
     )  # fmt: skip
+    from gpu_pack.formats import notices
+
     with console.progress(quiet) as on_progress:
         report = api.create(source, out, options=options, progress=on_progress)
     if json_:
         print(json.dumps(report.to_json(), indent=1))
-    elif not quiet:
+    for line in notices.lines(() if quiet else report.notes, report.warnings):
+        console.say(line)
+    if not json_ and not quiet:
         for line in _planned(report) if report.dry_run else _done(report):
             console.say(line)
     return 0
@@ -105,8 +143,10 @@ def create(
 def _done(report: Report) -> Iterator[str]:
     for sentence in report.broken:
         yield f"worker given up: {sentence}"
-    for reason, batches in report.batch_failures.items():
-        yield f"{batches:,} batches failed on the GPU, and their images were packed another way: {reason}"
+    for failure, times in report.batch_failures.items():
+        yield f"GPU failures: {times:,}, and no image was lost: {failure}"
+    if report.jpeg_engines:
+        yield f"JPEG engines: {report.jpeg_engines}"
     if report.skipped:
         kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in report.skipped.items())
         yield f"not listed: {kinds}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import clean, human_size
+from gpu_pack.console import clean, human_size, say
+from gpu_pack.formats.notices import lines
 
 if TYPE_CHECKING:
     from gpu_pack.tools.extract import Extraction
@@ -32,22 +33,31 @@ def _faults(report: ToolReport) -> Iterator[str]:
 
 
 def print_verification(result: Verification, quiet: bool) -> None:
-    """Print faults, notes and the result."""
+    """Print faults and the result."""
     _print(_faults(result))
     if not quiet:
         _print(_verification(result))
 
 
+def say_notices(reports: Iterable[ToolReport], quiet: bool) -> None:
+    """A line on standard error for each note, unless ``quiet``, and each warning."""
+    for report in reports:
+        for line in lines(() if quiet else report.notes, report.warnings):
+            say(line)
+
+
+def _records(pictures: int, metadata: int) -> str:
+    """How many records, those without pictures apart."""
+    return f"{pictures:,} records" + (f" and {metadata:,} of metadata" if metadata else "")
+
+
 def _verification(result: Verification) -> Iterator[str]:
-    yield from (f"note: {note}" for note in result.notes[:_MAX_LISTED])
-    if len(result.notes) > _MAX_LISTED:
-        yield f"note: ... and {len(result.notes) - _MAX_LISTED:,} more notes"
     speed = result.records / result.seconds if result.seconds else 0.0
     how = "decoded" if result.decoded else "not decoded"
     verdict = "no faults" if result.ok else _count(result.fault_count, "fault")
     files = f"{_count(result.files, 'file')} ({human_size(result.bytes)})"
     yield (
-        f"{result.records:,} records in {files}, images {how}: {verdict}; "
+        f"{_records(result.records, result.metadata)} in {files}, images {how}: {verdict}; "
         f"{speed:,.0f} records/s in {result.seconds:.1f} s"
     )
 
@@ -64,11 +74,11 @@ def print_inspection(result: Inspection) -> None:
 
 def _inspection(result: Inspection) -> Iterator[str]:
     files = _count(len(result.files), "file")
-    yield f"{result.path}: {result.records:,} records in {files}, {human_size(result.bytes)}"
+    yield f"{result.path}: {_records(result.records, result.metadata)} in {files}, {human_size(result.bytes)}"
     for item in result.files[:_MAX_LISTED]:
         lacks = [name for name, there in ((".idx", item.indexed), (".lst", item.listed)) if not there]
         without = f", without {' and '.join(lacks)}" if lacks else ""
-        yield f"  {item.name}: {item.records:,} records, {human_size(item.bytes)}{without}"
+        yield f"  {item.name}: {_records(item.records, item.metadata)}, {human_size(item.bytes)}{without}"
     if len(result.files) > _MAX_LISTED:
         yield f"  ... and {len(result.files) - _MAX_LISTED:,} more files"
     yield from _row("splits", (f"{name} {count:,}" for name, count in result.splits.items()))
@@ -78,8 +88,12 @@ def _inspection(result: Inspection) -> Iterator[str]:
     yield from _row("formats", (f"{name} {count:,}" for name, count in result.formats.items()), seen)
     yield from _row("sizes", (f"{name} {count:,}" for name, count in result.sizes.items()), seen)
     yield from _options(result)
-    if result.rejected:
-        yield f"{'rejected':<10}{result.rejected:,} images, in rejects.jsonl"
+    if result.rejected or result.rejects:
+        yield f"{'rejected':<10}{result.rejected or 0:,} images, in rejects.jsonl"
+    for code, group in result.rejects.items():
+        yield f"{'':<10}{code} {group['count']:,}, such as {group['example']}: {group['reason']}"
+    if result.identities is not None:
+        yield f"{'metadata':<10}InsightFace's ranges of {result.identities:,} identities"
     if result.first:
         yield from _table(result.first, len(result.files) > 1)
 
@@ -126,7 +140,7 @@ def _table(records: list[RecordInfo], several: bool) -> Iterator[str]:
         labels += " ..." if len(record.labels) > 4 else ""
         shape = f"{record.width} x {record.height}" if record.width else "-"
         file = (record.file,) if several else ()
-        rows.append((str(record.key), labels, shape, f"{record.bytes:,}", record.format or "unknown", *file))
+        rows.append((str(record.key), labels, shape, f"{record.bytes:,}", _format(record), *file))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     yield ""
     for row in rows:
@@ -135,6 +149,10 @@ def _table(records: list[RecordInfo], several: bool) -> Iterator[str]:
             for column, (text, width) in enumerate(zip(row, widths, strict=True))
         )
         yield "  ".join(cells).rstrip()
+
+
+def _format(record: RecordInfo) -> str:
+    return "no picture" if record.metadata else record.format or "unknown"
 
 
 def print_extraction(result: Extraction, quiet: bool) -> None:
@@ -157,4 +175,5 @@ def print_indexed(results: Sequence[Indexed], quiet: bool) -> None:
     for result in results:
         _print(_faults(result))
         if not quiet:
-            _print([f"{result.idx}: {result.records:,} records"])
+            found = _records(result.records - result.metadata, result.metadata)
+            _print([f"{result.idx}: {found}" if result.written else f"{result.rec}: {found}, no index was written"])

@@ -1,18 +1,21 @@
-"""What people see of an upload, on standard output."""
+"""What people see of an upload, on standard output; warnings on standard error."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import clean, human_size
+from gpu_pack.console import clean, human_size, say
+from gpu_pack.formats import notices
 
 if TYPE_CHECKING:
     from gpu_pack.sagemaker.upload import UploadReport
 
 
 def print_upload(report: UploadReport, quiet: bool) -> None:
-    """Print the broken rules, or where the channels are."""
+    """Print the broken rules, or where the channels are; warnings on standard error."""
+    for line in notices.lines((), report.warnings):
+        say(line)
     for fault in report.faults:
         print(clean(fault))
     if quiet:
@@ -35,4 +38,4 @@ def _done(report: UploadReport) -> Iterator[str]:
         return
     kept = f", {len(report.kept)} there already" if report.kept else ""
     sent = f"{len(report.sent)} files ({human_size(report.bytes)}) uploaded{kept}"
-    yield f"{sent}; for CreateTrainingJob: {report.out}/sagemaker.json"
+    yield f"{sent}; for CreateTrainingJob: {report.output}"

@@ -69,6 +69,7 @@ def verify(
 
     with console.progress(quiet) as on_progress:
         result = run(paths, decode=decode, workers=workers, on_progress=on_progress)
+    render.say_notices([result], quiet)
     return _finish(result, json_, lambda: render.print_verification(result, quiet))
 
 
@@ -83,6 +84,7 @@ def inspect(
     from gpu_pack.tools.inspect import inspect as run
 
     result = run(path, first=first)
+    render.say_notices([result], False)
     return _finish(result, json_, lambda: render.print_inspection(result))
 
 
@@ -113,6 +115,7 @@ def extract(
     options = ExtractOptions(split, wanted, limit, layout, overwrite)
     with console.progress(quiet) as on_progress:
         result = run(path, dest, options=options, on_progress=on_progress)
+    render.say_notices([result], quiet)
     return _finish(result, json_, lambda: render.print_extraction(result, quiet))
 
 
@@ -126,12 +129,13 @@ def index(
 ) -> int:
     """Rebuild the .idx of .rec files from the records' ids.
 
-    The exit status is 1 if a file is damaged.
+    The exit status is 1 if a file is damaged, or if no .idx can be written that leads to all of its records.
     """
     from gpu_pack.cli import render
     from gpu_pack.tools.index import index as run
 
     results = run(files, rekey=rekey, overwrite=overwrite)
+    render.say_notices(results, quiet)
     if json_:
         print(json.dumps([result.to_json() for result in results], indent=1))
     else:
@@ -141,11 +145,23 @@ def index(
 
 @app.command()
 def sagemaker(
-    out: Annotated[Path, typer.Argument(help="A folder that create wrote.")],
-    url: Annotated[str, typer.Argument(metavar="s3://BUCKET/PREFIX", help="The prefix that receives the channels.")],
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[OUT] s3://BUCKET/PREFIX",
+            help="A folder that create wrote, unless --train-from is given; and the prefix that receives the channels.",
+        ),
+    ],
     train: Annotated[str, typer.Option(help="The split for the train channel.")] = "train",
     validation: Annotated[
         str | None, typer.Option(help="The split for the validation channel [validation, val, or the other one].")
+    ] = None,
+    train_from: Annotated[
+        Path | None, typer.Option(help="The train channel's own source: a folder that create wrote, or a .rec file.")
+    ] = None,
+    validation_from: Annotated[Path | None, typer.Option(help="The same for the validation channel.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The file for the request's part [sagemaker.json beside the training source].")
     ] = None,
     hyperparameter: Annotated[
         list[str] | None, typer.Option("--hyperparameter", "-p", help="NAME=VALUE of the algorithm's, repeatable.")
@@ -157,7 +173,7 @@ def sagemaker(
 ) -> int:
     """Check a dataset against SageMaker's rules, and upload it.
 
-    The rules are those of its Image Classification jobs. OUT/sagemaker.json receives what the request for such a job
+    The rules are those of its Image Classification jobs. sagemaker.json receives what the request for such a job
     must say of the data: the hyperparameters that are counted, and both channels.
     """
     from gpu_pack.cli import render_sagemaker
@@ -165,7 +181,10 @@ def sagemaker(
     from gpu_pack.sagemaker.upload import upload
 
     pairs = tuple(map(parse_hyperparameter, hyperparameter or ()))
-    options = JobOptions(train, validation, pairs, overwrite, dry_run)
+    options = JobOptions(train, validation, pairs, train_from, validation_from, output, overwrite, dry_run)
+    *folders, url = places
+    if len(folders) > 1:
+        raise UsageError(f"{folders[1]}: the arguments are a folder and an S3 address, as in out s3://BUCKET/PREFIX")
     with console.progress(quiet) as on_progress:
-        report = upload(out, url, options, on_progress)
+        report = upload(folders[0] if folders else None, url, options, on_progress)
     return _finish(report, json_, lambda: render_sagemaker.print_upload(report, quiet))

@@ -1,0 +1,30 @@
+"""The README names every code and every flag as the program does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from gpu_pack.formats.notices import NOTICES
+from gpu_pack.types import REJECT_CODES
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = ("create", "im2rec", "verify", "inspect", "extract", "index", "sagemaker", "doctor")
+
+
+def test_the_table_of_codes_is_complete() -> None:
+    rows = re.findall(r"^\| `([a-z-]+)` \| (note|warning|reject) \|", README, re.MULTILINE)
+    codes = {code: level for code, (level, _) in NOTICES.items()} | dict.fromkeys(REJECT_CODES, "reject")
+    assert dict(rows) == codes and len(rows) == len(codes)
+
+
+def test_every_flag_of_its_commands_exists(gpu_pack_command: Callable[..., CompletedProcess[str]]) -> None:
+    known = {flag for name in COMMANDS for flag in re.findall(r"--[a-z0-9-]+", gpu_pack_command(name, "--help").stdout)}
+    used = {
+        (line, flag)
+        for line in re.findall(r"gpu-pack [a-z0-9]+ .*", README)
+        for flag in re.findall(r"(?<![\w-])--[a-z0-9-]+", line.partition("#")[0])
+    }
+    assert used and not {(line, flag) for line, flag in used if flag not in known}
