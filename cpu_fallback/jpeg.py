@@ -25,6 +25,8 @@ _BROKEN = re.compile(
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0xd9")
 #: Some encoders leave up to this many bytes before the end marker.
 _FEW_BYTES = 8
+#: More are rather a sign that the decoder lost its place in damaged data, which no warning tells.
+_MANY_BYTES = 1024
 #: By `Header.components`: other kinds than gray, YCbCr and RGB are converted by OpenCV, with its own arithmetic.
 _CMYK = 4
 #: Larger buffers are not kept for the next picture (22 megapixels).
@@ -62,7 +64,7 @@ def decode_jpeg(data: bytes, header: Header, gray: bool, reduction: int, lenient
     Args:
         header: what `gpu_pack.formats.image_headers.examine` gave for ``data``.
         reduction: 1, 2, 4 or 8: decode at 1/reduction scale; edges are rounded up.
-        lenient: accept bytes between the picture data and the end marker.
+        lenient: accept up to 1,024 bytes between the picture data and the end marker.
 
     Raises:
         ImageError: the picture data is damaged; of code ``blemished`` where ``lenient`` accepts it.
@@ -107,7 +109,8 @@ def _decode(
         raise ImageError(f"a damaged JPEG: libjpeg says: {broken[0]}")
     if not (left_over := _LEFT_OVER.search(words)):
         return None
-    if (count := int(left_over[1])) > _FEW_BYTES and not lenient:
+    count = int(left_over[1])
+    if count > (_MANY_BYTES if lenient else _FEW_BYTES):
         words = f"a damaged JPEG: {count:,} bytes of its picture data are left over after the last row"
-        raise ImageError(words, code="blemished")
+        raise ImageError(words, code="damaged" if count > _MANY_BYTES else "blemished")
     return buffer[:size].reshape(height, width, channels)  # a warning after the last row: all pixels are there

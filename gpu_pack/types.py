@@ -112,7 +112,7 @@ REJECT_CODES = {
     "unsupported": "an image of a format or kind that is not packed",
     "truncated": "the file was cut short",
     "damaged": "the file's structure or data is damaged",
-    "blemished": "damaged, but no pixel is lost: --damage keep packs it",
+    "blemished": "damaged, but with data for every pixel: --damage keep packs it",
     "too-large": "more pixels or bytes than allowed",
     "crashed": "the decoder crashed",
     "not-encoded": "the result cannot be encoded",

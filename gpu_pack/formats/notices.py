@@ -70,7 +70,10 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "warning",
         "pictures with further pages or frames, which are not packed: {count:,}, such as {example}",
     ),
-    "blemish-kept": ("warning", "damaged pictures that lose no pixel, packed: {count:,}, such as {example}"),
+    "blemish-kept": (
+        "warning",
+        "damaged pictures packed, as they have data for every pixel: {count:,}, such as {example}",
+    ),
     "repeated-keys": (
         "warning",
         "records with the id of an earlier one: {count:,}, such as {example}; their keys are their positions, and "

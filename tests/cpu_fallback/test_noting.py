@@ -176,6 +176,11 @@ def test_blemishes_that_lose_no_pixel(data: bytes, kind: str) -> None:
     assert result.data == transform(data, KEEP).data
 
 
+def test_many_bytes_before_the_end_stay_a_reject() -> None:
+    """They are rather picture data, which a decoder that lost its place did not need."""
+    assert refusal(BASELINE[:-2] + b"\1" * 1100 + BASELINE[-2:], KEEP).code == "damaged"
+
+
 @pytest.mark.parametrize("data", [BASELINE, PROGRESSIVE])
 def test_cut_files_stay_rejects(data: bytes) -> None:
     scans = [place for place in range(len(data)) if data[place : place + 2] == b"\xff\xda"]
@@ -216,6 +221,7 @@ def test_kinds_of_jpeg_that_are_not_decoded_are_named() -> None:
         (no_height, "DNL"),
         (twelve, "12-bit"),
         (hierarchical, "hierarchical"),
+        (BASELINE[: frame + 1] + b"\xc3" + BASELINE[frame + 2 :], "lossless"),
     ):
         error = refusal(data)
         assert error.code == "unsupported" and word in error.reason
