@@ -157,7 +157,13 @@ def large(setting: Setting) -> Iterator[dict[str, object]]:
     source = mosaics(setting, count)
     lists(setting, source)
     theirs = setting.im2rec_py("--resize", 224, "--center-crop", "--num-thread", setting.cores, prefix(setting), source)
-    yield pair(setting, "12 megapixels", count, setting.create(source), theirs, f"im2rec.py, {setting.cores} processes")
+    commands = {
+        "12 megapixels": setting.create(source),
+        "12 megapixels, linear": setting.create(source, "--interp", "linear"),
+        "12 megapixels, im2rec": [sys.executable, "-m", "gpu_pack", "im2rec", *theirs[2:]],
+    }
+    for name, ours in commands.items():
+        yield pair(setting, name, count, ours, theirs, f"im2rec.py, {setting.cores} processes")
 
 
 def pass_through(setting: Setting) -> Iterator[dict[str, object]]:
