@@ -10,7 +10,6 @@ import numpy as np
 
 from cpu_fallback.decode import decode
 from cpu_fallback.resample import Pixels
-from gpu_pack.colours import blue_green_red
 from gpu_pack.formats.image_headers import Header, png
 from gpu_pack.types import TransformSpec
 
@@ -114,7 +113,7 @@ def _parted(full: Pixels, data: bytes, header: Header) -> tuple[Pixels, Pixels |
 def _laid(colour: Pixels, alpha: Pixels, background: str) -> Pixels:
     """Pixels on a background of one colour, height x width x 3."""
     most = np.iinfo(colour.dtype).max
-    ground = np.array(blue_green_red(background), np.float32) * (most / 255)
+    ground = np.array([*bytes.fromhex(background[1:])][::-1], np.float32) * (most / 255)  # OpenCV's order: BGR
     share = (alpha.astype(np.float32) / most)[..., None]
     laid = _three(colour) * share + ground * (1 - share)
     return np.rint(laid).astype(colour.dtype)

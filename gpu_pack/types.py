@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, get_args
 
-from gpu_pack.colours import parse_colour
 from gpu_pack.errors import BackendError, UsageError
 
 Stage = Literal["read", "decode", "resize", "encode"]
@@ -168,7 +167,7 @@ class TransformSpec:
             object.__setattr__(self, "quality", DEFAULT_QUALITY.get(self.encoding))
         self._check_kinds()
         if self.background is not None:
-            object.__setattr__(self, "background", parse_colour(self.background))
+            object.__setattr__(self, "background", _hexadecimal(self.background))
         low, high = (1, 100) if self.encoding == "jpg" else (0, 9)
         if not low <= self.quality <= high:
             kind = "JPEG quality" if self.encoding == "jpg" else "PNG compression level"
@@ -191,6 +190,21 @@ class TransformSpec:
             value = getattr(self, name)
             if type(value) is not kind and not (name in ("size", "depth_bits") and value is None):
                 raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes {words}")
+
+
+def _hexadecimal(colour: str) -> str:
+    """A CSS colour, a name or ``#rgb`` or ``#rrggbb``, as ``#rrggbb`` in lower case."""
+    import webcolors
+
+    try:
+        text = colour.strip().lower()
+        if text == "rebeccapurple":  # the one name that CSS 4 added to those of CSS 3
+            return "#663399"
+        return str(webcolors.normalize_hex(text) if text.startswith("#") else webcolors.name_to_hex(text))
+    except (AttributeError, ValueError):
+        raise UsageError(
+            f"background={colour!r} (--background): it takes a CSS colour: a name such as white, or #rrggbb"
+        ) from None
 
 
 _CHOICES = {

@@ -73,7 +73,7 @@ def create(
     ] = None,
     damage: Annotated[
         Literal["reject", "keep"],
-        typer.Option(help="Damaged JPEGs that lose no pixel: bytes before the end marker, or none."),
+        typer.Option(help="keep packs JPEGs that only lack the end marker, or have up to 1,024 bytes before it."),
     ] = "reject",
     formats: Annotated[
         Literal["standard", "any"],

@@ -87,7 +87,8 @@ def test_a_background_shows_through(kind: str, color: Color) -> None:
 def test_a_background_is_any_css_colour() -> None:
     red = decoded(transform(TRANSPARENT["png"], replace(SPEC, background="#F00")).data)
     assert red[0, 0].tolist() == [0, 0, 255]
-    assert TransformSpec(background="DarkSlateGrey").background == "#2f4f4f"
+    for name, hexadecimal in (("DarkSlateGrey", "#2f4f4f"), ("RebeccaPurple", "#663399"), (" #FA0", "#ffaa00")):
+        assert TransformSpec(background=name).background == hexadecimal
     with pytest.raises(UsageError, match="--background"):
         TransformSpec(background="no colour")
 
