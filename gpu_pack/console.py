@@ -108,7 +108,7 @@ def _rate(state: Progress, rate: float) -> str:
 
 
 def _rejected(state: Progress) -> str:
-    noun = "rejected" if state.unit == "images" else "faults"
+    noun = "rejected" if state.unit == "images" else "fault" if state.rejected == 1 else "faults"
     return f"{state.rejected:,} {noun}" if state.rejected else ""
 
 

@@ -107,7 +107,7 @@ class RecordDataset:
 
     @property
     def labels(self) -> Array:
-        """The records' labels without any transform: 1-D int64 if all are whole numbers, else float32.
+        """The records' labels without any transform: 1-D int64 if all are whole numbers below 2**31, else float32.
 
         All headers are read once for it and for `keys`. With M labels in each record it is 2-D float32, N x M.
 

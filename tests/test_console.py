@@ -15,7 +15,7 @@ from gpu_pack.types import Progress
     [
         ([Progress(0, 50), Progress(9, 50, rejected=2)], r"9 of 50 images, [\d,]+/s, 2 rejected, \d+:\d\d left"),
         ([Progress(3, unit="files")], "3 files, 0/s"),
-        ([Progress(0, 9_000_000, "bytes", 1, "checked")], "0 bytes of 9.0 MB checked, 0 bytes/s, 1 faults"),
+        ([Progress(0, 9_000_000, "bytes", 1, "checked")], "0 bytes of 9.0 MB checked, 0 bytes/s, 1 fault"),
         ([Progress(9, 9, "bytes"), Progress(4, 8, "bytes", detail="sent")], "4 bytes of 8 bytes sent, 0 bytes/s"),
         ([Progress(0, detail="a\x1b[2J")], r"0 images a\\x1b\[2J, 0/s"),
     ],

@@ -21,10 +21,11 @@ def test_the_table_of_codes_is_complete() -> None:
 
 
 def test_every_flag_of_its_commands_exists(gpu_pack_command: Callable[..., CompletedProcess[str]]) -> None:
-    known = {flag for name in COMMANDS for flag in re.findall(r"--[a-z0-9-]+", gpu_pack_command(name, "--help").stdout)}
+    known = {name: {*re.findall(r"--[a-z0-9-]+", gpu_pack_command(name, "--help").stdout)} for name in COMMANDS}
     used = {
-        (line, flag)
-        for line in re.findall(r"gpu-pack [a-z0-9]+ .*", README)
-        for flag in re.findall(r"(?<![\w-])--[a-z0-9-]+", line.partition("#")[0])
+        (name, flag)
+        for name, rest in re.findall(r"gpu-pack ([a-z0-9]+) ([^`\n]*)", README)
+        if name in known
+        for flag in re.findall(r"(?<![\w-])--[a-z0-9-]+", rest.partition("#")[0])
     }
-    assert used and not {(line, flag) for line, flag in used if flag not in known}
+    assert used and not {(name, flag) for name, flag in used if flag not in known[name]}

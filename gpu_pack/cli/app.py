@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
 
 import typer
 
 from gpu_pack import __version__
+from gpu_pack.console import say
+from gpu_pack.formats import notices
 
 app = typer.Typer(
     name="gpu-pack",
@@ -19,7 +22,15 @@ app = typer.Typer(
 )
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="No progress; errors only.")]
+QuietFlag = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress, notes or summary; warnings and errors only.")
+]
+
+
+def say_notices(notes: Iterable[Mapping[str, Any]], warnings: Iterable[Mapping[str, Any]], quiet: bool) -> None:
+    """A line on standard error for each note, unless ``quiet``, and each warning."""
+    for line in notices.lines(() if quiet else notes, warnings):
+        say(line)
 
 
 def _print_version(wanted: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gpu_pack import console
-from gpu_pack.cli.app import JsonFlag, QuietFlag, app
+from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 
 if TYPE_CHECKING:
     from gpu_pack.pipeline.report import Report
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def create(
-    source: Annotated[Path, typer.Argument(help="A folder of class folders, a folder of images, or a .lst file.")],
+    source: Annotated[
+        Path,
+        typer.Argument(help="A folder of class folders, of splits with class folders, or of images; or a list (.lst)."),
+    ],
     out: Annotated[Path, typer.Argument(help="The folder that receives the records; created if missing.")],
     root: Annotated[Path | None, typer.Option(help="Folder of a .lst file's paths [its own].")] = None,
     split: Annotated[
@@ -62,7 +65,7 @@ def create(
         typer.Option(help="Boxes of a detection list under a crop: move or keep them, or reject the picture."),
     ] = "move",
     max_pixels: Annotated[
-        int | None, typer.Option(help="Reject images that decode to more pixels.", show_default="178956970")
+        int | None, typer.Option(help="Reject images that decode to more pixels [178956970].", show_default=False)
     ] = None,
     background: Annotated[
         str | None, typer.Option(help="Lay transparent pictures on this colour: white, #rrggbb [alpha is dropped].")
@@ -73,7 +76,7 @@ def create(
     ] = None,
     damage: Annotated[
         Literal["reject", "keep"],
-        typer.Option(help="keep packs JPEGs that only lack the end marker, or have up to 1,024 bytes before it."),
+        typer.Option(help="keep packs JPEGs that only lack the end marker, or have 9 to 1,024 bytes before it."),
     ] = "reject",
     formats: Annotated[
         Literal["standard", "any"],
@@ -126,14 +129,12 @@ def create(
         layout=layout, class_order=class_order, list_format=list_format,
         root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
     )  # fmt: skip
-    from gpu_pack.formats import notices
 
     with console.progress(quiet) as on_progress:
         report = api.create(source, out, options=options, progress=on_progress)
     if json_:
         print(json.dumps(report.to_json(), indent=1))
-    for line in notices.lines(() if quiet else report.notes, report.warnings):
-        console.say(line)
+    say_notices(report.notes, report.warnings, quiet)
     if not json_ and not quiet:
         for line in _planned(report) if report.dry_run else _done(report):
             console.say(line)

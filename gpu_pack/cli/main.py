@@ -65,9 +65,15 @@ def main() -> NoReturn:
     except OSError as error:
         _exit(1, f"{error.filename or 'input or output'}: {error.strerror or error}")
     except MemoryError:
-        _exit(1, "out of memory: use fewer --workers or a smaller --batch-size; the same command again resumes the run")
-    hint = "; run the same command again to resume" if {*sys.argv[1:2]} & {*_RESUMABLE} else ""
+        advice = "; with fewer workers or smaller batches, the same command resumes" if _resumable() else ""
+        _exit(1, f"out of memory{advice}")
+    hint = "; run the same command again to resume" if _resumable() else ""
     _exit(code, f"interrupted{hint}" if code == 130 else "")
+
+
+def _resumable() -> bool:
+    """Whether the command is one of those that resume."""
+    return bool({*sys.argv[1:2]} & {*_RESUMABLE})
 
 
 def _stop_on_terminate() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import clean, human_size, say
-from gpu_pack.formats.notices import lines
+from gpu_pack.console import clean, human_size
 
 if TYPE_CHECKING:
     from gpu_pack.tools.extract import Extraction
@@ -37,13 +36,6 @@ def print_verification(result: Verification, quiet: bool) -> None:
     _print(_faults(result))
     if not quiet:
         _print(_verification(result))
-
-
-def say_notices(reports: Iterable[ToolReport], quiet: bool) -> None:
-    """A line on standard error for each note, unless ``quiet``, and each warning."""
-    for report in reports:
-        for line in lines(() if quiet else report.notes, report.warnings):
-            say(line)
 
 
 def _records(pictures: int, metadata: int) -> str:
@@ -88,8 +80,9 @@ def _inspection(result: Inspection) -> Iterator[str]:
     yield from _row("formats", (f"{name} {count:,}" for name, count in result.formats.items()), seen)
     yield from _row("sizes", (f"{name} {count:,}" for name, count in result.sizes.items()), seen)
     yield from _options(result)
-    if result.rejected or result.rejects:
-        yield f"{'rejected':<10}{result.rejected or 0:,} images, in rejects.jsonl"
+    rejected = result.rejected or sum(group["count"] for group in result.rejects.values())  # no manifest: the groups
+    if rejected:
+        yield f"{'rejected':<10}{_count(rejected, 'image')}, in rejects.jsonl"
     for code, group in result.rejects.items():
         yield f"{'':<10}{code} {group['count']:,}, such as {group['example']}: {group['reason']}"
     if result.identities is not None:

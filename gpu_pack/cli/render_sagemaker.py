@@ -1,21 +1,18 @@
-"""What people see of an upload, on standard output; warnings on standard error."""
+"""What people see of an upload, on standard output."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import clean, human_size, say
-from gpu_pack.formats import notices
+from gpu_pack.console import clean, human_size
 
 if TYPE_CHECKING:
     from gpu_pack.sagemaker.upload import UploadReport
 
 
 def print_upload(report: UploadReport, quiet: bool) -> None:
-    """Print the broken rules, or where the channels are; warnings on standard error."""
-    for line in notices.lines((), report.warnings):
-        say(line)
+    """Print the broken rules, or where the channels are."""
     for fault in report.faults:
         print(clean(fault))
     if quiet:

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from gpu_pack import console
-from gpu_pack.cli.app import JsonFlag, QuietFlag, app
+from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.errors import UsageError
 
 Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .rec file.")]
@@ -69,7 +69,7 @@ def verify(
 
     with console.progress(quiet) as on_progress:
         result = run(paths, decode=decode, workers=workers, on_progress=on_progress)
-    render.say_notices([result], quiet)
+    say_notices(result.notes, result.warnings, quiet)
     return _finish(result, json_, lambda: render.print_verification(result, quiet))
 
 
@@ -84,7 +84,7 @@ def inspect(
     from gpu_pack.tools.inspect import inspect as run
 
     result = run(path, first=first)
-    render.say_notices([result], False)
+    say_notices(result.notes, result.warnings, quiet=False)
     return _finish(result, json_, lambda: render.print_inspection(result))
 
 
@@ -115,7 +115,7 @@ def extract(
     options = ExtractOptions(split, wanted, limit, layout, overwrite)
     with console.progress(quiet) as on_progress:
         result = run(path, dest, options=options, on_progress=on_progress)
-    render.say_notices([result], quiet)
+    say_notices(result.notes, result.warnings, quiet)
     return _finish(result, json_, lambda: render.print_extraction(result, quiet))
 
 
@@ -127,7 +127,9 @@ def index(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Rebuild the .idx of .rec files from the records' ids.
+    """Rebuild the .idx of .rec files.
+
+    Keys are the records' ids; those of an .idx that another program wrote stay.
 
     The exit status is 1 if a file is damaged, or if no .idx can be written that leads to all of its records.
     """
@@ -135,7 +137,8 @@ def index(
     from gpu_pack.tools.index import index as run
 
     results = run(files, rekey=rekey, overwrite=overwrite)
-    render.say_notices(results, quiet)
+    for result in results:
+        say_notices(result.notes, result.warnings, quiet)
     if json_:
         print(json.dumps([result.to_json() for result in results], indent=1))
     else:
@@ -154,7 +157,8 @@ def sagemaker(
     ],
     train: Annotated[str, typer.Option(help="The split for the train channel.")] = "train",
     validation: Annotated[
-        str | None, typer.Option(help="The split for the validation channel [validation, val, or the other one].")
+        str | None,
+        typer.Option(help="The split for the validation channel [validation, val, valid, or the only other one]."),
     ] = None,
     train_from: Annotated[
         Path | None, typer.Option(help="The train channel's own source: a folder that create wrote, or a .rec file.")
@@ -187,4 +191,5 @@ def sagemaker(
         raise UsageError(f"{folders[1]}: the arguments are a folder and an S3 address, as in out s3://BUCKET/PREFIX")
     with console.progress(quiet) as on_progress:
         report = upload(folders[0] if folders else None, url, options, on_progress)
+    say_notices((), report.warnings, quiet)
     return _finish(report, json_, lambda: render_sagemaker.print_upload(report, quiet))

@@ -34,7 +34,9 @@ def list_source(source: Path, options: SourceOptions) -> Listing:
 
 def _list(source: Path, options: SourceOptions) -> Listing:
     if source.suffix.lower() != ".lst" and options.list_format == "auto":
-        raise SourceError(f"{source}: neither a folder nor a .lst file")
+        raise SourceError(
+            f"{source}: neither a folder nor a .lst file; --list-format mxnet, csv or aligned reads a list of any name"
+        )
     if flag := options.about_folders():
         raise UsageError(f"{flag} is about folders of classes, and {source} is a list: leave it out")
     return list_file(source, options)

@@ -26,6 +26,20 @@ _SUFFIXES = {
     "webp": (".webp",),
     "bmp": (".bmp", ".dib"),
     "tiff": (".tif", ".tiff"),
+    # Those of --formats any, by the names of `gpu_pack.formats.image_headers.sniff`.
+    "gif": (".gif",),
+    "avif": (".avif", ".avifs"),
+    "heic": (".heic", ".heif"),
+    "jp2": (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+    "jxl": (".jxl",),
+    "exr": (".exr",),
+    "hdr": (".hdr", ".pic"),
+    "pnm": (".pnm", ".ppm", ".pgm", ".pbm", ".pam"),
+    "pfm": (".pfm",),
+    "psd": (".psd",),
+    "ico": (".ico",),
+    "dds": (".dds",),
+    "sun raster": (".ras", ".sr"),
 }
 
 

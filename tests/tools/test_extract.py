@@ -230,6 +230,9 @@ def test_extracting_never_leaves_the_folder(tmp_path: Path, names: list[str], by
         ("a.b", "jpeg", "a.b.jpg"),
         ("a", "png", "a.png"),
         (".png", "jpeg", ".png.jpg"),
+        ("a.GIF", "gif", "a.GIF"),
+        ("a", "avif", "a.avif"),
+        ("a.ppm", "pnm", "a.ppm"),
         ("a.jpg", None, "a.bin"),
     ],
 )

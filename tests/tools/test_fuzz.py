@@ -134,7 +134,7 @@ def _place(value: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
 
 
 @_SETTINGS
-@given(line=st.dictionaries(st.sampled_from(["key", "path", "label", "split", "stage", "reason"]), _VALUES))
+@given(line=st.dictionaries(st.sampled_from(["key", "path", "label", "split", "stage", "reason", "code"]), _VALUES))
 def test_any_line_of_rejects(dataset: Path, line: dict[str, Any]) -> None:
     folder = _copy(dataset)
     (before,) = (folder / "rejects.jsonl").read_bytes().splitlines()
