@@ -1,4 +1,4 @@
-"""Probe and choose: the only place that names both implementations.
+"""Probe and choose: the only place that opens workers of either implementation.
 
 Nothing of CUDA, DALI or OpenCV is imported before a run knows that it needs it.
 """
@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, get_args
 
-from gpu_pack.errors import BackendError, UsageError
+from gpu_pack.errors import BackendError, UsageError, told
 from gpu_pack.stores.reading_worker import ReadingWorker
 from gpu_pack.stores.store import Store
 from gpu_pack.types import (
     DEFAULT_BATCH_BYTES,
     DEFAULT_BYTES_IN_FLIGHT,
+    MAX_WORKERS,
     Device,
     EncoderName,
     EntryWorker,
@@ -63,14 +64,15 @@ class DeviceOptions:
         for name, allowed in (("device", get_args(Device)), ("encoder", get_args(EncoderName))):
             if (value := getattr(self, name)) not in allowed:
                 raise UsageError(f"{name}={value} (--{name}): choose {', '.join(allowed[:-1])} or {allowed[-1]}")
-        if self.workers is not None and not 1 <= self.workers <= 1024:
-            raise UsageError(f"workers={self.workers} (--workers): between 1 and 1024")
-        if self.batch_size is not None and not 1 <= self.batch_size <= 4096:
-            raise UsageError(f"batch_size={self.batch_size} (--batch-size): between 1 and 4096")
+        for name, most in (("workers", MAX_WORKERS), ("batch_size", 4096)):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 1 <= value <= most):
+                raise UsageError(f"{told(name, value)}: a whole number from 1 to {most}")
         if self.gpus is not None:
             if self.device == "cpu":
                 raise UsageError("gpus (--gpus) names GPUs, and device=cpu (--device cpu) uses none: leave one out")
-            if not self.gpus or min(self.gpus) < 0 or len(set(self.gpus)) < len(self.gpus):
+            numbers = {number for number in self.gpus if type(number) is int and number >= 0}
+            if not self.gpus or len(numbers) < len(self.gpus):
                 raise UsageError("gpus (--gpus): different GPU numbers from 0, as in --gpus 0,1")
 
 
@@ -129,7 +131,7 @@ def choose(spec: TransformSpec, options: DeviceOptions) -> Choice:
         return Choice("hybrid" if options.device == "hybrid" else "gpu", reason, gpus)
     if options.device == "auto":
         return Choice("cpu", reason)
-    raise BackendError(f"--device {options.device}: {reason}.{' ' + cure if cure else ''}")
+    raise BackendError(f"{told('device', options.device)}: {reason}.{' ' + cure if cure else ''}")
 
 
 def _usable_gpus(spec: TransformSpec, options: DeviceOptions) -> tuple[tuple[int, ...], str, str]:
@@ -138,14 +140,14 @@ def _usable_gpus(spec: TransformSpec, options: DeviceOptions) -> tuple[tuple[int
     from gpu_pack.gpu.probe import probe
 
     if reason := unsupported(spec):
-        return (), reason, "--device cpu does it."
+        return (), reason, "device=cpu (--device cpu) does it."
     found = probe()
     if not found.usable:
         return (), found.reason, found.cure
     there = tuple(gpu.number for gpu in found.gpus)
     missing = [number for number in options.gpus or () if number not in there]
     if missing:
-        raise UsageError(f"--gpus {missing[0]}: there are GPUs {', '.join(map(str, there))}")
+        raise UsageError(f"{told('gpus', missing[0])}: there are GPUs {', '.join(map(str, there))}")
     return options.gpus or there, found.reason, ""
 
 

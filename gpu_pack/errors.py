@@ -1,6 +1,6 @@
 """Every error that leaves gpu-pack, as one tree.
 
-GpuPackError                 exit 1   only the outermost function of the command line catches it
+GpuPackError                 exit 1   the command line turns it into its exit status, verify into a fault
 ├── UsageError               exit 2   options or arguments that cannot be right (also a ValueError)
 ├── SourceError              exit 1   nothing can be packed as asked: no folder, no images, clashing classes
 │   └── ListError            exit 1   a .lst line that cannot be parsed, named as path:line
@@ -83,3 +83,9 @@ class StrictError(GpuPackError):
 
 class BackendError(GpuPackError):
     """A device or worker that broke during a run, or that cannot be used."""
+
+
+def told(name: str, value: object) -> str:
+    """A parameter as a Python caller and a command-line user both know it: ``size=224 (--size)``."""
+    flag = name.replace("_", "-")
+    return f"{name}={value} (--{'no-' if value is False else ''}{flag})"

@@ -24,6 +24,8 @@ Device = Literal["auto", "gpu", "cpu", "hybrid"]
 #: JPEG encoders of the GPU path: nvJPEG or gpu-pack's kernels on the device, or OpenCV on CPU threads.
 EncoderName = Literal["auto", "nvjpeg", "cpu", "cuda"]
 
+#: CPU workers that a run may have.
+MAX_WORKERS = 1024
 #: Pixels that an image may decode to: Pillow warns at half of it, and as RGB it takes 0.5 GiB.
 DEFAULT_MAX_PIXELS = 178_956_970
 #: OpenCV's own limit (CV_IO_MAX_IMAGE_PIXELS).
@@ -176,6 +178,8 @@ class TransformSpec:
             raise UsageError(
                 f"size={self.size} (--size): the edge lies between 1 and {MAX_EDGE} pixels, JPEG's largest"
             )
+        if self.depth_bits is not None and not 1 <= self.depth_bits <= 16:
+            raise UsageError(f"depth_bits={self.depth_bits}: between 1 and 16")
         if not 1 <= self.max_pixels <= HARD_MAX_PIXELS:
             raise UsageError(
                 f"max_pixels={self.max_pixels} (--max-pixels): between 1 and {HARD_MAX_PIXELS}, OpenCV's own limit"

@@ -11,6 +11,8 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
+from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat
+from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
 
 if TYPE_CHECKING:
     from gpu_pack.pipeline.report import Report
@@ -52,12 +54,10 @@ def create(
     quality: Annotated[
         int | None, typer.Option(help="JPEG quality 1-100 [95], or PNG level 0-9 [3].", show_default=False)
     ] = None,
-    encoding: Annotated[Literal["jpg", "png"] | None, typer.Option(help="What the records hold [jpg].")] = None,
-    color: Annotated[
-        Literal["rgb", "gray", "unchanged"] | None, typer.Option(help="Channels of the result [rgb].")
-    ] = None,
+    encoding: Annotated[Encoding | None, typer.Option(help="What the records hold [jpg].")] = None,
+    color: Annotated[Color | None, typer.Option(help="Channels of the result [rgb].")] = None,
     interp: Annotated[
-        Literal["antialias", "linear"] | None,
+        Interp | None,
         typer.Option(help="linear is im2rec's; antialias filters when it shrinks [antialias]."),
     ] = None,
     boxes: Annotated[
@@ -71,37 +71,33 @@ def create(
         str | None, typer.Option(help="Lay transparent pictures on this colour: white, #rrggbb [alpha is dropped].")
     ] = None,
     depth: Annotated[
-        Literal["keep", "scale"] | None,
+        Depth | None,
         typer.Option(help="scale stretches 16-bit pictures that use fewer bits [keep].", show_default=False),
     ] = None,
     damage: Annotated[
-        Literal["reject", "keep"],
+        Damage,
         typer.Option(help="keep packs JPEGs that only lack the end marker, or have 9 to 1,024 bytes before it."),
     ] = "reject",
     formats: Annotated[
-        Literal["standard", "any"],
+        Formats,
         typer.Option(help="standard: JPEG, PNG, WebP, BMP, TIFF; any: whatever OpenCV reads."),
     ] = "standard",
-    device: Annotated[
-        Literal["auto", "gpu", "cpu", "hybrid"], typer.Option(help="auto takes the GPU where one works.")
-    ] = "auto",
+    device: Annotated[Device, typer.Option(help="auto takes the GPU where one works.")] = "auto",
     gpus: Annotated[str | None, typer.Option(help="Which GPUs, as in 0,1 [all].")] = None,
-    encoder: Annotated[
-        Literal["auto", "nvjpeg", "cpu", "cuda"], typer.Option(help="The GPU path's JPEG encoder.")
-    ] = "auto",
+    encoder: Annotated[EncoderName, typer.Option(help="The GPU path's JPEG encoder.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="CPU workers [one a core].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
     shards: Annotated[int, typer.Option(help="Files that each split is divided into.")] = 1,
     classes: Annotated[Path | None, typer.Option(help="A classes.txt whose label numbers are used.")] = None,
     layout: Annotated[
-        Literal["auto", "classes", "splits"],
+        Layout,
         typer.Option(help="What SOURCE's folders are; auto knows train beside val, valid, validation or test."),
     ] = "auto",
     class_order: Annotated[
-        Literal["name", "natural"], typer.Option(help="Labels by the classes' names; natural has 2 before 10.")
+        ClassOrder, typer.Option(help="Labels by the classes' names; natural has 2 before 10.")
     ] = "name",
     list_format: Annotated[
-        Literal["auto", "mxnet", "csv", "aligned"],
+        ListFormat,
         typer.Option(help="mxnet: key, labels, path; csv: with commas; aligned: InsightFace's aligned, path, label."),
     ] = "auto",
     allow_outside: Annotated[

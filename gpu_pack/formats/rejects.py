@@ -55,7 +55,7 @@ def parse_reject(line: bytes, splits: Collection[str | None]) -> Reject:
     checks = {
         "path": isinstance(value.get("path"), str),
         "reason": isinstance(value.get("reason"), str),
-        "known code": value.get("code") in REJECT_CODES,
+        "known code": value.get("code") in (None, *REJECT_CODES),  # None: earlier versions had no codes
         "label": bool(labels) and all(type(item) in (int, float) for item in labels),
         "known stage": value.get("stage") in get_args(Stage),
         "known split": isinstance(split, (str, type(None))) and split in splits,

@@ -7,14 +7,10 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, get_args
 
 from gpu_pack.errors import UsageError
-from gpu_pack.types import MAX_EDGE
-
-if TYPE_CHECKING:
-    from gpu_pack.types import Device
-
+from gpu_pack.types import MAX_EDGE, Device
 
 #: Flags that took a value in early versions of im2rec.py, and values that tutorials give them.
 _FLAGS = ("--list", "--recursive", "--pass-through", "--center-crop", "--pack-label", "--no-shuffle")
@@ -139,7 +135,7 @@ def _add_pack_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--device",
         default="cpu",
-        choices=["auto", "gpu", "cpu", "hybrid"],
+        choices=get_args(Device),
         help="what to run on; only the CPU gives im2rec.py's very bytes",
     )
     group.add_argument("--workers", type=int, default=None, help="CPU workers; without it, one for each core")

@@ -21,7 +21,7 @@ from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.plan import PackResult, Plan, lists_digest, versions
 from gpu_pack.pipeline.run import Publication, run
 from gpu_pack.stores.atomic_file import write_atomically
-from gpu_pack.types import HARD_MAX_PIXELS, TransformSpec
+from gpu_pack.types import HARD_MAX_PIXELS, MAX_WORKERS, TransformSpec
 
 
 def pack(options: Options) -> int:
@@ -55,6 +55,7 @@ def make_plan(folder: str, lists: Lists, options: Options) -> Plan:
         "lists": lists_digest(lists.listing, lists.shards),
     }
     return Plan(
+        Path(options.root),
         Path(folder),
         f".gpu-pack-im2rec{base}",
         lists.listing,
@@ -84,7 +85,7 @@ def make_spec(options: Options) -> TransformSpec:
 
 def device_options(options: Options) -> DeviceOptions:
     """``--workers``, or else ``--num-thread`` where that asks for several."""
-    threads = min(options.num_thread, 1024) if options.num_thread > 1 else None
+    threads = min(options.num_thread, MAX_WORKERS) if options.num_thread > 1 else None
     return DeviceOptions(options.device, workers=options.workers or threads)
 
 

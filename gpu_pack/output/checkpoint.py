@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from typing import BinaryIO, Literal, NamedTuple, Protocol
 
 from gpu_pack import recordio
 from gpu_pack.errors import FormatError
-from gpu_pack.stores.atomic_file import unwritable, write_atomically
+from gpu_pack.stores.atomic_file import sync_file, unwritable, write_atomically
 
 #: Who can have made a record: `Encoded.backend`; ``unknown`` where a power cut took the note away.
 BACKENDS = ("unknown", "cpu", "gpu", "pass-through")
@@ -126,7 +125,7 @@ class Journal:
             with self._path.open("ab") as file:
                 file.write(json.dumps(point).encode() + b"\n")
                 file.flush()
-                os.fsync(file.fileno())
+                sync_file(file.fileno())
         except OSError as error:
             raise unwritable(self._path, error) from error
 

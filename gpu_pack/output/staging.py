@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpu_pack.errors import OutputError, OutputExistsError
+from gpu_pack.errors import OutputError, OutputExistsError, OutputLockedError
 from gpu_pack.stores.atomic_file import sync_folder, unwritable, write_atomically
 from gpu_pack.stores.folder_lock import FolderLock
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PARTIAL = ".partial"
 _RUN = "run.json"
 _PUBLISH = "publish.json"
-_BEGIN_LOCK = "begin.lock"
+_BEGIN = "begin"
 
 #: What must be the same for a run to be resumed; plain JSON.
 Identity = dict[str, Any]
@@ -122,9 +122,14 @@ class Staging:
 
     def begin_once(self, identity: Identity, files: Mapping[str, bytes]) -> None:
         """`begin`, unless another process does so at the same time: then wait for it."""
-        with self.lock("begin").acquire(timeout=60):
-            if self.identity() is None:
-                self.begin(identity, files)
+        try:
+            with self.lock(_BEGIN).acquire(timeout=60):
+                if self.identity() is None:
+                    self.begin(identity, files)
+        except TimeoutError:
+            raise OutputLockedError(
+                f"{self.out}: another process has been starting a run there for a minute: end it"
+            ) from None
 
     def reopen(self) -> None:
         """Lock the folder again after a publication removed it."""
@@ -142,7 +147,7 @@ class Staging:
         try:
             # run.json first: without it, nobody takes the rest for a run.
             (self.folder / _RUN).unlink(missing_ok=True)
-            self._remove_all_but(*FolderLock.names, _BEGIN_LOCK)
+            self._remove_all_but(*FolderLock.names, f"{_BEGIN}.lock")
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
@@ -212,7 +217,7 @@ def refuse_existing(out: Path, names: Iterable[str]) -> None:
     for name in names:
         if (out / name).exists():
             raise OutputExistsError(
-                f"{out / name} is there already: choose another output, or replace it with --overwrite"
+                f"{out / name} is there already: choose another output, or replace it with overwrite=True (--overwrite)"
             )
 
 

@@ -38,6 +38,7 @@ def create(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
     options: CreateOptions | None = None,
+    *,
     progress: bool | OnProgress = False,
     **keywords: Unpack[CreateKeywords],
 ) -> Report:
@@ -63,7 +64,7 @@ def create(
         background: a CSS colour, such as ``white`` or ``#ffffff``, that transparent pictures are laid on [alpha is
             dropped].
         depth: ``scale`` stretches 16-bit pictures that use fewer bits; ``keep`` does not [keep].
-        damage: ``keep`` packs damaged JPEGs that lose no pixel; ``reject`` rejects them [reject].
+        damage: ``keep`` packs JPEGs that only lack the end marker, or have 9 to 1,024 bytes before it [reject].
         formats: ``any`` packs every format that OpenCV decodes, ``standard`` JPEG, PNG, WebP, BMP and TIFF [standard].
         splits: fractions by name, as ``{"train": 0.9, "val": 0.1}``, or pairs, or ``"train=0.9"`` each [train=1, or
             the source's own].
@@ -140,7 +141,10 @@ class _GivenImages(LocalStore):
         """An entry for each image."""
         for key, item in enumerate(images):
             image, label = item if isinstance(item, tuple) else (item, 0.0)
-            labels = (float(label),) if isinstance(label, (int, float)) else tuple(map(float, label))
+            try:
+                labels: tuple[float, ...] = (float(label),)  # type: ignore[arg-type]  # NumPy's numbers too
+            except TypeError:
+                labels = tuple(map(float, label))  # type: ignore[arg-type]
             if not isinstance(image, bytes):
                 yield Entry(key, labels, os.fspath(image))
                 continue

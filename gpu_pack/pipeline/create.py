@@ -42,7 +42,7 @@ def create(source: Path, out: Path, options: CreateOptions, on_progress: OnProgr
     Raises:
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be resumed.
     """
-    policy = CreatePolicy(source, options.overwrite)
+    policy = CreatePolicy(options.overwrite)
     made = plan(source, out, options)
     if options.dry_run:
         return planned(made, policy.seconds)
@@ -68,7 +68,9 @@ def plan(source: Path, out: Path, options: CreateOptions) -> Plan:
     rows = (row for shard in shards for row in shard.rows)
     spec = with_depth_bits(options.spec, listing, rows, options.device.workers)
     identity = _identity(replace(options, spec=spec, division=division), listing, shards)
-    return Plan(out, _STAGING, listing, shards, spec, options.device, identity, options.strict, boxes=options.boxes)
+    return Plan(
+        source, out, _STAGING, listing, shards, spec, options.device, identity, options.strict, boxes=options.boxes
+    )
 
 
 def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = False) -> Report:
@@ -78,7 +80,7 @@ def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = Fals
         OutputError: shards are missing, or it cannot be written.
         OutputExistsError: there are other files of the same names.
     """
-    policy = CreatePolicy(plan.out, overwrite)
+    policy = CreatePolicy(overwrite)
     return Report.from_json(publish_once(plan, policy, merge(plan, results)))
 
 
@@ -136,11 +138,9 @@ class CreatePolicy:
     """How create publishes: a manifest, one rejects.jsonl, and never over other files unless asked to.
 
     Attributes:
-        source: for messages.
         overwrite: replace what an earlier run published.
     """
 
-    source: Path
     overwrite: bool = False
     _clock: float = field(default_factory=time.monotonic)
     _started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
@@ -170,14 +170,14 @@ class CreatePolicy:
         if not self.overwrite:
             raise OutputExistsError(
                 f"{plan.out}: an interrupted run lies there, and {reason}: undo that to resume it, or start anew with "
-                "--overwrite"
+                "overwrite=True (--overwrite)"
             )
 
     def nothing_packed(self, plan: Plan, rejects: Sequence[Reject]) -> SourceError:
         """See `Policy.nothing_packed`."""
         first = rejects[0]
         return SourceError(
-            f"{self.source}: none of its {len(rejects):,} images can be packed, so nothing was written; "
+            f"{plan.source}: none of its {len(rejects):,} images can be packed, so nothing was written; "
             f"the first: {first['path']}, at {first['stage']}: {first['reason']}"
         )
 
@@ -210,10 +210,12 @@ def _published_names(plan: Plan) -> list[str]:
 def _in_the_way(plan: Plan, found: dict[str, Any], interrupted: bool) -> str:
     finished = f"{plan.out}: a finished run lies there ({found.get('packed')} images packed"
     if interrupted:
-        return f"{finished}), and an interrupted one that was to replace it: resume that with --overwrite"
+        return (
+            f"{finished}), and an interrupted one that was to replace it: resume that with overwrite=True (--overwrite)"
+        )
     now = {name: plan.identity[name] for name in ("versions", "options") if isinstance(found.get(name), dict)}
     others = "".join(f"; {each}" for each in differences({name: found[name] for name in now}, now))
-    return f"{finished}{others}): choose another output, or replace it with --overwrite"
+    return f"{finished}{others}): choose another output, or replace it with overwrite=True (--overwrite)"
 
 
 def _refuse_inside(source: Path, out: Path) -> None:

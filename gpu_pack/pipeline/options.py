@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from gpu_pack.backends import DeviceOptions
-from gpu_pack.errors import UsageError
+from gpu_pack.errors import UsageError, told
 from gpu_pack.pipeline.boxes import Boxes
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceOptions, check_choices
 from gpu_pack.sources.splits import Division, parse_split
@@ -67,6 +67,12 @@ class CreateOptions:
     list_format: ListFormat = "auto"
 
     def __post_init__(self) -> None:
+        for name in ("root", "classes"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(value))
+        for name in ("strict", "overwrite", "dry_run", "allow_outside"):
+            if type(value := getattr(self, name)) is not bool:
+                raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes True or False")
         check_choices(self)
         if self.boxes not in get_args(Boxes):
             raise UsageError(f"{told('boxes', self.boxes)}: choose move, keep or refuse")
@@ -127,15 +133,15 @@ def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateK
         UsageError: a value out of range, or arguments that contradict each other.
         TypeError: an argument of another name.
     """
-    base = base or CreateOptions()
+    base = CreateOptions() if base is None else base
+    if not isinstance(base, CreateOptions):
+        raise TypeError(f"options is a CreateOptions, not {type(base).__name__}")
     _refuse_unknown(keywords, CreateKeywords.__optional_keys__)
     given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
     if "splits" in given:
         given["splits"] = _splits(given["splits"])
     if "gpus" in given:
         given["gpus"] = _gpu_numbers(given["gpus"])
-    for name in given.keys() & {"root", "classes"}:
-        given[name] = Path(given[name])
     parts = {
         "spec": _spec(base.spec, given),
         "division": replace(base.division, **_select(given, _names(Division))),
@@ -149,12 +155,6 @@ def transform_options(**keywords: Unpack[TransformKeywords]) -> tuple[TransformS
     _refuse_unknown(keywords, TransformKeywords.__optional_keys__)
     options = create_options(**keywords)
     return options.spec, options.device
-
-
-def told(name: str, value: object) -> str:
-    """A parameter as a Python caller and a command-line user both know it: ``size=224 (--size)``."""
-    flag = name.replace("_", "-")
-    return f"{name}={value} (--{'no-' if value is False else ''}{flag})"
 
 
 def _refuse_unknown(keywords: Iterable[str], known: Collection[str]) -> None:
@@ -214,5 +214,5 @@ def _gpu_numbers(given: str | int | Sequence[int]) -> tuple[int, ...]:
         if isinstance(given, int):
             return (given,)
         return tuple(int(number) for number in (given.split(",") if isinstance(given, str) else given))
-    except ValueError:
+    except (TypeError, ValueError):
         raise UsageError(f"{told('gpus', given)}: give GPU numbers separated by commas, as in 0,1") from None

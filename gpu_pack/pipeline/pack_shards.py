@@ -153,12 +153,12 @@ def refuse_warnings(warnings: Sequence[Mapping[str, Any]]) -> None:
     """Raise `StrictError` if there is a warning."""
     if warnings:
         told = "; ".join(each["message"] for each in warnings)
-        raise StrictError(f"{told}; nothing was published, as --strict says")
+        raise StrictError(f"{told}; nothing was published, as strict=True (--strict) says")
 
 
 def strict_error(rejected: Rejected) -> StrictError:
     """The error that the first bad image is under ``strict``."""
     return StrictError(
         f"{rejected.entry.path} (key {rejected.entry.key}) cannot be packed, at {rejected.stage}: {rejected.reason}; "
-        "nothing was published, as --strict says"
+        "nothing was published, as strict=True (--strict) says"
     )

@@ -39,19 +39,21 @@ class Plan:
     """What a run packs, with what, and where to.
 
     Attributes:
+        source: what was listed, for messages.
         out: the folder that receives the files.
         staging: name of the staging folder in it.
         listing: the images.
         shards: which of them are in which file, in order.
         spec: what happens to each image.
         device: what to run on.
-        identity: what must be the same for the run to be resumed; see `identify`.
+        identity: what must be the same for the run to be resumed; see `gpu_pack.output.staging.Identity`.
         strict: the first bad image ends the run, and nothing is published.
         checksum: of each .rec, for checkpoints; SHA-256 where the manifest tells it.
         writing: how often files are flushed and synced.
         boxes: what becomes of detection labels; None leaves all labels alone.
     """
 
+    source: Path
     out: Path
     staging: str
     listing: Listing
@@ -63,11 +65,6 @@ class Plan:
     checksum: ChecksumName = "sha256"
     writing: WriterSettings = field(default_factory=WriterSettings)
     boxes: Boxes | None = None
-
-    @property
-    def listed(self) -> int:
-        """Images in the source, those that no list can name included."""
-        return len(self.listing) + len(self.listing.unlistable)
 
     def select(self, which: Iterable[int] | None) -> list[Shard]:
         """The shards of these numbers, from 0; all of them for None.
@@ -136,7 +133,10 @@ def merge(plan: Plan, results: Iterable[PackResult]) -> PackResult:
         OutputError: a shard of the plan is in none of them.
     """
     parts = list(results)
-    found = {shard.name: shard for part in parts for shard in part.shards}
+    found: dict[str, ShardResult] = {}
+    for shard in (shard for part in parts for shard in part.shards):
+        if shard.name not in found or shard.resumed < found[shard.name].resumed:
+            found[shard.name] = shard  # packed twice: by the call that wrote most of it
     missing = [number for number, shard in enumerate(plan.shards) if shard.name not in found]
     if missing or not parts:
         numbers = ", ".join(map(str, missing[:20]))
@@ -146,6 +146,7 @@ def merge(plan: Plan, results: Iterable[PackResult]) -> PackResult:
         failures.update(dict(part.batch_failures))
     return replace(
         parts[0],
+        workers=sum(part.workers for part in parts),
         shards=tuple(found[shard.name] for shard in plan.shards),
         broken=tuple(sentence for part in parts for sentence in part.broken),
         batch_failures=tuple(failures.items()),

@@ -145,7 +145,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
     """
     report = Report(
         str(plan.out),
-        listed=plan.listed,
+        listed=plan.listing.listed,
         rejected=len(rejects),
         rejects=dict(sorted(Counter(value["stage"] for value in rejects).items())),
         resumed=sum(shard.resumed for shard in packed.shards),
@@ -179,7 +179,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
 
 def planned(plan: Plan, seconds: float) -> Report:
     """What a run of this plan would do."""
-    report = Report(str(plan.out), listed=plan.listed, dry_run=True, seconds=seconds)
+    report = Report(str(plan.out), listed=plan.listing.listed, dry_run=True, seconds=seconds)
     report.rejected = len(plan.listing.unlistable)
     labels: dict[str, list[float]] = {}
     for shard in plan.shards:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gpu_pack.backends import Choice
-from gpu_pack.errors import SourceError, StrictError
+from gpu_pack.errors import OutputError, OutputExistsError, SourceError, StrictError
 from gpu_pack.formats.rejects import Reject, reject
 from gpu_pack.output.staging import Staging, plain
 from gpu_pack.pipeline.pack_shards import pack_shards
@@ -63,12 +63,8 @@ def run(plan: Plan, policy: Policy, choice: Choice, on_progress: OnProgress) -> 
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be resumed.
     """
     with Staging(plan.out, plan.staging) as staging:
-        earlier = staging.finish_publishing()
-        if earlier is not None:
-            staging.reopen()
-            if earlier.identity == plain(plan.identity):  # this very run, killed while it published
-                staging.discard()
-                return earlier.report
+        if (report := _finish_earlier(plan, staging)) is not None:
+            return report
         policy.refuse_outputs(plan, staging)
         _resume_or_begin(plan, policy, staging)
         try:
@@ -87,9 +83,28 @@ def publish_once(plan: Plan, policy: Policy, packed: PackResult) -> dict[str, An
         GpuPackError: see `run`.
     """
     with Staging(plan.out, plan.staging) as staging:
+        if (report := _finish_earlier(plan, staging)) is not None:
+            return report
         policy.refuse_outputs(plan, staging)
+        if staging.identity() is None:
+            staging.discard()
+            raise OutputError(f"{plan.out}: no shard is packed there: pack them there before they are published")
+        if reason := obstacle(plan, staging):
+            raise OutputExistsError(f"{plan.out}: shards of another run lie there: {reason}")
         _refuse_nothing(plan, policy, staging, packed)
         return _publish(plan, policy, staging, packed)
+
+
+def _finish_earlier(plan: Plan, staging: Staging) -> dict[str, Any] | None:
+    """Finish a publication that was interrupted; its report, if it was this very run's."""
+    earlier = staging.finish_publishing()
+    if earlier is None:
+        return None
+    staging.reopen()
+    if earlier.identity != plain(plan.identity):
+        return None
+    staging.discard()
+    return earlier.report
 
 
 def _publish(plan: Plan, policy: Policy, staging: Staging, packed: PackResult) -> dict[str, Any]:

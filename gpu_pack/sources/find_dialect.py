@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from gpu_pack.errors import ListError, SourceError
+from gpu_pack.errors import ListError, SourceError, told
 from gpu_pack.formats import lst
 from gpu_pack.sources.list_dialect import SEPARATORS, Dialect, is_number
 from gpu_pack.sources.source_options import ListFormat
@@ -133,7 +133,7 @@ def _refuse(path: str, sample: _Lines, encoding: str, asked: ListFormat) -> Dial
     other = _best(sample, encoding, "auto")
     if asked != "auto" and other.fitting * 2 > len(other.rows):
         found_as = f"{other.dialect}, which --list-format {_format(other.dialect)} reads"
-        raise ListError(f"{path}: --list-format {asked} does not read this list: it has {found_as}")
+        raise ListError(f"{path}: {told('list_format', asked)} does not read this list: it has {found_as}")
     fields = f"{len(found.fields(line))} fields separated by {SEPARATORS[found.separator]}"
     raise ListError(
         f"{path}:{number}: {fields}: {_fault(found, line)}; --list-format {_format(found)} reads such lines as key, "

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from gpu_pack.errors import SourceError
+from gpu_pack.errors import SourceError, told
 from gpu_pack.formats import lst
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.class_names import check_class_names, numeric_notice, order_classes
@@ -67,7 +67,7 @@ def list_folder(
         if divided is not None:
             _divide(listing, source, divided, rows)
     elif layout == "splits":
-        raise SourceError(f"{source}: --layout splits: it holds no folders")
+        raise SourceError(f"{source}: {told('layout', layout)}: it holds no folders")
     else:
         _list_below(listing, store, "", _folder_label(source, classes))
         listing.classes = classes if classes is not None else (source.resolve().name,)
@@ -93,7 +93,7 @@ def _folder_label(source: Path, classes: tuple[str, ...] | None) -> float:
     if name not in classes:
         raise SourceError(
             f"{source}: its images are in no sub-folder, and its own name {name!r} is not among the {len(classes)} "
-            "names of --classes: put them into a folder of their class's name"
+            "names of classes (--classes): put them into a folder of their class's name"
         )
     return float(classes.index(name))
 
@@ -129,7 +129,7 @@ def _refuse_unknown(source: Path, names: Iterable[str], numbers: Mapping[str, in
     for name in names:
         if name not in numbers:
             raise SourceError(
-                f"{source}: class folder {name!r} is not among the {len(numbers)} names of --classes: "
+                f"{source}: class folder {name!r} is not among the {len(numbers)} names of classes (--classes): "
                 "add it at the end of that file, or move the folder away"
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gpu_pack.errors import SourceError
+from gpu_pack.errors import SourceError, told
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.scan import Items, is_image, refuse_dead_links, scan
 from gpu_pack.sources.source_options import Layout
@@ -80,7 +80,7 @@ def find_splits(store: LocalStore, folders: Sequence[str], layout: Layout) -> Sp
     if layout == "auto" and _TRAIN not in map(str.lower, divided):
         return None
     if not divided:
-        raise SourceError(f"{store.root}: --layout splits: none of its folders has class folders in it")
+        raise SourceError(f"{store.root}: {told('layout', 'splits')}: none of its folders has class folders in it")
     for name in divided:
         _check_split(store, name, found[name][0])
     splits = [SplitFolder(name, [item.name for item in found[name][1]]) for name in divided]

@@ -14,6 +14,7 @@ from gpu_pack.sources.list_dialect import unquote
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.source_options import ListFormat, SourceOptions
 from gpu_pack.stores.local import LocalStore
+from gpu_pack.stores.store import Stat
 from gpu_pack.types import Entry
 
 
@@ -26,23 +27,26 @@ def list_file(source: Path, options: SourceOptions) -> Listing:
     """
     root, classes = options.root if options.root is not None else source.parent, options.classes
     if not root.is_dir():
-        raise SourceError(f"{root}: no such folder; --root names the folder that the paths in {source} start from")
+        raise SourceError(
+            f"{root}: no such folder; root (--root) names the folder that the paths in {source} start from"
+        )
     store = LocalStore(str(root))
     listing = Listing(store, classes=classes)
     shared: dict[tuple[float, ...], tuple[float, ...]] = {}
     repaired: list[str] = []
     for number, entry in _entries(source, options.list_format, listing):
-        if not options.allow_outside and (reason := _outside(entry.path, root)):
-            raise _outside_error(source, number, entry.path, f"{reason} {root}")
         if classes is not None and not all(value.is_integer() and 0 <= value < len(classes) for value in entry.labels):
             labels = ", ".join(f"{label:.9g}" for label in entry.labels)
-            raise ListError(f"{source}:{number}: label {labels} is none of the {len(classes)} of --classes")
-        path, stat = entry.path, store.stat(entry.path)
-        if stat.size < 0 and (found := _other_spelling(store, path)):
-            if not options.allow_outside and (reason := _outside(found, root)):
-                raise _outside_error(source, number, found, f"{reason} {root}")
-            repaired.append(path)
-            path, stat = found, store.stat(found)
+            raise ListError(f"{source}:{number}: label {labels} is none of the {len(classes)} of classes (--classes)")
+        path, stat = _find(store, entry.path)
+        for each in () if options.allow_outside else dict.fromkeys((entry.path, path)):
+            if reason := _outside(each, root):
+                raise ListError(
+                    f"{source}:{number}: {each!r} {reason} {root}: correct it, or allow it with allow_outside=True "
+                    "(--allow-outside)"
+                )
+        if path != entry.path:
+            repaired.append(entry.path)
         # One tuple for all rows that share it: a million tuples would take a hundred megabytes.
         listing.add(entry.key, shared.setdefault(entry.labels, entry.labels), path, stat)
     if not listing.paths:
@@ -61,13 +65,13 @@ def _entries(source: Path, asked: ListFormat, listing: Listing) -> Iterator[tupl
     return lst.parse_lines(dialect.lines(path, listing.notices), path, unique=True)
 
 
-def _other_spelling(store: LocalStore, path: str) -> str:
-    """The file that a path without a file means: without quotes, or with / for backslashes; empty where none does."""
-    plain = unquote(path)
-    for other in (plain, plain.replace("\\", "/")):
-        if other != path and store.stat(other).size >= 0:
-            return other
-    return ""
+def _find(store: LocalStore, path: str) -> tuple[str, Stat]:
+    """The path, if there is such a file, else the same without quotes or with / for backslashes; and its stat."""
+    stat, plain = store.stat(path), unquote(path)
+    for other in (plain, plain.replace("\\", "/")) if stat.size < 0 else ():
+        if other != path and (found := store.stat(other)).size >= 0:
+            return other, found
+    return path, stat
 
 
 def _repairs(paths: list[str]) -> Iterator[Notice]:
@@ -77,10 +81,6 @@ def _repairs(paths: list[str]) -> Iterator[Notice]:
         yield Notice("list-backslashes", len(slashed), slashed[0])
     if quoted:
         yield Notice("list-dialect", len(quoted), f"paths with quotes around them, as in {quoted[0]}")
-
-
-def _outside_error(source: Path, number: int, path: str, reason: str) -> ListError:
-    return ListError(f"{source}:{number}: {path!r} {reason}: correct it, or allow it with --allow-outside")
 
 
 def _outside(path: str, root: Path) -> str:

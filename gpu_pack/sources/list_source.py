@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpu_pack.errors import SourceError, UsageError
+from gpu_pack.errors import SourceError, UsageError, told
 from gpu_pack.sources.folder import list_folder
 from gpu_pack.sources.list_file import list_file
 from gpu_pack.sources.listing import Listing
@@ -28,7 +28,9 @@ def list_source(source: Path, options: SourceOptions) -> Listing:
     if flag := options.about_lists():
         raise UsageError(f"{flag} is about the paths in a .lst file, and {source} is a folder: leave it out")
     if options.classes is not None and options.class_order != "name":
-        raise UsageError("--class-order: the labels are those of --classes: leave one of the two out")
+        raise UsageError(
+            f"{told('class_order', options.class_order)}: the labels are those of classes (--classes): leave one out"
+        )
     return list_folder(source, options.classes, options.layout, options.class_order)
 
 

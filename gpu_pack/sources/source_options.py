@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from gpu_pack.errors import UsageError
+from gpu_pack.errors import UsageError, told
 
 #: ``auto`` recognises splits by the folders' names; ``splits`` takes any names; ``classes`` has no splits.
 Layout = Literal["auto", "classes", "splits"]
@@ -38,18 +38,19 @@ class SourceOptions:
     list_format: ListFormat = "auto"
 
     def about_lists(self) -> str:
-        """The first flag given that is about lists only; empty without any."""
-        given = {
-            "--root": self.root is not None,
-            "--allow-outside": self.allow_outside,
-            "--list-format": self.list_format != "auto",
-        }
-        return next((flag for flag, is_given in given.items() if is_given), "")
+        """The first option given that is about lists only; empty without any."""
+        return self._given("root", "allow_outside", "list_format")
 
     def about_folders(self) -> str:
-        """The first flag given that is about folders only; empty without any."""
-        given = {"--layout": self.layout != "auto", "--class-order": self.class_order != "name"}
-        return next((flag for flag, is_given in given.items() if is_given), "")
+        """The first option given that is about folders only; empty without any."""
+        return self._given("layout", "class_order")
+
+    def _given(self, *names: str) -> str:
+        defaults = SourceOptions()
+        for name in names:
+            if (value := getattr(self, name)) != getattr(defaults, name):
+                return told(name, value)
+        return ""
 
 
 def check_choices(options: object) -> None:

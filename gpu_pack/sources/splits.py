@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gpu_pack.errors import UsageError
+from gpu_pack.errors import UsageError, told
 from gpu_pack.sources.shares import Shares
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def parse_split(text: str) -> tuple[str, Fraction]:
     """
     name, equals, number = text.partition("=")
     if not equals:
-        raise UsageError(f"--split {text}: write NAME=FRACTION, as in train=0.9")
+        raise UsageError(f"splits {text} (--split): write NAME=FRACTION, as in train=0.9")
     return name.strip(), as_fraction(name, number.strip())
 
 
@@ -214,7 +214,7 @@ def _shards(name: str, rows: Rows, division: Division, total: int) -> list[Shard
         raise UsageError(f"split {name!r} would get no image of the {total} listed: {way}")
     if len(rows) < shards:
         raise UsageError(
-            f"split {name!r} would get {len(rows)} images, fewer than --shards {shards}, of the {total} listed: "
+            f"split {name!r} would get {len(rows)} images, fewer than {told('shards', shards)}, of the {total} listed: "
             "give it a larger fraction, or fewer shards"
         )
     names = [f"{name}-{number:05d}-of-{shards:05d}" for number in range(shards)] if shards > 1 else [name]

@@ -74,7 +74,7 @@ def test_what_the_parser_refuses_names_the_help(line: str, sentence: str) -> Non
         ("--gpus 0 --device cpu", ["--gpus", "--device"]),
         ("--gpus a", ["gpus=a (--gpus)"]),
         ("--shards 0", ["--shards"]),
-        ("--shards 300", ["30 images, fewer than --shards 300", "fewer shards"]),
+        ("--shards 300", ["30 images, fewer than shards=300 (--shards)", "fewer shards"]),
     ],
 )
 def test_options_that_cannot_be_right(options: str, needles: list[str], packed: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class WatchedStore(LocalStore):
 
 def pack(plan: Plan, overwrite: bool = False) -> Report:
     """What create does with a plan."""
-    policy = create.CreatePolicy(Path(plan.listing.store.root), overwrite)
+    policy = create.CreatePolicy(overwrite)
     return Report.from_json(run(plan, policy, choose(plan.spec, plan.device), lambda _: None))
 
 

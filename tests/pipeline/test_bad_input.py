@@ -52,12 +52,11 @@ def test_classes_whose_names_collide(photos: Path, gpu_pack_command: Run) -> Non
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot hold such names")
 def test_names_that_no_list_can_carry(photos: Path, gpu_pack_command: Run, tmp_path: Path) -> None:
-    for number, name in enumerate((b"a\tb.jpg", b"a\nb.jpg", b"\xff.jpg", b" blank.jpg", b"-dash.jpg")):
+    for name in (b"a\tb.jpg", b"a\nb.jpg", b"\xff.jpg", b" blank.jpg", b"-dash.jpg"):
         source = photos / "ant/00.jpg"
         os.link(source, os.fsencode(photos / "bee") + b"/" + name)
-        assert number < 5
     done = gpu_pack_command("create", photos, "out", code=0)
-    assert "31 packed, 4 rejected" in done.stderr or "32 packed, 3 rejected" in done.stderr
+    assert "32 packed, 3 rejected" in done.stderr
     rejects = (tmp_path / "out/rejects.jsonl").read_text()
     assert "a tab" in rejects and "a line feed" in rejects and "not UTF-8" in rejects
     check(gpu_pack_command("create", photos, "strict", "--strict", code=1), "bee/")
@@ -153,6 +152,8 @@ def test_gpu_without_a_gpu_says_why_and_what_to_do(photos: Path, gpu_pack_comman
 
     if probe().usable:
         pytest.skip("there is a usable GPU")
-    check(gpu_pack_command("create", photos, "out", "--device", "gpu", code=1), "--device gpu: ", "--device cpu")
-    check(gpu_pack_command("create", photos, "out", "--device", "hybrid", code=1), "--device hybrid: ")
+    check(
+        gpu_pack_command("create", photos, "out", "--device", "gpu", code=1), "device=gpu (--device): ", "--device cpu"
+    )
+    check(gpu_pack_command("create", photos, "out", "--device", "hybrid", code=1), "device=hybrid (--device): ")
     assert not (tmp_path / "out").exists()

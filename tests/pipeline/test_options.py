@@ -96,7 +96,10 @@ def test_an_unknown_name_is_a_type_error() -> None:
         ({"encoder": "jpeg"}, r"encoder=jpeg \(--encoder\)"),
         ({"workers": 0}, r"workers=0 \(--workers\)"),
         ({"batch_size": 5000}, r"batch_size=5000 \(--batch-size\)"),
+        ({"workers": 2.5}, r"workers=2.5 \(--workers\): a whole number"),
+        ({"batch_size": "4"}, r"batch_size=4 \(--batch-size\): a whole number"),
         ({"gpus": (1, 1)}, "gpus"),
+        ({"gpus": (0.5,)}, "gpus"),
         ({"gpus": (0,), "device": "cpu"}, "gpus"),
     ],
 )

@@ -20,7 +20,7 @@ from gpu_pack.pipeline.pack_shards import pack_shards
 from gpu_pack.pipeline.plan import begin
 from tests.folders import ENVIRONMENT, write_picture
 from tests.pipeline.outputs import published
-from tests.pipeline.runs import pack
+from tests.pipeline.runs import Killed, pack
 
 PASS_THROUGH = gpu_pack.TransformSpec(pass_through=True)
 #: Packs some shards of a pickled plan, as another machine would.
@@ -116,3 +116,44 @@ def test_another_plan_does_not_mix_with_what_lies_there(source: Path, tmp_path: 
     write_picture(source / "ant/new.jpg", 77)
     with pytest.raises(OutputExistsError, match="the source lists other images now"):
         pack_shards(create.plan(source, tmp_path / "out", options()), [1])
+
+
+def test_another_plans_shards_are_not_published(source: Path, tmp_path: Path) -> None:
+    plan = create.plan(source, tmp_path / "out", options())
+    result = pack_shards(plan)
+    other = create.plan(source, tmp_path / "out", options(gpu_pack.TransformSpec(size=32)))
+    with pytest.raises(OutputExistsError, match=r"shards of another run lie there: options.size was 24, is 32"):
+        create.publish(other, [result])
+    create.publish(plan, [result])
+    with pytest.raises(OutputError, match="no shard is packed there"):
+        create.publish(replace(plan, out=tmp_path / "empty"), [result])
+    assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize("renames", [2, 8])
+def test_a_killed_publication_is_completed_by_the_same_call(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
+    expected = pack(create.plan(source, tmp_path / "one", options()))
+    plan = create.plan(source, tmp_path / "out", options())
+    result = pack_shards(plan)
+    rename, left = Path.replace, renames
+
+    def dying(self: Path, target: Path) -> Path:
+        nonlocal left
+        left -= Path(target).parent == plan.out
+        if left < 0:
+            raise Killed
+        return rename(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "replace", dying)
+        create.publish(plan, [result])
+    assert create.publish(plan, [result]).packed == expected.packed
+    assert published(tmp_path / "out") == published(tmp_path / "one")
+
+
+def test_a_shard_that_was_packed_twice_is_not_told_as_resumed(source: Path, tmp_path: Path) -> None:
+    plan = create.plan(source, tmp_path / "out", options())
+    results = [pack_shards(plan), pack_shards(plan)]
+    assert create.publish(plan, results).resumed == 0

@@ -70,3 +70,10 @@ def test_wrong_options_are_refused_before_the_first_image() -> None:
         transform([], workers=0)
     with pytest.raises(TypeError, match="no option 'shards'"):
         transform([], shards=2)  # type: ignore[call-arg]
+
+
+def test_labels_may_be_numpys(photos: Path) -> None:
+    image = (photos / "ant/00.jpg").read_bytes()
+    labels = (3, 1.5, np.int64(3), np.float32(1.5), np.array([1, 2]), [1, 2])
+    found = [outcome.entry.labels for outcome in transform([(image, label) for label in labels], size=16)]
+    assert found == [(3.0,), (1.5,), (3.0,), (1.5,), (1.0, 2.0), (1.0, 2.0)]

@@ -44,7 +44,7 @@ def test_loose_images_have_the_label_of_their_folders_name(tmp_path: Path) -> No
     write_picture(tmp_path / "bee/1.jpg", 1)
     listing = list_folder(tmp_path / "bee", ("ant", "bee"))
     assert listing.labels == [(1.0,)] and listing.classes == ("ant", "bee")
-    with pytest.raises(SourceError, match="'bee' is not among the 2 names of --classes"):
+    with pytest.raises(SourceError, match="'bee' is not among the 2 names of classes"):
         list_folder(tmp_path / "bee", ("ant", "cat"))
     assert list_folder(tmp_path / "bee").labels == [(0.0,)]
 

@@ -153,9 +153,9 @@ def test_options_about_the_other_kind_of_source(root: Path) -> None:
     for options in ({"layout": "splits"}, {"class_order": "natural"}):
         with pytest.raises(UsageError, match="is about folders of classes"):
             list_source(root / "my.lst", SourceOptions(**options))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="--list-format is about the paths in a"):
+    with pytest.raises(UsageError, match=r"list_format=csv \(--list-format\) is about the paths in a"):
         list_source(root, SourceOptions(list_format="csv"))
-    with pytest.raises(UsageError, match="the labels are those of --classes"):
+    with pytest.raises(UsageError, match=r"the labels are those of classes \(--classes\)"):
         list_source(root, SourceOptions(classes=("a",), class_order="natural"))
     (root / "my.csv").write_text(PLAIN.replace("\t", ","))
     assert rows(list_source(root / "my.csv", SourceOptions(list_format="csv"))) == ROWS

@@ -208,5 +208,5 @@ def test_a_split_that_would_be_empty_is_refused() -> None:
         divide([(0.0,)] * 3, division(("0.95", "0.05")))
     with pytest.raises(UsageError, match=r"split 's1' would get no image of the 4 listed: .*--no-stratify"):
         divide([(0.0,), (1.0,)] * 2, division(("0.4", "0.3", "0.3")), classes=True)
-    with pytest.raises(UsageError, match="fewer than --shards 4"):
+    with pytest.raises(UsageError, match=r"fewer than shards=4 \(--shards\)"):
         divide([(0.0,)] * 3, division(("1",), shards=4))
