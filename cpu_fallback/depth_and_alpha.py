@@ -26,13 +26,12 @@ def decode_noting(data: bytes, header: Header, spec: TransformSpec) -> tuple[Pix
     Raises:
         ImageError: see `decode`.
     """
-    plain = decode(data, header, spec.color)
     if not header.alpha and header.precision != _DEEP:
-        return plain, ()
-    full = plain if spec.color == "unchanged" else decode(data, header, "unchanged")
+        return decode(data, header, spec.color), ()
+    full = decode(data, header, "unchanged")
     colour, alpha = _parted(full, data, header)
     deep = full.dtype == np.uint16 and header.precision == _DEEP
-    bits = used_bits(colour, header) if deep else 0
+    bits = used_bits(colour) if deep else 0
     whole = spec.color == "unchanged" and spec.encoding == "png"  # alpha and depth are stored
     notices = []
     if alpha is not None and spec.background is None and not whole:
@@ -46,6 +45,7 @@ def decode_noting(data: bytes, header: Header, spec: TransformSpec) -> tuple[Pix
     if alpha is not None and ground is not None:
         colour = _laid(colour, alpha, ground)
     if not stretch and ground is None:
+        plain = full if spec.color == "unchanged" else _as_decoded(colour, data, header, spec)
         return _eight_bits(plain) if deep and not whole else plain, tuple(notices)
     if alpha is not None and ground is None and whole:
         return np.dstack((_three(colour), alpha)), tuple(notices)
@@ -54,7 +54,7 @@ def decode_noting(data: bytes, header: Header, spec: TransformSpec) -> tuple[Pix
     return _coloured(colour, spec), tuple(notices)
 
 
-def used_bits(colour: Pixels, header: Header) -> int:
+def used_bits(colour: Pixels) -> int:
     """The bits that the largest value of a 16-bit picture takes; 0 if it is black."""
     return int(colour.max(initial=0)).bit_length()
 
@@ -72,7 +72,7 @@ def deep_bits(data: bytes, header: Header) -> int:
     full = decode(data, header, "unchanged")
     if full.dtype != np.uint16:
         return 0
-    bits = used_bits(_parted(full, data, header)[0], header)
+    bits = used_bits(_parted(full, data, header)[0])
     return 0 if _stated(bits, header) else bits
 
 
@@ -99,7 +99,7 @@ def _parted(full: Pixels, data: bytes, header: Header) -> tuple[Pixels, Pixels |
     if not header.alpha:
         return full, None
     if full.ndim == 3 and full.shape[2] == 4:
-        colour, alpha = np.ascontiguousarray(full[..., :3]), full[..., 3]
+        colour, alpha = cv2.cvtColor(full, cv2.COLOR_BGRA2BGR), cv2.extractChannel(full, 3)
     elif header.format == "png" and (key := png.transparent_colour(data)) is not None:  # which OpenCV does not apply
         colour, depth = full, min(header.precision, 8) if header.precision != _DEEP else _DEEP
         wanted = [value * most // ((1 << depth) - 1) for value in key[::-1]]
@@ -108,6 +108,13 @@ def _parted(full: Pixels, data: bytes, header: Header) -> tuple[Pixels, Pixels |
     else:
         return full, None
     return colour, alpha if (alpha < most).any() else None
+
+
+def _as_decoded(colour: Pixels, data: bytes, header: Header, spec: TransformSpec) -> Pixels:
+    """What `decode` gives for ``spec.color``; a second decode only where OpenCV would convert in its own way."""
+    if spec.color == "rgb" and header.format in ("png", "webp"):
+        return _three(_eight_bits(colour))
+    return decode(data, header, spec.color)
 
 
 def _laid(colour: Pixels, alpha: Pixels, background: str) -> Pixels:

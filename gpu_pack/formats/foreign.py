@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from gpu_pack.errors import FormatError
 from gpu_pack.formats.image_headers.signature import sniff
 from gpu_pack.recordio.framing import MAGIC_BYTES
@@ -78,33 +76,27 @@ def _name_binary(head: bytes) -> str | None:
 
 
 def _is_protobuf(payload: bytes) -> bool:
-    fields = list(_fields(payload))
-    if not fields or None in fields:
-        return False
-    maps = [value for field in fields if field is not None for number, value in [field] if number in (1, 2)]
+    fields = _fields(payload) or []
+    maps = [_fields(value) for number, value in fields if number in (1, 2)]
     return (
         bool(maps)
-        and all(field is not None and 1 <= field[0] <= 5 for field in fields)
-        and all(field is not None and field[0] in (1, 2) for value in maps for field in _fields(value))
+        and all(1 <= number <= 5 for number, _ in fields)
+        and all(each is not None and all(number in (1, 2) for number, _ in each) for each in maps)
     )
 
 
-def _fields(message: bytes) -> Iterator[tuple[int, bytes] | None]:
-    """Number and value of each field of a message that has fields with lengths only; None where it is no such message.
-
-    A thousand fields are enough to tell.
-    """
+def _fields(message: bytes) -> list[tuple[int, bytes]] | None:
+    """Number and value of the first thousand fields; None for a message with fields of other kinds than bytes."""
+    fields: list[tuple[int, bytes]] = []
     position = 0
-    for _ in range(1000):
-        if position >= len(message):
-            return
+    while position < len(message) and len(fields) < 1000:
         tag = message[position]
         length, begin = _varint(message, position + 1)
         position = begin + length
         if tag & 7 != 2 or begin == 0 or position > len(message):
-            yield None
-            return
-        yield tag >> 3, message[begin:position]
+            return None
+        fields.append((tag >> 3, message[begin:position]))
+    return fields
 
 
 def _varint(message: bytes, position: int) -> tuple[int, int]:

@@ -144,7 +144,7 @@ def _refuse(path: str, sample: _Lines, encoding: str, asked: ListFormat) -> Dial
 def _fault(dialect: Dialect, line: str) -> str | None:
     """What is wrong with a line for `gpu_pack.formats.lst`; None where it is right."""
     try:
-        lst.parse_line(line if dialect == Dialect() else dialect.row(line, 0), "", 0)
+        lst.parse_line(line if dialect == Dialect() else dialect.row(dialect.fields(line), 0), "", 0)
     except ListError as error:
         return str(error).removeprefix(":0: ")
     return None

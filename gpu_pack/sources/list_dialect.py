@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpu_pack.errors import ListError
@@ -59,13 +59,12 @@ class Dialect:
         first, middle, last = map(unquote, found.groups())
         return [first, middle, last] if self.aligned else [first, *middle.split(), last]
 
-    def row(self, line: str, position: int) -> str:
-        """A line as `gpu_pack.formats.lst` has it; ``position`` is the key where the columns have none.
+    def row(self, fields: Sequence[str], position: int) -> str:
+        """Fields as a line of `gpu_pack.formats.lst`; ``position`` is the key where the columns have none.
 
         Raises:
             ValueError: InsightFace's columns are not there.
         """
-        fields = self.fields(line)
         if not self.aligned:
             return "\t".join(fields)
         if len(fields) < 3:
@@ -78,7 +77,7 @@ class Dialect:
         if len(fields) < 3 or is_number(fields[1] if self.aligned else fields[-1]):
             return False
         try:
-            lst.parse_line(self.row(line, 0), "", 0)
+            lst.parse_line(self.row(fields, 0), "", 0)
         except ListError:
             return False
         return fields[0].isdecimal()
@@ -94,12 +93,13 @@ class Dialect:
         for number, line in enumerate(lst.text_lines(path, self.encoding), 1):
             if number < self.first or line.isspace():
                 continue
+            fields = self.fields(line)
             try:
-                row = self.row(line, position)
+                row = self.row(fields, position)
             except ValueError as error:
                 raise ListError(f"{path}:{number}: {error}") from None
-            if self.aligned and self.fields(line)[0] == "0":
-                unaligned, example = unaligned + 1, example or row.rpartition("\t")[2]
+            if self.aligned and fields[0] == "0":
+                unaligned, example = unaligned + 1, example or fields[1]
             position += 1
             yield number, row
         if unaligned:

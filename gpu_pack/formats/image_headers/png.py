@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 from gpu_pack.formats.image_headers.exif import orientation as exif_orientation
 from gpu_pack.formats.image_headers.model import Header, ImageError
@@ -28,8 +29,14 @@ def read(data: bytes) -> Header:
     width, height, depth, colour = _ihdr(data, 16)
     if colour not in _CHANNELS:
         raise ImageError(f"a damaged PNG: colour type {colour} does not exist")
-    alpha, frames, apart, significant = colour in _ALPHA, 0, 1, 0
-    for kind, start, end in _preamble(data):
+    alpha, frames, apart, significant, orientation = colour in _ALPHA, 0, 1, 0, None
+    before_data = True
+    for kind, start, end in _chunks_there(data):
+        if kind == b"eXIf" and orientation is None:
+            orientation = exif_orientation(data[start:end])
+        before_data = before_data and kind != b"IDAT"
+        if not before_data:
+            continue
         if kind == b"tRNS":
             alpha = True
         elif kind == b"acTL" and end - start == 8:
@@ -39,7 +46,7 @@ def read(data: bytes) -> Header:
         elif kind == b"sBIT" and colour != _PALETTE:
             significant = max(data[start : end if colour not in _ALPHA else end - 1], default=0)
     return Header(
-        "png", width, height, _orientation(data), _CHANNELS[colour], depth,
+        "png", width, height, orientation or 1, _CHANNELS[colour], depth,
         alpha=alpha, pages=max(1, frames + apart), significant=significant,
     )  # fmt: skip
 
@@ -51,7 +58,9 @@ def transparent_colour(data: bytes) -> tuple[int, ...] | None:
     """
     if data[25] not in (0, 2):
         return None
-    for kind, start, end in _preamble(data):
+    for kind, start, end in _chunks_there(data):
+        if kind == b"IDAT":
+            break
         if kind == b"tRNS" and end - start == (2 if data[25] == 0 else 6):
             return struct.unpack_from(f">{(end - start) // 2}H", data, start)
     return None
@@ -77,9 +86,10 @@ def still(data: bytes) -> bytes:
 
     OpenCV 5.0's imdecode returns unset memory for some animated files that its imread, and 4.10, decode.
     """
-    if b"acTL" not in data and b"fcTL" not in data:
+    chunks = list(_chunks(data))
+    if all(kind not in _ANIMATION for kind, _, _ in chunks):
         return data
-    kept = (data[start - 8 : end + 4] for kind, start, end in _chunks(data) if kind not in _ANIMATION)
+    kept = (data[start - 8 : end + 4] for kind, start, end in chunks if kind not in _ANIMATION)
     return data[:_FIRST_CHUNK] + b"".join(kept)
 
 
@@ -98,28 +108,10 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     raise _cut_short(len(data))
 
 
-def _preamble(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The chunks before the picture data, as far as they are there."""
-    try:
-        for kind, start, end in _chunks(data):
-            if kind == b"IDAT":
-                return
-            yield kind, start, end
-    except ImageError:  # cut short: `check` raises it
-        return
-
-
-def _orientation(data: bytes) -> int:
-    """From the first eXIf chunk; most files have none."""
-    if b"eXIf" not in data:
-        return 1
-    try:
-        for kind, start, end in _chunks(data):
-            if kind == b"eXIf":
-                return exif_orientation(data[start:end])
-    except ImageError:  # cut short: `check` raises it
-        pass
-    return 1
+def _chunks_there(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The chunks, as far as they are there."""
+    with suppress(ImageError):  # cut short: `check` raises it
+        yield from _chunks(data)
 
 
 def _cut_short(size: int) -> ImageError:
