@@ -1,7 +1,8 @@
 """One image on the CPU: decode, crop, resize, encode. Pure functions: bytes and options in, bytes out.
 
-With ``interp="linear"`` the result is byte-identical to im2rec.py's. With ``antialias``, JPEGs much larger than the
-result are decoded at 1/2, 1/4 or 1/8 scale, which libjpeg does in the DCT, in half the time.
+With ``interp="linear"`` the result is byte-identical to im2rec.py's (``unchanged``: under ``other_formats`` only).
+With ``antialias``, JPEGs much larger than the result are decoded at 1/2, 1/4 or 1/8 scale, which libjpeg does in the
+DCT, in half the time.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def transform(data: bytes, spec: TransformSpec) -> Result:
 def _examined(data: bytes, spec: TransformSpec) -> tuple[bytes, Header, tuple[str, ...]]:
     """The file, its checked header, and notices about them. A missing end marker of a whole JPEG is added."""
     try:
-        header = examine(data, spec.max_pixels, spec.other_formats, spec.formats == "any")
+        header = examine(data, spec.max_pixels, unchecked_others=spec.other_formats, others_too=spec.formats == "any")
     except ImageError as error:
         if spec.other_formats:
             raise

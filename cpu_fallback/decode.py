@@ -65,9 +65,11 @@ def _decode_jpeg(data: bytes, header: Header, color: Color, reduction: int, flag
     """As stored."""
     gray = color == "gray" or (color == "unchanged" and header.components == 1)
     pixels = decode_jpeg(data, header, gray, reduction, lenient)
-    if pixels is None or lenient:
-        pixels = _imdecode(data, header, flags | cv2.IMREAD_IGNORE_ORIENTATION) if pixels is None else pixels
-        check_scan(data, header)
+    if pixels is None:
+        pixels = _imdecode(data, header, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    elif not lenient:
+        return pixels
+    check_scan(data, header)
     return pixels
 
 

@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from gpu_pack.formats.image_headers import SUPPORTED, ImageError
+from gpu_pack.formats.image_headers import CONVERT, SUPPORTED, ImageError
 
 #: Suffixes by format; builds of OpenCV that decode one also encode it.
 _SUFFIXES = {
@@ -21,7 +21,6 @@ _SUFFIXES = {
     "pnm": ".ppm",
     "pfm": ".pfm",
 }
-_CONVERT = f"convert it to {', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}"
 
 
 @cache
@@ -44,5 +43,5 @@ def unread(name: str) -> ImageError:
     if decodes(name):
         words = f"{name} is not packed by default: --formats any packs it"
     else:
-        words = f"OpenCV {cv2.__version__} cannot read {name}: {_CONVERT}"
+        words = f"OpenCV {cv2.__version__} cannot read {name}: {CONVERT}"
     return ImageError(words, code="unsupported")

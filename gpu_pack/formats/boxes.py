@@ -106,4 +106,4 @@ def _float32(*values: float) -> Labels:
 
 def _fewest_digits(value: float) -> float:
     """The number of the fewest digits that float32 rounds to ``value``; nine are always enough."""
-    return next(short for digits in range(6, 18) if _float32(short := float(f"{value:.{digits}g}")) == (value,))
+    return next(short for digits in range(6, 10) if _float32(short := float(f"{value:.{digits}g}")) == (value,))

@@ -65,9 +65,9 @@ def _by_headers(file: BinaryIO, path: str, size: int) -> Pictures:
             ids.append(info.key)
             offsets.append(info.offset)
             sizes.append(info.data_size)
-    except FormatError as error:
+    except FormatError:
         _refuse_foreign(file, path, size)
-        raise error from None
+        raise
     chosen = by_headers(zip(offsets, ids, strict=True), Path(path))
     keys = array("Q", map(chosen.of, offsets, ids))
     notices = [chosen.repeated] if chosen.repeated is not None else []

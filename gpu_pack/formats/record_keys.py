@@ -77,7 +77,7 @@ def by_index(path: Path) -> RecordKeys:
         message = f"the key {keys[repeated[0]]} comes twice; `gpu-pack index --rekey --overwrite` numbers them anew"
         raise FormatError(message, os.fspath(path))
     order = np.argsort(np.asarray(offsets), kind="stable")
-    return RecordKeys(_array(np.asarray(offsets)[order]), _array(np.asarray(keys)[order]))
+    return RecordKeys(array("Q", np.asarray(offsets)[order].tobytes()), array("Q", np.asarray(keys)[order].tobytes()))
 
 
 def by_headers(records: Iterable[tuple[int, int]], path: Path) -> RecordKeys:
@@ -114,9 +114,3 @@ def repeated_rows(keys: array[int]) -> list[int]:
 def metadata_notice(count: int, key: int, path: Path) -> Notice:
     """The note about records without a picture, of which one has ``key``."""
     return Notice("metadata-records", count, f"key {key} of {path}")
-
-
-def _array(values: object) -> array[int]:
-    result = array("Q")
-    result.frombytes(bytes(memoryview(values)))  # type: ignore[arg-type]
-    return result

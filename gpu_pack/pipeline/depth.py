@@ -42,7 +42,7 @@ def _bits(spec: TransformSpec, listing: Listing, rows: array[int]) -> int:
     for image in listing.store.read_many(entries(listing, rows)):
         if isinstance(image, Image):
             try:
-                header = examine(image.data, spec.max_pixels, more=spec.formats == "any")
+                header = examine(image.data, spec.max_pixels, others_too=spec.formats == "any")
                 most = max(most, deep_bits(image.data, header))
             except ImageError:
                 continue

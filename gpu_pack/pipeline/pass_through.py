@@ -34,7 +34,9 @@ class PassThroughWorker:
     def _pass(self, image: Image) -> Outcome:
         spec = self._spec
         try:
-            header = examine(image.data, spec.max_pixels, spec.other_formats, spec.formats == "any")
+            header = examine(
+                image.data, spec.max_pixels, unchecked_others=spec.other_formats, others_too=spec.formats == "any"
+            )
             if header.format not in SUPPORTED and not spec.other_formats:
                 _refuse_unread(header.format)
         except ImageError as error:

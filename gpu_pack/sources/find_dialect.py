@@ -164,6 +164,7 @@ def _encoding(path: str) -> str:
     for mark, encoding in _MARKS:
         if head.startswith(mark):
             return encoding
-    if len(head) == 4 and (head[0] == 0) == (head[2] == 0) != (head[1] == 0) == (head[3] == 0):
-        return "utf-16-be" if head[0] == 0 else "utf-16-le"
+    zeros = [byte == 0 for byte in head]
+    if zeros in ([True, False, True, False], [False, True, False, True]):
+        return "utf-16-be" if zeros[0] else "utf-16-le"
     return Dialect.encoding

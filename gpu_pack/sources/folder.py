@@ -193,7 +193,9 @@ def _list_below(listing: Listing, store: LocalStore, folder: str, label: float, 
 
 def _add_file(listing: Listing, item: os.DirEntry[str], path: str, labels: tuple[float, ...]) -> None:
     if not is_image(item):
-        listing.skipped["." + suffix(item.name) if "." in item.name else "without suffix"] += 1
+        dead = item.is_symlink() and not os.path.exists(item.path)
+        kind = "link that leads nowhere" if dead else "." + suffix(item.name) if "." in item.name else "without suffix"
+        listing.skipped[kind] += 1
         return
     key = listing.listed
     if reason := lst.unlistable_reason(path):

@@ -7,6 +7,7 @@ fewer images than there are splits goes to the first one whole. With fractions t
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ def as_fraction(name: object, value: object) -> Fraction:
         UsageError: not a number.
     """
     try:
+        if re.search(r"[eE][-+]?\d{4}", str(value)):  # which would take minutes
+            raise ValueError
         return value if isinstance(value, Fraction) else Fraction(str(value))
     except (ValueError, ZeroDivisionError):
         raise UsageError(f"splits {name}={value} (--split): write NAME=FRACTION, as in train=0.9") from None

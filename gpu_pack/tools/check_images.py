@@ -41,7 +41,7 @@ def check_image(data: bytes, spec: TransformSpec | None, decode: bool) -> str | 
 def _whole(data: bytes, spec: TransformSpec | None, kept: bool) -> tuple[bytes, Header]:
     """The image, with the end marker that ``damage="keep"`` lets it lack, and its header."""
     if spec is not None and spec.pass_through and spec.formats == "any" and sniff(data) not in SUPPORTED:
-        return data, examine(data, HARD_MAX_PIXELS, more=True)
+        return data, examine(data, HARD_MAX_PIXELS, others_too=True)
     header = read_header(data)
     try:
         check_complete(data, header)

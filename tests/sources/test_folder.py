@@ -80,7 +80,7 @@ def test_a_class_of_links_to_one_folder_lists_it_once(tmp_path: Path) -> None:
 
 
 def test_deep_folders(tmp_path: Path) -> None:
-    deep = tmp_path / "a" / "/".join("d" * 1 for _ in range(300))
+    deep = tmp_path / "a" / "/".join(["d"] * 300)
     write_picture(deep / "1.jpg", 1)
     assert len(list_folder(tmp_path)) == 1
 

@@ -17,6 +17,8 @@ __all__ = ["Header", "ImageError", "check_complete", "examine", "read_header", "
 _READERS = {"jpeg": jpeg.read, "png": png.read, "webp": webp.read, "bmp": bmp.read, "tiff": tiff.read}
 _CHECKS = {"jpeg": jpeg.check, "png": png.check, "webp": webp.check, "bmp": bmp.check, "tiff": tiff.check}
 SUPPORTED = tuple(_READERS)
+#: What a reject of another format advises.
+CONVERT = f"convert it to {', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}"
 
 
 def read_header(data: bytes) -> Header:
@@ -49,18 +51,18 @@ def check_complete(data: bytes, header: Header) -> None:
     _CHECKS[header.format](data, header)
 
 
-def examine(data: bytes, max_pixels: int, unread: bool = False, more: bool = False) -> Header:
+def examine(data: bytes, max_pixels: int, *, unchecked_others: bool = False, others_too: bool = False) -> Header:
     """The header of an encoded image, checked: complete, and with at most ``max_pixels`` pixels.
 
     Args:
-        unread: accept formats that are known by name only, unchecked; their header says 0 x 0 pixels.
-        more: accept them too, checked as far as `others` can; their header may say 0 x 0 pixels.
+        unchecked_others: accept formats that are known by name only, unchecked; their header says 0 x 0 pixels.
+        others_too: accept them, checked as far as `others` can; their header may say 0 x 0 pixels.
 
     Raises:
         ImageError: see `read_header` and `check_complete`; or too many pixels.
     """
-    if (unread or more) and (name := sniff(data)) is not None and name not in _READERS:
-        header = Header(name, 0, 0) if unread else others.read(data, name)
+    if (unchecked_others or others_too) and (name := sniff(data)) is not None and name not in _READERS:
+        header = Header(name, 0, 0) if unchecked_others else others.read(data, name)
     else:
         header = read_header(data)
         check_complete(data, header)
@@ -80,5 +82,4 @@ def _not_readable(data: bytes, name: str | None) -> ImageError:
         return ImageError("the file is empty", code="empty")
     if name is None:
         return ImageError(f"not an image: it begins with {describe(data)}", code="not-image")
-    kinds = f"{', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}"
-    return ImageError(f"{name} is not supported: convert it to {kinds}", code="unsupported")
+    return ImageError(f"{name} is not supported: {CONVERT}", code="unsupported")

@@ -10,8 +10,6 @@ import struct
 
 from gpu_pack.formats.image_headers.model import Header, ImageError
 
-#: By `sniff`: every other format that some build of OpenCV decodes, and others that a reject can name.
-NAMES = frozenset(("gif", "jp2", "jxl", "avif", "heic", "psd", "exr", "hdr", "ico", "dds", "sun raster", "pnm", "pfm"))
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _PNM = re.compile(rb"P[2356](?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s")
 
