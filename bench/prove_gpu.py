@@ -66,7 +66,7 @@ def main() -> int:
 
 def choose(arguments: argparse.Namespace, known: dict[str, Any]) -> list[str]:
     """The parts to run: those of ``--only``, or those that an earlier call did not finish."""
-    missing = [name for name in SHARES if name not in known or "error" in known[name]]
+    missing = [name for name in SHARES if name not in known or {"error", "cut off"} & known[name].keys()]
     return [name for name in SHARES if name in (arguments.only or missing) and name not in arguments.skip]
 
 

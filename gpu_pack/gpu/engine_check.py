@@ -49,7 +49,7 @@ class EngineCheck:
         for place, pixels in enumerate(expected):
             if pixels is not None:
                 self._count(place in wrong)
-        return sorted(wrong | {place for place, pixels in enumerate(expected) if pixels is None})
+        return sorted(wrong)
 
     def _count(self, wrong: bool) -> None:
         self._checked += 1

@@ -51,8 +51,8 @@ class EngineUse:
         elif busiest:
             self.result = f"busy up to {busiest} %"
         else:
-            reason = "" if has_video(self._load) else f": {NO_VIDEO}"
-            self.result = f"never busy (samples: {len(self._samples)}){reason}"
+            reason = "`gpu-pack doctor` shows whether there are any" if has_video(self._load) else NO_VIDEO
+            self.result = f"never busy (samples: {len(self._samples)}): {reason}"
 
     def _watch(self) -> None:
         with suppress(Exception):  # no NVML, or one without this function: the result says so

@@ -16,7 +16,7 @@ def import_cupy() -> Any:
     Raises:
         ImportError: it is not installed.
     """
-    if "CUPY_CACHE_DIR" not in os.environ and not _writable(Path("~/.cupy/kernel_cache").expanduser()):
+    if "CUPY_CACHE_DIR" not in os.environ and not _default_is_writable():
         os.environ["CUPY_CACHE_DIR"] = str(temporary_cache(Path(tempfile.gettempdir())))
     import cupy
 
@@ -38,9 +38,10 @@ def temporary_cache(folder: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="gpu-pack-kernels-", dir=folder))
 
 
-def _writable(folder: Path) -> bool:
+def _default_is_writable() -> bool:
     try:
+        folder = Path("~/.cupy/kernel_cache").expanduser()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
         return False
     return os.access(folder, os.W_OK)

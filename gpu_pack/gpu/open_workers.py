@@ -10,7 +10,7 @@ from dataclasses import replace
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu.capabilities import unsupported
 from gpu_pack.gpu.cuda_encoder import CudaEncoder, can_encode
-from gpu_pack.gpu.driver import jpeg_engines
+from gpu_pack.gpu.driver import NO_VIDEO, jpeg_engines
 from gpu_pack.gpu.encoders import CpuEncoder, NvJpegEncoder
 from gpu_pack.gpu.gpu_worker import GpuWorker, summarize
 from gpu_pack.gpu.graph import Graph
@@ -82,7 +82,10 @@ def _open(
 
 def _uses_engines(gpu: int, settings: GpuSettings) -> bool:
     """Whether JPEG engines may decode; also true where the driver does not tell."""
-    return settings.device == "gpu" and settings.hw_decoder_load > 0 and jpeg_engines(gpu).engines != 0
+    if settings.device != "gpu" or settings.hw_decoder_load == 0:
+        return False
+    found = jpeg_engines(gpu)
+    return found.engines != 0 and found.reason != NO_VIDEO
 
 
 def _fastest(makers: Sequence[MakeEncoder], context: WorkerContext, graph: Graph) -> Encoder:

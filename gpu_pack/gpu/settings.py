@@ -45,8 +45,8 @@ class GpuSettings:
         check_scans: search scans for foreign markers before decoding, 30 to 60 us per 100 KB. The engines report
             success before they have decoded (nvImageCodec 0.8, hw_decoder.cpp), so they may not report damage.
         hybrid_huffman_threshold: the Huffman codes of pictures with fewer pixels are decoded by CPU threads.
-        check_corners: compare each picture's first pixels with the CPU's (`gpu_pack.gpu.corners`), 13 us an image; None
-            for where engines decode.
+        check_corners: compare each picture's first pixels with the CPU's (`gpu_pack.gpu.corners`), 13 us an image.
+            None: only where JPEG engines may decode.
         fancy_upsampling: interpolate chroma as libjpeg-turbo does; else results differ more from the CPU's.
         threads: CPU threads per worker for decoding, and as many for encoding and the CPU codec; None divides the
             cores among the workers.

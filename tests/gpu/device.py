@@ -1,6 +1,6 @@
 """The device that the tests of the GPU path use: the CPU mode of DALI and nvImageCodec, or a GPU with REQUIRE_GPU=1.
 
-REQUIRE_GPU=1 also turns what would be a skip into a failure, so that no GPU run passes by skipping.
+REQUIRE_GPU=1 also makes missing GPU packages a failure instead of a skip.
 """
 
 from __future__ import annotations

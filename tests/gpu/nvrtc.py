@@ -6,7 +6,7 @@ import ctypes
 from importlib.metadata import PackageNotFoundError, files
 from typing import NamedTuple
 
-_PACKAGES = "nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12"
+_PACKAGE = "nvidia-cuda-nvrtc"
 _OPTIONS = b"--std=c++17", b"--device-as-default-execution-space"  # those that CuPy gives it
 
 
@@ -19,14 +19,11 @@ class Compiled(NamedTuple):
 
 def find_library() -> str | None:
     """The path of the library in its installed package, or None."""
-    for package in _PACKAGES:
-        try:
-            found = [file for file in files(package) or [] if file.name.startswith("libnvrtc.so")]
-        except PackageNotFoundError:
-            continue
-        if found:
-            return str(found[0].locate())
-    return None
+    try:
+        found = [file for file in files(_PACKAGE) or [] if file.name.startswith("libnvrtc.so")]
+    except PackageNotFoundError:
+        return None
+    return str(found[0].locate()) if found else None
 
 
 class Nvrtc:

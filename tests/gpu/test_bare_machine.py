@@ -36,14 +36,18 @@ for architecture in (75, 80, 90, 100, 120):
 """
 
 
-@pytest.mark.parametrize("home", ["file", "folder"])
+@pytest.mark.parametrize("home", ["file", "folder", None])
 def test_cupy_can_be_imported_whatever_the_home_folder_is(tmp_path, home):
     (tmp_path / "cupy.py").write_text(FAKE_CUPY)
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "CUPY_CACHE_DIR"}
-    environment |= {"HOME": str(tmp_path / home), "TMPDIR": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT}"}
-    code = "from gpu_pack.gpu.import_cupy import import_cupy; print(import_cupy().cache)"
+    environment |= {"TMPDIR": str(tmp_path), "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    environment.pop("HOME", None)
+    if home is not None:
+        environment["HOME"] = str(tmp_path / home)
+    unknown = "import pwd; pwd.getpwuid = {}.__getitem__; " if home is None else ""
+    code = unknown + "from gpu_pack.gpu.import_cupy import import_cupy; print(import_cupy().cache)"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     cache = tmp_path / ("folder/.cupy/kernel_cache" if home == "folder" else f"gpu-pack-kernels-{os.geteuid()}")
     assert Path(done.stdout.strip()) == cache

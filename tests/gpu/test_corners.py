@@ -43,8 +43,7 @@ def test_the_first_pixels_are_those_of_the_whole_picture(sampling, size):
             header = read_header(data)
             pixels = decode_corner(data, header, gray=False)
             rows, columns = pixels.shape[:2]
-            least = {min(8, size[0]), min(8, size[1])}
-            assert min(rows, columns) >= min(least)
+            assert min(rows, columns) >= min(8, *size)
             y, x = corner(header)
             whole = upright(data)[y : y + rows, x : x + columns]
             assert np.abs(whole.astype(int) - pixels).mean() < 2.5  # interpolated chroma at the cut

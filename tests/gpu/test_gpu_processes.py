@@ -80,7 +80,7 @@ def test_an_interruption_does_not_wait_for_those_that_are_being_set_up(groups, t
             time.sleep(0.01)
         signal.pthread_kill(main_thread, signal.SIGINT)
 
-    interrupter = threading.Thread(target=interrupt)
+    interrupter = threading.Thread(target=interrupt, daemon=True)
     interrupter.start()
     with pytest.raises(KeyboardInterrupt):
         groups(codec=partial(codecs.hanging, tmp_path))

@@ -208,7 +208,10 @@ def test_reset_waits_for_the_device():
             waits.append(len(waits))
 
     one = Graph(context(SPEC)._replace(memory=Waiting()))
+    resets, reset = [], one._pipe.reset
+    one._pipe.reset = lambda: resets.append(len(waits)) or reset()
     one.reset()
+    assert resets == [1], "the wait comes first"
     assert len(waits) == 1
     one.rebuild()
     assert len(waits) == 2

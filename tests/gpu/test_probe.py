@@ -234,7 +234,7 @@ def test_whether_the_engines_worked():
             assert use.result == ""
         return use.result
 
-    assert used() == "never busy (samples: 2)"
+    assert used() == "never busy (samples: 2): `gpu-pack doctor` shows whether there are any"
     library.busy[1] = 73
     assert used() == "busy up to 73 %"
     assert used([0], lambda names: None if "libnvcuvid.so.1" in names else library) == (
