@@ -43,7 +43,7 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "class folders with whole numbers for names are labelled in the order of the text, {example}: "
         "--class-order natural takes the numbers' order",
     ),
-    "classes-missing": ("warning", "classes with fewer images than splits: {count:,}; missing are {example}"),
+    "classes-missing": ("warning", "classes that not every split has: {count:,}; missing are {example}"),
     "class-untrained": (
         "warning",
         "classes with images in other splits but none in train: {count:,}, such as {example}",

@@ -89,7 +89,7 @@ def _decoded_size(header: Header) -> tuple[int, int]:
 
 
 def _cut(data: bytes, header: Header) -> Any:
-    """A JPEG of the first one or two MCUs; the whole file where a component has its own scan, or the frame is no SOF0."""
+    """A JPEG of the first one or two MCUs; the whole file if a component has its own scan or the frame is no SOF0."""
     frame = _frame(8 + 3 * header.components, 8, header.height, header.width)
     start = data.find(b"\xff\xc0" + frame, 0, header.body) + 2
     if start < 2 or data[header.body + 2] != header.components:

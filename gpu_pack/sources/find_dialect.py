@@ -74,11 +74,11 @@ def find_dialect(path: str, asked: ListFormat) -> Dialect | None:
     if asked == "auto" and (doubt := _doubt(best)):
         dialect = best.dialect
         raise ListError(f"{path}: {doubt}: --list-format {_format(dialect)} reads it as {dialect} all the same")
-    return _unless_plain(best.dialect)
+    return best.dialect
 
 
 def _unless_plain(dialect: Dialect) -> Dialect | None:
-    return None if replace(dialect, quoted=False) == Dialect() else dialect
+    return None if dialect == Dialect() else dialect
 
 
 def _best(sample: _Lines, encoding: str, asked: ListFormat) -> _Reading:
@@ -126,8 +126,9 @@ def _doubt(reading: _Reading) -> str:
 
 def _refuse(path: str, sample: _Lines, encoding: str, asked: ListFormat) -> Dialect | None:
     """Raise for a list that cannot be read; None leaves that to `gpu_pack.formats.lst`, where it has tabs."""
-    found = max((Dialect(encoding, each) for each in SEPARATORS), key=lambda each: len(each.fields(sample[-1][1])))
     number, line = sample[0]
+    possible = [Dialect(encoding, each) for each in SEPARATORS]
+    found = max(possible, key=lambda each: min(len(each.fields(line)), 3))  # blanks may be a part of the path
     if asked == "auto" and found.separator == "\t":
         return _unless_plain(found)
     other = _best(sample, encoding, "auto")

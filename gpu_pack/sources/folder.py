@@ -192,8 +192,9 @@ def _list_below(listing: Listing, store: LocalStore, folder: str, label: float, 
 
 
 def _add_file(listing: Listing, item: os.DirEntry[str], path: str, labels: tuple[float, ...]) -> None:
-    if not is_image(item):
-        dead = item.is_symlink() and not os.path.exists(item.path)
+    dead = item.is_symlink() and not os.path.exists(item.path)
+    # A dead link without suffix may have been a folder of images: it is listed, so that it becomes a reject by name.
+    if not is_image(item) and not (dead and "." not in item.name):
         kind = "link that leads nowhere" if dead else "." + suffix(item.name) if "." in item.name else "without suffix"
         listing.skipped[kind] += 1
         return

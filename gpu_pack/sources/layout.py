@@ -68,7 +68,10 @@ def find_splits(store: LocalStore, folders: Sequence[str], layout: Layout) -> Sp
     Raises:
         SourceError: images beside class folders, a link that leads nowhere, or no such splits where they are asked for.
     """
-    if layout == "classes" or (layout == "auto" and not _named_as_splits(folders)):
+    if layout == "auto" and not _named_as_splits(folders):
+        _refuse_doubtful(store, folders)
+        return None
+    if layout == "classes":
         return None
     skipped: Counter[str] = Counter()
     found = {name: scan(store, name + "/", skipped) for name in folders}
@@ -90,6 +93,24 @@ def find_splits(store: LocalStore, folders: Sequence[str], layout: Layout) -> Sp
 def _named_as_splits(folders: Sequence[str]) -> bool:
     names = {name.lower() for name in folders}
     return _TRAIN in names and bool(names & _OTHER_SPLITS) and names <= _OTHER_SPLITS | {_TRAIN}
+
+
+def _refuse_doubtful(store: LocalStore, folders: Sequence[str]) -> None:
+    """Refuse `train` and another split with the same class folders, beside folders of other names."""
+    train = next((name for name in folders if name.lower() == _TRAIN), None)
+    others = [name for name in folders if name.lower() in _OTHER_SPLITS]
+    if train is None or not others:
+        return
+    classes = {item.name for item in scan(store, train + "/", Counter())[1]}
+    for other in others:
+        shared = sorted(classes & {item.name for item in scan(store, other + "/", Counter())[1]})
+        if len(shared) > 1:  # one, such as `images`, can be how a class is stored
+            extra = next(name for name in folders if name not in (train, *others))
+            raise SourceError(
+                f"{store.root}: {train}/ and {other}/ hold the same class folders ({shared[0]}, {shared[1]}, ...), and "
+                f"{extra}/ lies beside them: layout='splits' (--layout splits) takes them for splits, layout='classes' "
+                "(--layout classes) for classes"
+            )
 
 
 def _check_split(store: LocalStore, name: str, files: Items) -> None:

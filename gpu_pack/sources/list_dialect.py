@@ -51,7 +51,7 @@ class Dialect:
     def fields(self, line: str) -> list[str]:
         """The fields of a line, without their quotes."""
         line = line.strip()
-        if self.separator != " ":
+        if self.separator != " " or line.startswith('"'):
             return [unquote(each.strip()) for each in self._split(line)]
         found = (_ALIGNED_BLANKS if self.aligned else _BLANKS).fullmatch(line)
         if found is None:

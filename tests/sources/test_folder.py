@@ -149,6 +149,18 @@ def test_folders_that_are_no_splits_are_classes(tmp_path: Path, names: tuple[str
     assert listing.own_splits is None and not listing.notices
 
 
+@pytest.mark.parametrize("extra", ["dev/ant/1.jpg", "extra/1.jpg"])
+def test_what_may_be_splits_or_classes_is_refused(tmp_path: Path, extra: str) -> None:
+    names = [f"{split}/{name}/1.jpg" for split in ("train", "val") for name in ("ant", "bee")]
+    root = write(tmp_path, *names, extra)
+    with pytest.raises(
+        SourceError, match=r"same class folders \(ant, bee, \.\.\.\), and .*/ lies beside them.*--layout splits"
+    ):
+        list_folder(root)
+    assert list_folder(root, layout="classes").own_splits is None
+    assert list_folder(root, layout="splits").own_splits is not None
+
+
 def test_the_layout_decides_where_the_guess_would_be_wrong(tmp_path: Path) -> None:
     as_classes = list_folder(write(tmp_path / "a", "train/x/1.jpg", "test/x/1.jpg"), layout="classes")
     assert as_classes.classes == ("test", "train") and as_classes.own_splits is None and not as_classes.notices
@@ -214,10 +226,11 @@ def test_a_class_folder_behind_a_dead_link_is_an_error(tmp_path: Path, names: tu
         list_folder(root)
 
 
-def test_a_dead_link_to_an_image_is_a_reject(tmp_path: Path) -> None:
-    (write(tmp_path, "1.jpg") / "2.jpg").symlink_to("nowhere")
+@pytest.mark.parametrize("name", ["2.jpg", "more"])
+def test_a_dead_link_to_an_image_or_a_folder_is_a_reject(tmp_path: Path, name: str) -> None:
+    (write(tmp_path, "ant/1.jpg") / "ant" / name).symlink_to("nowhere")
     listing = list_folder(tmp_path)
-    assert listing.paths == ["1.jpg", "2.jpg"] and listing.sizes[1] == -1
+    assert listing.paths == ["ant/1.jpg", f"ant/{name}"] and listing.sizes[1] == -1
 
 
 def test_a_split_that_links_to_its_own_source_ends(tmp_path: Path) -> None:
