@@ -26,7 +26,7 @@ _FLAGS = {
     ("unchanged", 1): cv2.IMREAD_UNCHANGED,
 }
 #: Besides JPEG. OpenCV turns TIFFs whatever its flags, and does not see all EXIF data of the others.
-_TURNED_HERE = frozenset(("png", "webp"))
+_TURNED_HERE = frozenset(("png", "webp", "avif"))
 #: EXIF orientations whose upright picture has the stored one's right (bottom) edge at its left (top).
 MIRRORED_X, MIRRORED_Y = frozenset((2, 3, 6, 7)), frozenset((3, 4, 7, 8))
 
@@ -79,6 +79,9 @@ def _imdecode(data: bytes, header: Header, flags: int) -> Pixels:
         raise unread(header.format)
     if pixels is None and header.kind:
         words = f"a JPEG of a rare kind ({header.kind}), which OpenCV {cv2.__version__} cannot decode"
+        raise ImageError(words, code="unsupported")
+    if pixels is None and header.format == "tiff" and header.precision not in (1, 2, 4, 8, 16):
+        words = f"a TIFF of a rare kind ({header.precision}-bit), which OpenCV {cv2.__version__} cannot decode"
         raise ImageError(words, code="unsupported")
     if pixels is None:
         raise ImageError(f"OpenCV {cv2.__version__} cannot decode it: a damaged {header.format}, or a rare kind of it")

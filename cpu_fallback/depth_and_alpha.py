@@ -34,7 +34,8 @@ def decode_noting(data: bytes, header: Header, spec: TransformSpec) -> tuple[Pix
     bits = used_bits(colour) if deep else 0
     whole = spec.color == "unchanged" and spec.encoding == "png"  # alpha and depth are stored
     notices = []
-    if alpha is not None and spec.background is None and not whole:
+    unread = header.alpha and header.format == "tiff" and full.ndim == 2  # OpenCV does not give gray TIFFs' alpha
+    if unread or (alpha is not None and spec.background is None and not whole):
         notices.append("alpha-dropped")
     if deep and spec.depth == "keep" and 0 < bits < _DEEP and not whole:
         notices.append("depth-unused")
@@ -43,12 +44,13 @@ def decode_noting(data: bytes, header: Header, spec: TransformSpec) -> tuple[Pix
     if stretch:
         colour = stretched(colour, _stretch_bits(bits, header, spec))
     if alpha is not None and ground is not None:
-        colour = _laid(colour, alpha, ground)
+        colour = _laid(colour, alpha, ground, header.premultiplied)
     if not stretch and ground is None:
-        plain = full if spec.color == "unchanged" else _as_decoded(colour, data, header, spec)
+        stored = full if spec.background is None else colour  # under a background, no picture keeps an alpha channel
+        plain = stored if spec.color == "unchanged" else _as_decoded(colour, data, header, spec)
         return _eight_bits(plain) if deep and not whole else plain, tuple(notices)
-    if alpha is not None and ground is None and whole:
-        return np.dstack((_three(colour), alpha)), tuple(notices)
+    if spec.background is None and whole and full.ndim == 3 and full.shape[2] == 4:
+        return np.dstack((colour, full[..., 3])), tuple(notices)
     if not whole:
         colour = _eight_bits(colour)
     return _coloured(colour, spec), tuple(notices)
@@ -73,7 +75,7 @@ def deep_bits(data: bytes, header: Header) -> int:
     if full.dtype != np.uint16:
         return 0
     bits = used_bits(_parted(full, data, header)[0])
-    return 0 if _stated(bits, header) else bits
+    return 0 if _states_bits(header) else bits
 
 
 def stretched(colour: Pixels, bits: int) -> Pixels:
@@ -85,12 +87,14 @@ def stretched(colour: Pixels, bits: int) -> Pixels:
 
 
 def _stretch_bits(bits: int, header: Header, spec: TransformSpec) -> int:
-    return _stated(bits, header) or spec.depth_bits or bits
+    """The bits that the values take: by the file's own statement, or else by the set's factor."""
+    if _states_bits(header):  # PNG wants such values to be scaled up already, which many writers leave out
+        return header.significant if bits <= header.significant else _DEEP
+    return spec.depth_bits or bits
 
 
-def _stated(bits: int, header: Header) -> int:
-    """The bits that a file says it uses; 0 where it says nothing, or holds larger values: PNG's are to be scaled up."""
-    return header.significant if bits <= header.significant < _DEEP else 0
+def _states_bits(header: Header) -> bool:
+    return 0 < header.significant < _DEEP
 
 
 def _parted(full: Pixels, data: bytes, header: Header) -> tuple[Pixels, Pixels | None]:
@@ -117,12 +121,12 @@ def _as_decoded(colour: Pixels, data: bytes, header: Header, spec: TransformSpec
     return decode(data, header, spec.color)
 
 
-def _laid(colour: Pixels, alpha: Pixels, background: str) -> Pixels:
+def _laid(colour: Pixels, alpha: Pixels, background: str, premultiplied: bool) -> Pixels:
     """Pixels on a background of one colour, height x width x 3."""
     most = np.iinfo(colour.dtype).max
     ground = np.array([*bytes.fromhex(background[1:])][::-1], np.float32) * (most / 255)  # OpenCV's order: BGR
     share = (alpha.astype(np.float32) / most)[..., None]
-    laid = _three(colour) * share + ground * (1 - share)
+    laid = _three(colour) * (1 if premultiplied else share) + ground * (1 - share)
     return np.rint(laid).astype(colour.dtype)
 
 

@@ -145,6 +145,23 @@ def tiff(pixels: npt.NDArray[np.generic]) -> bytes:
     return cv2.imencode(".tiff", pixels)[1].tobytes()
 
 
+def tiff_with_alpha(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """An uncompressed TIFF with unassociated alpha from height x width x (gray, alpha) or (red, green, blue, alpha)."""
+    height, width, channels = pixels.shape
+    tags = [  # number, type (3: 16 bits, 4: 32 bits), count, value or place
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1 if channels == 2 else 2),
+        (273, 4, 1, 0), (277, 3, 1, channels), (278, 4, 1, height), (279, 4, 1, pixels.size), (338, 3, 1, 2),
+    ]  # fmt: skip
+    begin = 8 + 2 + 12 * len(tags) + 4
+    bits = begin + pixels.size
+    tags[2] = (258, 3, channels, bits if channels > 2 else 8 | 8 << 16)
+    tags[5] = (273, 4, 1, begin)
+    directory = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    return (
+        b"II*\0" + struct.pack("<I", 8) + directory + pixels.tobytes() + struct.pack(f"<{channels}H", *[8] * channels)
+    )
+
+
 def bomb(width: int, height: int) -> bytes:
     """A PNG file of a few bytes that says it holds ``width`` x ``height`` pixels."""
     return (

@@ -77,7 +77,7 @@ NOTICES: dict[str, tuple[Level, str]] = {
     "repeated-keys": (
         "warning",
         "records with the id of an earlier one: {count:,}, such as {example}; their keys are their positions, and "
-        "`gpu-pack index --rekey` writes an .idx that says so",
+        "`gpu-pack index --rekey` writes an .idx that says so (with --overwrite where there is one)",
     ),
 }
 

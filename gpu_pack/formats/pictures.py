@@ -6,13 +6,21 @@ import os
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from gpu_pack.errors import FormatError
 from gpu_pack.formats.foreign import name_foreign
 from gpu_pack.formats.notices import Notice
-from gpu_pack.formats.record_keys import EMPTY_INDEX, by_headers, index_lines, metadata_notice, repeated_rows
+from gpu_pack.formats.record_keys import (
+    EMPTY_INDEX,
+    by_headers,
+    index_lines,
+    metadata_notice,
+    reaches_on,
+    repeated_rows,
+)
 from gpu_pack.recordio.scanning import read_record_header, reader, scan_headers
 
 #: A record without a picture has header and labels only; of longer records, the headers are not read.
@@ -48,6 +56,8 @@ def find_pictures(path: str) -> Pictures:
             return _by_headers(file, path, size)
         if size and not offsets:
             raise FormatError(EMPTY_INDEX, os.fspath(index))
+        if offsets and _stops_early(file, path, size, offsets):
+            return _by_headers(file, path, size)
         empty = set(_without_picture(file, path, size, offsets))
     if not empty:
         return Pictures(offsets, keys, [])
@@ -56,6 +66,16 @@ def find_pictures(path: str) -> Pictures:
     notice = metadata_notice(len(empty), keys[first] if keys is not None else first, Path(path))
     kept = None if keys is None else array("Q", (keys[row] for row in rows))
     return Pictures(array("Q", (offsets[row] for row in rows)), kept, [notice])
+
+
+def _stops_early(file: BinaryIO, path: str, size: int, offsets: array[int]) -> bool:
+    """Whether an .idx has the first records only, as beside files that were joined."""
+    if not reaches_on(reader(file), max(offsets), size):
+        return False
+    with suppress(FormatError):
+        first = islice((info.offset for info in scan_headers(file, path)), len(offsets))
+        return sorted(offsets) == list(first)
+    return False
 
 
 def _by_headers(file: BinaryIO, path: str, size: int) -> Pictures:

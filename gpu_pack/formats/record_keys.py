@@ -11,12 +11,14 @@ import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpu_pack.errors import FormatError
 from gpu_pack.formats.notices import Notice
 from gpu_pack.recordio.index import read_index
+from gpu_pack.recordio.scanning import ReadAt, read_record_header
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,15 @@ def by_headers(records: Iterable[tuple[int, int]], path: Path) -> RecordKeys:
         return NO_KEYS
     example = f"id {ids[repeated[0]]} in {path}"
     return RecordKeys(offsets, array("Q", range(len(offsets))), Notice("repeated-keys", len(repeated), example))
+
+
+def reaches_on(read_at: ReadAt, last: int, size: int) -> bool:
+    """Whether a whole record follows the one at byte ``last``."""
+    with suppress(FormatError):
+        end = read_record_header(read_at, last, size).end
+        read_record_header(read_at, end, size)
+        return True
+    return False
 
 
 def repeated_rows(keys: array[int]) -> list[int]:

@@ -46,13 +46,16 @@ class PassThroughWorker:
         return Encoded(image.entry, image.data, *header.upright_size, "pass-through", notices)
 
     def _refused(self, image: Image, error: ImageError) -> Outcome:
-        """A reject, or under ``damage="keep"`` a picture that lacks only its end marker."""
+        """A reject, or under ``damage="keep"`` a picture that lacks only its end marker, with one.
+
+        Most readers decode from memory, and OpenCV and so MXNet then refuse a JPEG without it.
+        """
         if not self._spec.other_formats:
             from cpu_fallback.blemishes import explained  # OpenCV, for the few files that are refused
 
             try:
-                _, header = explained(image.data, error, self._spec)
-                return Encoded(image.entry, image.data, *header.upright_size, "pass-through", ("blemish-kept",))
+                data, header = explained(image.data, error, self._spec)
+                return Encoded(image.entry, data, *header.upright_size, "pass-through", ("blemish-kept",))
             except ImageError as better:
                 error = better
         return Rejected(image.entry, error.stage, error.reason, error.code)

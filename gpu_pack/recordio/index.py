@@ -29,7 +29,7 @@ def read_index(path: str | os.PathLike[str], key_type: Callable[[str], Any] = in
                 fields = line.decode().strip().split("\t")
                 entry = (key_type(fields[0]), _offset(fields[1])) if fields != [""] else None
             except (ValueError, TypeError, LookupError, ArithmeticError):
-                message = f"line {number} of the index is not key<TAB>offset; `gpu-pack index` rebuilds the file"
+                message = f"line {number} of the index is not key<TAB>offset; `gpu-pack index --overwrite` rebuilds it"
                 raise FormatError(message, os.fspath(path), begin) from None
             begin += len(line)
             if entry is not None:

@@ -13,8 +13,11 @@ from gpu_pack import __version__
 from gpu_pack.errors import OutputError, UsageError
 
 _URL = re.compile(r"s3://([^/]+)(?:/(.*))?", re.DOTALL)
-# The general rules for bucket names; S3 checks the finer ones.
-_BUCKET = re.compile(r"(?!.*\.\.)(?!(\d+\.){3}\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+#: S3's rules for general purpose buckets.
+_BUCKET = re.compile(
+    r"(?!.*(\.\.|\.-|-\.))(?!(\d+\.){3}\d+$)(?!xn--|sthree-|amzn-s3-demo-)"
+    r"(?!.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+)
 #: Metadata of an object: the SHA-256 of its bytes, by which a second run knows that it need not send them again.
 _SHA256 = "sha256"
 _MAX_KEY_BYTES = 900

@@ -44,12 +44,13 @@ def broken_rules(found: Surveyed, options: JobOptions) -> Iterator[str]:
 
 
 def _bad_file(channel: Channel, survey: Survey, options: JobOptions) -> Iterator[str]:
+    yield from survey.bad_index
     for fault in survey.damage[:_MAX_LISTED]:
         yield f"{channel.rec}: {fault}"
     published = None if channel.manifest is None else channel.manifest.files.get(channel.rec.name)
     if channel.manifest is not None and (published is None or survey.sha256 != published.sha256):
         yield f"{channel.rec}: its bytes are not those that were published: see `gpu-pack verify`"
-    if survey.images < options.mini_batch_size:
+    if survey.images < options.mini_batch_size and (survey.images or not survey.damage):
         remedy = f", or give --hyperparameter mini_batch_size={survey.images}" if survey.images else ""
         yield (
             f"{channel.rec}: fewer images ({survey.images}) than mini_batch_size ({options.mini_batch_size}): "
@@ -91,7 +92,7 @@ def _bad_labels(found: Surveyed, classes: Sequence[str] | None) -> Iterator[str]
             yield f"{channel.rec}: label {min(odd):g} is no class number: the job takes 0, 1, 2, ..."
             return
     count = num_classes(found, classes)
-    (train, trained), (validation, validating) = found
+    train, trained = found[0]
     missing = list(islice((label for label in range(count) if label not in trained.labels), _MAX_LISTED))
     if missing and trained.images:
         named = ", ".join(f"{label} ({classes[label]})" if classes is not None else str(label) for label in missing)
@@ -101,8 +102,9 @@ def _bad_labels(found: Surveyed, classes: Sequence[str] | None) -> Iterator[str]
             f"{train.rec}: no image has the label {named}{more}; the job takes 0 to {count - 1} without gaps: "
             "pack again with images of each class, or without the empty classes"
         )
-    if classes is not None and max(validating.labels, default=0) >= len(classes):
-        yield f"{validation.rec}: label {max(validating.labels):g} is none of the {len(classes)} classes"
+    for channel, survey in found if classes is not None else ():
+        if max(survey.labels, default=0) >= count:
+            yield f"{channel.rec}: label {max(survey.labels):g} is none of the {count} classes"
 
 
 def class_names(found: Surveyed) -> tuple[str, ...] | None:

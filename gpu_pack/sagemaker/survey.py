@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gpu_pack.formats.image_headers import ImageError, read_header, sniff
 from gpu_pack.formats.notices import Notice
+from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.keys_beside import keys_beside
 from gpu_pack.tools.locate import Target
 from gpu_pack.tools.rec_file import RecFile
@@ -32,6 +33,7 @@ class Survey:
             shortest edge, in pixels, upright.
         notices: warnings about the file, such as that its ids repeat.
         damage: places that are no whole record.
+        bad_index: what is wrong with the .idx, a sentence each.
     """
 
     images: int = 0
@@ -48,6 +50,7 @@ class Survey:
     smallest: tuple[int, int, int] | None = None
     notices: list[Notice] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
+    bad_index: list[str] = field(default_factory=list)
 
 
 def survey(rec: Path, height: int, width: int, on_bytes: Callable[[int], None]) -> Survey:
@@ -62,7 +65,9 @@ def survey(rec: Path, height: int, width: int, on_bytes: Callable[[int], None]) 
     """
     found = Survey()
     reported = 0
-    keys = keys_beside(Target(rec))
+    wrong = Faults()
+    keys = keys_beside(Target(rec), wrong)
+    found.bad_index = list(map(str, wrong.sorted()))
     found.notices += [keys.repeated] if keys.repeated is not None else []
     with RecFile(rec, whole=True, hashed=True) as file:
         for item in salvage_scan(file, payloads=True):

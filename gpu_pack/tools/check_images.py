@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 
-from cpu_fallback.blemishes import with_end
 from cpu_fallback.decode import decode
 from gpu_pack.formats.image_headers import SUPPORTED, Header, ImageError, check_complete, examine, read_header, sniff
 from gpu_pack.formats.image_headers.scan import check_scan
@@ -26,7 +25,7 @@ def check_image(data: bytes, spec: TransformSpec | None, decode: bool) -> str | 
     """
     kept = spec is not None and spec.damage == "keep"
     try:
-        data, header = _whole(data, spec, kept)
+        header = _header(data, spec)
         check_scan(data, header)
     except ImageError as error:
         return f"the image is damaged: {error.reason}"
@@ -38,18 +37,13 @@ def check_image(data: bytes, spec: TransformSpec | None, decode: bool) -> str | 
     return _decode(data, header, kept) if decode else None
 
 
-def _whole(data: bytes, spec: TransformSpec | None, kept: bool) -> tuple[bytes, Header]:
-    """The image, with the end marker that ``damage="keep"`` lets it lack, and its header."""
+def _header(data: bytes, spec: TransformSpec | None) -> Header:
+    """The header of a whole image."""
     if spec is not None and spec.pass_through and spec.formats == "any" and sniff(data) not in SUPPORTED:
-        return data, examine(data, HARD_MAX_PIXELS, others_too=True)
+        return examine(data, HARD_MAX_PIXELS, others_too=True)
     header = read_header(data)
-    try:
-        check_complete(data, header)
-    except ImageError:
-        if not kept or (ended := with_end(data, header)) is None:
-            raise
-        return ended, header
-    return data, header
+    check_complete(data, header)
+    return header
 
 
 def promised(header: Header, spec: TransformSpec | None) -> str | None:

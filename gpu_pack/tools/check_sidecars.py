@@ -42,7 +42,7 @@ def check_index(path: Path, table: RecordTable, ids_count: bool, faults: Faults)
         what = "an earlier line has the same key: `gpu-pack index --rekey --overwrite` numbers all records anew"
         faults.add(path, what, key=keys[line], line=numbers[line])
     for row in np.flatnonzero(~covered).tolist():
-        what = f"no line leads to the record at byte {table.offsets[row]}; `gpu-pack index` rebuilds the file"
+        what = f"no line leads to the record at byte {table.offsets[row]}; `gpu-pack index --overwrite` rebuilds it"
         faults.add(path, what, key=table.keys[row])
 
 
@@ -82,7 +82,7 @@ def _other_keys(
 
 def _index_line(line: bytes, number: int) -> tuple[int, int]:
     if (entry := parse_index_line(line)) is None:
-        raise ValueError("the line is not key<TAB>offset; `gpu-pack index` rebuilds the file")
+        raise ValueError("the line is not key<TAB>offset; `gpu-pack index --overwrite` rebuilds it")
     return entry
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpu_pack.formats.record_keys import NO_KEYS, RecordKeys, by_headers, by_index
+from gpu_pack.formats.record_keys import NO_KEYS, RecordKeys, by_headers, by_index, reaches_on
+from gpu_pack.recordio.scanning import reader
 from gpu_pack.tools.faults import Faults, unreadable
 from gpu_pack.tools.locate import Target
 from gpu_pack.tools.rec_file import RecFile
@@ -24,9 +26,18 @@ def keys_beside(target: Target, faults: Faults | None = None) -> RecordKeys:
     """
     if target.manifest is not None:
         return NO_KEYS
-    if (found := index_beside(target, faults)) is not None:
+    found = index_beside(target, faults)
+    if found is not None and not _stops_early(target.rec, found):
         return found
-    return by_headers(_headers(target.rec), target.rec)
+    by_id = by_headers(_headers(target.rec), target.rec)
+    return by_id if found is None or by_id.repeated is not None else found
+
+
+def _stops_early(rec: Path, keys: RecordKeys) -> bool:
+    """Whether records follow the last one of the .idx, as where files were joined."""
+    with contextlib.suppress(OSError), rec.open("rb") as file:  # told when it is read
+        return reaches_on(reader(file), keys.offsets[-1], file.seek(0, os.SEEK_END))
+    return False
 
 
 def index_beside(target: Target, faults: Faults | None = None) -> RecordKeys | None:

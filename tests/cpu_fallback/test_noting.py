@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from cpu_fallback.codec import transform
+from cpu_fallback.depth_and_alpha import deep_bits
 from cpu_fallback.opencv_formats import decodes
 from gpu_pack.errors import UsageError
-from gpu_pack.formats.image_headers import ImageError, read_header
+from gpu_pack.formats.image_headers import ImageError, others, read_header
 from gpu_pack.types import Color, TransformSpec
 from tests import pictures
 from tests.contract import decoded
@@ -93,6 +94,29 @@ def test_a_background_is_any_css_colour() -> None:
         TransformSpec(background="no colour")
 
 
+def test_alpha_of_a_tiff_counts_once() -> None:
+    """OpenCV multiplies such colours by alpha already."""
+    data = pictures.tiff_with_alpha(np.full((20, 20, 4), (200, 40, 90, 128), np.uint8))
+    laid = decoded(transform(data, replace(SPEC, background="white")).data)[10, 10]
+    assert np.abs(laid.astype(int) - (172, 147, 227)).max() <= 2
+
+
+@pytest.mark.parametrize("background", [None, "white"])
+def test_alpha_that_opencv_does_not_give_is_noted(background: str | None) -> None:
+    data = pictures.tiff_with_alpha(np.full((20, 20, 2), (90, 0), np.uint8))
+    assert notices(data, replace(SPEC, background=background)) == ("alpha-dropped",)
+
+
+@pytest.mark.parametrize(("change", "channels"), [({"background": "white"}, 3), ({"depth": "scale"}, 4), ({}, 4)])
+@pytest.mark.parametrize("most", [255, 254])
+def test_opaque_and_transparent_pictures_get_the_same_channels(
+    change: dict[str, str], channels: int, most: int
+) -> None:
+    pixels = np.full((20, 20, 4), most, np.uint16) * 257
+    result = transform(pictures.png(pixels), replace(SPEC, color="unchanged", **change))  # type: ignore[arg-type]
+    assert decoded(result.data, cv2.IMREAD_UNCHANGED).shape == (20, 20, channels)
+
+
 # Depth
 
 TWELVE_BITS = np.tile(np.linspace(0, 4095, 40).astype(np.uint16), (20, 1))
@@ -127,6 +151,11 @@ def test_a_files_own_bits_come_first_unless_its_values_are_larger() -> None:
     assert decoded(transform(with_significant_bits(pictures.png(TWELVE_BITS), 12), spec).data).max() == 255
     scaled_up = with_significant_bits(pictures.png(TWELVE_BITS * 8), 12)
     assert decoded(transform(scaled_up, spec).data).max() == 4095 * 8 >> 8
+
+
+def test_a_scaled_up_file_does_not_count_for_the_set() -> None:
+    scaled_up = with_significant_bits(pictures.png(TWELVE_BITS * 15), 10)
+    assert [deep_bits(data, read_header(data)) for data in (scaled_up, pictures.png(TWELVE_BITS))] == [0, 12]
 
 
 def test_sixteen_bits_become_eight_for_jpeg() -> None:
@@ -228,7 +257,39 @@ def test_kinds_of_jpeg_that_are_not_decoded_are_named() -> None:
         assert error.code == "unsupported" and word in error.reason
 
 
+def test_a_tiff_of_a_depth_that_opencv_does_not_read_is_named() -> None:
+    data = bytearray(pictures.tiff(np.zeros((20, 20), np.uint16)))
+    place = data.index(struct.pack("<HHI", 258, 3, 1)) + 8  # BitsPerSample
+    data[place : place + 2] = struct.pack("<H", 24)
+    error = refusal(bytes(data))
+    assert error.code == "unsupported" and "24-bit" in error.reason
+
+
 # EXIF data
+
+
+def box(name: bytes, *contents: bytes) -> bytes:
+    inside = b"".join(contents)
+    return struct.pack(">I", 8 + len(inside)) + name + inside
+
+
+@pytest.mark.parametrize(
+    ("boxes", "orientation"),
+    [
+        ((), 1),
+        ((box(b"imir", b"\1"),), 2),
+        ((box(b"irot", b"\2"),), 3),
+        ((box(b"imir", b"\0"),), 4),
+        ((box(b"irot", b"\1"), box(b"imir", b"\0")), 5),
+        ((box(b"irot", b"\3"),), 6),
+        ((box(b"irot", b"\3"), box(b"imir", b"\0")), 7),
+        ((box(b"irot", b"\1"),), 8),
+    ],
+)
+def test_avif_is_turned_by_its_boxes(boxes: tuple[bytes, ...], orientation: int) -> None:
+    """The boxes that libavif writes for each EXIF orientation."""
+    properties = box(b"meta", bytes(4), box(b"iprp", box(b"ipco", box(b"ispe", bytes(12)), *boxes)))
+    assert others.read(box(b"ftyp", b"avif", bytes(4)) + properties, "avif").orientation == orientation
 
 
 @pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])

@@ -77,3 +77,18 @@ def test_other_files_are_named(tmp_path: Path, indexed: bool) -> None:
         RecordDataset(rec)
     with pytest.raises(FormatError, match="protobuf RecordIO"):
         RecordDataset(protobuf(rec))
+
+
+def test_joined_files_beside_the_first_ones_index_are_read_whole(tmp_path: Path) -> None:
+    rec = write_rec(tmp_path / "train.rec", ((key, key, key, smooth_jpeg(key)) for key in range(3)))
+    rec.write_bytes(rec.read_bytes() * 2)
+    dataset = RecordDataset(rec)
+    assert [dataset[place][1] for place in range(len(dataset))] == [0, 1, 2, 0, 1, 2]
+    assert [warning["code"] for warning in dataset.warnings] == ["repeated-keys"]
+
+
+def test_an_index_of_chosen_records_chooses(tmp_path: Path) -> None:
+    rec = write_rec(tmp_path / "train.rec", ((key, key, key, smooth_jpeg(key)) for key in range(6)))
+    lines = rec.with_suffix(".idx").read_text().splitlines(keepends=True)
+    rec.with_suffix(".idx").write_text("".join(lines[1::2][:2]))
+    assert [label for _, label in map(RecordDataset(rec).__getitem__, range(2))] == [1, 3]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from gpu_pack.dataset import RecordDataset
 from gpu_pack.recordio import MXIndexedRecordIO, unpack_img
 from tests import pictures
 from tests.folders import Run
@@ -49,6 +50,9 @@ def test_pass_through_notes_orientations_and_keeps_blemishes(tmp_path: Path, gpu
     assert found["exif-orientation"]["count"] == 1 and found["exif-orientation"]["example"] == "a/a.jpg"
     assert found["blemish-kept"]["count"] == 1
     gpu_pack_command("verify", "out")
+    dataset = RecordDataset(tmp_path / "out/train.rec")
+    shapes = sorted(image.shape for image, _ in map(dataset.__getitem__, range(4)))
+    assert shapes == [(30, 20, 3), (40, 60, 3), (40, 60, 3), (40, 60, 3)], "readers decode what lacked its end marker"
     rejects = [json.loads(line) for line in (tmp_path / "out/rejects.jsonl").read_text().splitlines()]
     assert [(each["path"], each["code"]) for each in rejects] == [("a/e.jpg", "truncated")]
 

@@ -41,3 +41,10 @@ def test_an_upload_reports_warnings(dataset: Path) -> None:
     joined(dataset / "train.rec")
     report = upload(dataset, "s3://some-bucket", JobOptions(dry_run=True))
     assert [warning["code"] for warning in report.to_json()["warnings"]] == ["repeated-keys"]
+
+
+def test_an_empty_index_beside_records_is_a_broken_rule(dataset: Path, tmp_path: Path) -> None:
+    rec = without_ids(tmp_path / "train.rec")
+    rec.with_suffix(".idx").write_bytes(b"")
+    options = JobOptions(dry_run=True, train_from=rec, validation_from=dataset / "val.rec")
+    assert any("train.idx" in fault and "it is empty" in fault for fault in upload(None, "s3://bucket", options).faults)

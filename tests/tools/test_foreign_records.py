@@ -304,3 +304,12 @@ def test_inspect_groups_rejects_by_code(gpu_pack_command: Run, dataset: Path) ->
     }
     out = gpu_pack_command("inspect", dataset, code=None).stdout
     assert f"{line['code']} 2, such as {line['path']}: {line['reason']}" in out
+
+
+def test_joined_files_beside_the_first_ones_index(tmp_path: Path, gpu_pack_command: Run) -> None:
+    rec = joined(tmp_path / "c" / "train.rec")
+    gpu_pack_command("index", rec, "--rekey")
+    rec.with_suffix(".idx").write_text("".join(rec.with_suffix(".idx").read_text().splitlines(keepends=True)[:3]))
+    for words in (("inspect", "c"), ("extract", "c", "dest")):
+        (warning,) = json.loads(gpu_pack_command(*words, "--json", code=None).stdout)["warnings"]
+        assert warning["code"] == "repeated-keys" and warning["count"] == 3

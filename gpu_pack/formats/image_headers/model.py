@@ -40,6 +40,8 @@ class Header(NamedTuple):
         restarts: JPEG: whether restart markers divide its scans. False for other formats.
         kind: JPEG: in words, a kind that some decoders refuse, such as ``lossless``; mostly empty.
         alpha: whether pixels may be transparent.
+        premultiplied: TIFF: whether OpenCV gives 8-bit colours multiplied by alpha, as libtiff does where the file says
+            what its extra channel is.
         pages: pages or frames, previews not counted.
         significant: PNG: the bits of a component that are used, as sBIT states; 0 where it does not.
         body: where `check_complete` begins (JPEG: the byte after the first SOS marker's code).
@@ -59,6 +61,7 @@ class Header(NamedTuple):
     alpha: bool = False
     pages: int = 1
     significant: int = 0
+    premultiplied: bool = False
 
     @property
     def upright_size(self) -> tuple[int, int]:

@@ -10,6 +10,8 @@ import struct
 
 from gpu_pack.formats.image_headers.model import Header, ImageError
 
+#: By the axis of imir and the quarter turns of irot, which come first: EXIF's orientation.
+_ORIENTATIONS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _PNM = re.compile(rb"P[2356](?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,5})\s")
 
@@ -27,12 +29,21 @@ def read(data: bytes, name: str) -> Header:
     if name == "jp2":
         return _jpeg_2000(data)
     if name == "avif":
-        return Header(name, 0, 0, alpha=True, pages=2 if data[8:12] == b"avis" else 1)
+        return Header(name, 0, 0, _avif_orientation(data), alpha=True, pages=2 if data[8:12] == b"avis" else 1)
     if name == "pnm" and (found := _PNM.match(data[:4096])):
         width, height, most = map(int, found.groups())
         bits = most.bit_length()
         return Header(name, width, height, precision=16 if bits > 8 else 8, significant=bits if bits > 8 else 0)
     return Header(name, 0, 0)
+
+
+def _avif_orientation(data: bytes) -> int:
+    """The EXIF orientation that says what the boxes irot and imir say (ISO/IEC 23008-12); EXIF data do not count."""
+    begin = data.find(b"ipco")  # the item properties; those of the picture come before its alpha's
+    turns, mirror = data.find(b"irot", begin), data.find(b"imir", begin)
+    quarter_turns = data[turns + 4] & 3 if 0 <= begin < turns < len(data) - 4 else 0  # anticlockwise
+    axis = data[mirror + 4] & 1 if 0 <= begin < mirror < len(data) - 4 else None
+    return _ORIENTATIONS[axis][quarter_turns]
 
 
 def _gif(data: bytes) -> Header:

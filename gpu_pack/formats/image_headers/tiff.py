@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gpu_pack.formats.image_headers.model import Header, ImageError
 
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 262, 274, 277
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA = 256, 257, 258, 262, 274, 277, 338
 _STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS = 273, 279, 324, 325
 _JPEG_OFFSET = 513
 #: A value of the photometric interpretation.
@@ -32,7 +32,7 @@ class _Layout(NamedTuple):
 
 
 _Directory = dict[int, tuple[int, ...]]
-_PICTURE = (_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES)
+_PICTURE = (_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _EXTRA)
 _PLACES = (_STRIP_OFFSETS, _STRIP_COUNTS, _TILE_OFFSETS, _TILE_COUNTS, _JPEG_OFFSET)
 _USED = frozenset((*_PICTURE, *_PLACES))
 #: More strips than any picture has that OpenCV decodes.
@@ -54,6 +54,7 @@ def read(data: bytes) -> Header:
         directory.get(_BITS, (1,))[0],
         alpha=directory.get(_SAMPLES, (1,))[0] in (2, 4) and directory.get(_PHOTOMETRIC, (1,))[0] != _CMYK,
         pages=_pages(data),
+        premultiplied=directory.get(_EXTRA, (0,))[0] in (1, 2) and directory.get(_BITS, (1,))[0] == 8,
     )
 
 
