@@ -36,20 +36,54 @@ DEFAULT_QUALITY = {"jpg": 95, "png": 3}
 MAX_EDGE = 65_500
 
 
+class Container(NamedTuple):
+    """A file with images inside of it, such as an archive.
+
+    Attributes:
+        path: in the store, as `Entry.path`.
+        size, version: when it was listed; see `gpu_pack.stores.store.Stat`.
+    """
+
+    path: str
+    size: int
+    version: int
+
+
+class Place(NamedTuple):
+    """Where an image's bytes lie inside of a container.
+
+    Attributes:
+        container: the file.
+        offset, length: of the bytes to be read there. For ``zip`` they begin with the member's local header, and may
+            end behind its data.
+        kind: ``raw``: the bytes are the image; ``zip``: a member of a zip, stored or deflated.
+        crc: the CRC-32 of the image, where the container tells it.
+    """
+
+    container: Container
+    offset: int
+    length: int
+    kind: Literal["raw", "zip"] = "raw"
+    crc: int | None = None
+
+
 class Entry(NamedTuple):
     """One line of a list.
 
     Attributes:
         key: the record's id, unique within the list, 0 <= key < 2**64.
         labels: one or more values; records hold them as float32.
-        path: as the list has it: relative to the store unless absolute, with ``/`` between folders.
-        size: of the file in bytes when it was listed; None if unknown.
+        path: as the list has it: relative to the store unless absolute, with ``/`` between folders; inside of an
+            archive ``archive.tar!/path``.
+        size: of the image in bytes when it was listed; None if unknown.
+        place: where it lies inside of another file; None for a file of its own.
     """
 
     key: int
     labels: tuple[float, ...]
     path: str
     size: int | None = None
+    place: Place | None = None
 
 
 def file_bytes(entry: Entry) -> int:

@@ -185,7 +185,7 @@ def text_lines(path: str, encoding: str = "utf-8-sig", max_line: int = MAX_LINE)
 
 
 def _row(entry: Entry) -> tuple[int, str, str]:
-    key, labels, path, _ = entry
+    key, labels, path = entry[:3]
     if reason := unlistable_reason(path):
         raise ListError(f"{path!r} cannot stand in a .lst file: {reason}; rename it")
     return key, format_label(labels[0]) if len(labels) == 1 else "\t".join(map(format_label, labels)), path

@@ -81,11 +81,12 @@ def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:
 
 
 def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progress: _Progress) -> PackResult:
+    store = plan.listing.store
     listed = chain.from_iterable(entries(plan.listing, shard.shard.rows, shard.decided) for shard in files)
     # Closed also if it is never run, since nothing is left to be done.
     limits = {"bytes_in_flight": backend.bytes_in_flight, "batch_bytes": backend.batch_bytes}
     choice, engine = backend.choice, Engine(backend.workers, backend.rescue, **limits)
-    with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(listed)) as outcomes:
+    with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(store.ahead(listed))) as outcomes:
         results = tuple(_pack(plan, shard, outcomes, progress) for shard in files)
     return PackResult(
         results,

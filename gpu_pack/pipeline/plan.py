@@ -189,7 +189,7 @@ def lists_digest(listing: Listing, shards: Iterable[Shard]) -> str:
 def begin(plan: Plan, staging: Staging, *, once: bool = False) -> None:
     """Empty the staging folder and begin the plan's run in it; ``once``: unless another process has just done so."""
     listing = plan.listing
-    files = {_STATS: listing.sizes.tobytes() + listing.mtimes.tobytes()}
+    files = {_STATS: listing.sizes.tobytes() + listing.versions.tobytes()}
     (staging.begin_once if once else staging.begin)(plan.identity, files)
 
 
@@ -211,7 +211,7 @@ def _changed_files(staging: Staging, listing: Listing) -> list[str]:
         found = (staging.folder / _STATS).read_bytes()
     except OSError:
         found = b""
-    now = listing.sizes + listing.mtimes
+    now = listing.sizes + listing.versions
     if found == now.tobytes():
         return []
     before = array("q")

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.places import Places
 from gpu_pack.sources.splits import OwnSplits
 from gpu_pack.stores.store import Stat, Store
-from gpu_pack.types import Entry, Rejected
+from gpu_pack.types import Entry, Place, Rejected
 
 
 @dataclass
@@ -22,7 +23,9 @@ class Listing:
         keys: record ids; the position in the listing, or the .lst file's own numbers.
         labels: label values of each row.
         paths: in the store, with ``/`` between folders on every system.
-        sizes, mtimes: bytes and nanoseconds when listed; -1 where there was no regular file.
+        sizes, versions: when listed, as in `Stat`; those of an image in an archive are its own size, and the version
+            of the archive.
+        places: where images lie inside of other files.
         classes: names by label; None where there are none.
         unlistable: rejects for files whose names no .lst can carry; they have keys but no row.
         skipped: how many files were no images, by suffix.
@@ -35,7 +38,8 @@ class Listing:
     labels: list[tuple[float, ...]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     sizes: array[int] = field(default_factory=lambda: array("q"))
-    mtimes: array[int] = field(default_factory=lambda: array("q"))
+    versions: array[int] = field(default_factory=lambda: array("q"))
+    places: Places = field(default_factory=Places)
     classes: tuple[str, ...] | None = None
     unlistable: list[Rejected] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -54,15 +58,17 @@ class Listing:
     def entry(self, row: int) -> Entry:
         """One row as a value."""
         size = self.sizes[row]
-        return Entry(self.keys[row], self.labels[row], self.paths[row], size if size >= 0 else None)
+        return Entry(self.keys[row], self.labels[row], self.paths[row], size if size >= 0 else None, self.places[row])
 
-    def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat) -> None:
+    def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat, place: Place | None = None) -> None:
         """Append a row."""
+        if place is not None:
+            self.places.put(len(self.paths), place)
         self.keys.append(key)
         self.labels.append(labels)
         self.paths.append(path)
         self.sizes.append(stat.size)
-        self.mtimes.append(stat.mtime_ns)
+        self.versions.append(stat.version)
 
 
 def entries(listing: Listing, rows: array[int], start: int = 0) -> Iterator[Entry]:

@@ -6,18 +6,18 @@ import errno
 import os
 import stat
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gpu_pack.errors import SourceError
 from gpu_pack.stores.atomic_file import write_atomically
+from gpu_pack.stores.local_members import OpenContainers, read_at
+from gpu_pack.stores.members import MAX_FILE_BYTES
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Entry, Image, Rejected
 
-#: The largest file that is read: a RecordIO record is smaller than 2**29 bytes, and its header needs a few.
-MAX_FILE_BYTES = (1 << 29) - (1 << 16)
 # O_NONBLOCK: opening a FIFO must not wait for its writer. O_BINARY: Windows must not translate line ends.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 _WILL_NEED = getattr(os, "POSIX_FADV_WILLNEED", None)
@@ -38,17 +38,27 @@ class LocalStore:
 
     root: str
 
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """See `Store.ahead`; `read_many` reads ahead enough."""
+        return iter(entries)
+
     def read_many(self, entries: Iterable[Entry]) -> Generator[Image | Rejected, None, None]:
         """See `Store.read_many`. Up to 32 files are opened and announced to the system before they are read."""
         ahead: deque[tuple[Entry, int | None]] = deque()
+        containers = OpenContainers(self._open, _OPEN_AHEAD)
         try:
             for entry in entries:
                 if len(ahead) == _OPEN_AHEAD:
-                    yield self._read(*ahead.popleft())
-                ahead.append((entry, self._announce(entry)))
+                    yield self._read(*ahead.popleft(), containers)
+                if entry.place is not None:
+                    containers.announce(entry)
+                    ahead.append((entry, None))
+                else:
+                    ahead.append((entry, self._announce(entry)))
             while ahead:
-                yield self._read(*ahead.popleft())
+                yield self._read(*ahead.popleft(), containers)
         finally:
+            containers.close()
             for _, descriptor in ahead:
                 if descriptor is not None:
                     os.close(descriptor)
@@ -60,6 +70,10 @@ class LocalStore:
         except (OSError, ValueError):
             return Stat(-1, -1)
         return Stat(status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else Stat(-1, -1)
+
+    def open(self, path: str) -> LocalFile:
+        """See `Store.open`."""
+        return LocalFile(self._path(path))
 
     def list(self, folder: str) -> list[os.DirEntry[str]]:
         """See `Store.list`."""
@@ -77,10 +91,13 @@ class LocalStore:
     def _path(self, path: str) -> str:
         return os.path.join(self.root, path)
 
+    def _open(self, path: str) -> int:
+        return os.open(self._path(path), _FLAGS)
+
     def _announce(self, entry: Entry) -> int | None:
         """Open a file and advise the system to fetch it. None: it cannot be opened now, and `_read` tries again."""
         try:
-            descriptor = os.open(self._path(entry.path), _FLAGS)
+            descriptor = self._open(entry.path)
         except (OSError, ValueError):
             return None
         if _WILL_NEED is not None:
@@ -88,15 +105,17 @@ class LocalStore:
                 os.posix_fadvise(descriptor, 0, 0, _WILL_NEED)
         return descriptor
 
-    def _read(self, entry: Entry, descriptor: int | None) -> Image | Rejected:
-        """Read one file whole, and close it.
+    def _read(self, entry: Entry, descriptor: int | None, containers: OpenContainers) -> Image | Rejected:
+        """Read one file whole, and close it; or one image inside of a container.
 
         Raises:
             SourceError: too many files are open.
         """
         try:
+            if entry.place is not None:
+                return containers.read(entry)
             if descriptor is None:
-                descriptor = os.open(self._path(entry.path), _FLAGS)
+                descriptor = self._open(entry.path)
             try:
                 if entry.size is not None and entry.size <= MAX_FILE_BYTES:
                     data = os.read(descriptor, entry.size + 1)  # one more: a longer file shows
@@ -116,13 +135,50 @@ class LocalStore:
             )
 
 
+class LocalFile:
+    """A `gpu_pack.stores.store.OpenFile`.
+
+    Raises:
+        SourceError: there is no such regular file, or it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._name = path
+        try:
+            self._descriptor = os.open(path, _FLAGS)
+        except (OSError, ValueError) as error:
+            raise SourceError(f"{path}: {_explain(error)}") from error
+        status = os.fstat(self._descriptor)
+        self.stat = Stat(status.st_size, status.st_mtime_ns)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(self._descriptor)
+            raise SourceError(f"{path}: {_not_regular(status.st_mode)}")
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `OpenFile.read_at`."""
+        try:
+            return read_at(self._descriptor, offset, length)
+        except OSError as error:
+            raise SourceError(f"{self._name}: {_explain(error)}") from error
+
+    def __enter__(self) -> LocalFile:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._descriptor)
+
+
+def _not_regular(mode: int) -> str:
+    kind = next((name for test, name in _KINDS if test(mode)), "device")
+    return f"not a regular file but a {kind}"
+
+
 def _read_unexpected(entry: Entry, descriptor: int) -> Image | Rejected:
     """Read a file of unknown or other size than listed, or one that the system returns in pieces."""
     status = os.fstat(descriptor)
     size = status.st_size
     if not stat.S_ISREG(status.st_mode):
-        kind = next((name for test, name in _KINDS if test(status.st_mode)), "device")
-        return Rejected(entry, "read", f"not a regular file but a {kind}", "unreadable")
+        return Rejected(entry, "read", _not_regular(status.st_mode), "unreadable")
     if entry.size is not None and size != entry.size:
         changed = f"the file changed while packing: {entry.size} bytes when listed, {size} now"
         return Rejected(entry, "read", changed, "changed")

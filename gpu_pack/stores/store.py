@@ -9,10 +9,15 @@ from gpu_pack.types import Entry, Image, Rejected
 
 
 class Stat(NamedTuple):
-    """Size in bytes and modification time in nanoseconds of a regular file; both are -1 where there is none."""
+    """A regular file; both are -1 where there is none.
+
+    Attributes:
+        size: in bytes.
+        version: another number once the file has changed: its modification time in nanoseconds, or 63 bits of its etag.
+    """
 
     size: int
-    mtime_ns: int
+    version: int
 
 
 class StoreItem(Protocol):
@@ -25,16 +30,44 @@ class StoreItem(Protocol):
     def is_dir(self) -> bool: ...
 
 
+class OpenFile(Protocol):
+    """A file of a store that is read at offsets; a context manager. Safe for one thread at a time."""
+
+    @property
+    def stat(self) -> Stat:
+        """As it was when it was opened."""
+        ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes at ``offset``; fewer only at the end of the file.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        ...
+
+    def __enter__(self) -> OpenFile: ...
+    def __exit__(self, *error: object) -> None: ...
+
+
 class Store(Protocol):
     """Reads and writes files by paths relative to the store, with ``/`` between folders.
 
     A store is picklable and holds no open handles: another process or machine opens it for itself.
     """
 
-    def read_many(self, entries: Iterable[Entry]) -> Iterator[Image | Rejected]:
-        """Yield the entries' files, whole and in order; the store reads ahead by itself.
+    def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The same entries, in order; the store may begin to read those that come next.
 
-        A file that cannot be read, or whose size is not the entry's, is a `Rejected` in its place.
+        What this process then asks `read_many` for is there sooner. Nothing depends on it.
+        """
+        ...
+
+    def read_many(self, entries: Iterable[Entry]) -> Iterator[Image | Rejected]:
+        """Yield the entries' images, whole and in order; the store reads ahead by itself.
+
+        An image with a `Place` is read inside of its container. One that cannot be read, or whose size is not the
+        entry's, is a `Rejected` in its place.
 
         Raises:
             SourceError: no file can be read at the moment (too many open files, storage that does not answer).
@@ -42,7 +75,15 @@ class Store(Protocol):
         ...
 
     def stat(self, path: str) -> Stat:
-        """Size and modification time of one file."""
+        """Size and version of one file."""
+        ...
+
+    def open(self, path: str) -> OpenFile:
+        """Open a file to read parts of it.
+
+        Raises:
+            SourceError: there is no such file, or it cannot be read.
+        """
         ...
 
     def list(self, folder: str) -> Sequence[StoreItem]:

@@ -20,7 +20,12 @@ GOLDENS = Path(__file__).parents[2] / "recordio" / "goldens"
 labels = strategies.labels.filter(math.isfinite)
 names = st.text(st.characters(exclude_categories=[]), max_size=12)
 entries = st.builds(
-    Entry, strategies.keys, st.lists(labels, min_size=1, max_size=4).map(tuple), names.filter(bool), st.none()
+    Entry,
+    strategies.keys,
+    st.lists(labels, min_size=1, max_size=4).map(tuple),
+    names.filter(bool),
+    st.none(),
+    st.none(),
 )
 
 
