@@ -11,7 +11,7 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
-from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat
+from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
 from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
 
 if TYPE_CHECKING:
@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 @app.command()
 def create(
+    *,
     source: Annotated[
-        Path,
+        list[str] | None,
         typer.Argument(help="A folder of class folders, of splits with class folders, or of images; or a list (.lst)."),
-    ],
+    ] = None,
     out: Annotated[Path, typer.Argument(help="The folder that receives the records; created if missing.")],
-    root: Annotated[Path | None, typer.Option(help="Folder of a .lst file's paths [its own].")] = None,
+    source_format: Annotated[SourceFormat, typer.Option(help="What SOURCE is; auto looks.")] = "auto",
+    root: Annotated[str | None, typer.Option(help="Folder of the paths in a list or table [its own].")] = None,
     split: Annotated[
-        list[str] | None, typer.Option(help="NAME=FRACTION, repeatable [train=1.0, or the source's own].")
+        list[str] | None,
+        typer.Option(help="NAME=FRACTION or NAME=SOURCE, repeatable [train=1.0, or the source's own]."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the shuffle.")] = 100,
     shuffle: Annotated[
@@ -101,8 +104,25 @@ def create(
         typer.Option(help="mxnet: key, labels, path; csv: with commas; aligned: InsightFace's aligned, path, label."),
     ] = "auto",
     allow_outside: Annotated[
-        bool, typer.Option("--allow-outside", help="Let a .lst file name files outside its root.")
+        bool, typer.Option("--allow-outside", help="Let a list or table name files outside its root.")
     ] = False,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="FILE, or SPLIT=FILE: a label a line for images in sorted order, or a table by file name."),
+    ] = None,
+    class_names: Annotated[Path | None, typer.Option(help="Names of the numbers that are labels.")] = None,
+    image_key: Annotated[
+        str | None, typer.Option(help="WebDataset: the image's suffix; Parquet: its column [guessed].")
+    ] = None,
+    label_key: Annotated[
+        str | None, typer.Option(help="WebDataset: the label's suffix, or json.FIELD [cls, or json.label].")
+    ] = None,
+    path_column: Annotated[str | None, typer.Option(help="Of a table [guessed].")] = None,
+    label_column: Annotated[
+        list[str] | None, typer.Option(help="Of a table; several make a label vector [guessed].")
+    ] = None,
+    split_column: Annotated[str | None, typer.Option(help="Of a table [guessed].")] = None,
+    rekey: Annotated[bool, typer.Option("--rekey", help="Number the images of a .rec anew.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image, or at a warning.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
@@ -123,11 +143,13 @@ def create(
         splits=split, seed=seed, shuffle=shuffle, stratify=stratify, shards=shards,
         device=device, gpus=gpus, encoder=encoder, workers=workers, batch_size=batch_size,
         layout=layout, class_order=class_order, list_format=list_format,
+        source_format=source_format, image_key=image_key, label_key=label_key, path_column=path_column,
+        label_column=label_column, split_column=split_column, labels=labels, class_names=class_names, rekey=rekey,
         root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
     )  # fmt: skip
 
     with console.progress(quiet) as on_progress:
-        report = api.create(source, out, options=options, progress=on_progress)
+        report = api.create(source or None, out, options=options, progress=on_progress)
     if json_:
         print(json.dumps(report.to_json(), indent=1))
     say_notices(report.notes, report.warnings, quiet)

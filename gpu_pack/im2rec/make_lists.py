@@ -16,7 +16,7 @@ from gpu_pack.console import say
 from gpu_pack.errors import SourceError
 from gpu_pack.formats import lst
 from gpu_pack.im2rec.options import Options
-from gpu_pack.sources.scan import folder_identity
+from gpu_pack.sources.tree import folder_identity
 from gpu_pack.stores.atomic_file import write_atomically
 
 _Identity = tuple[int, int]

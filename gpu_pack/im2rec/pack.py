@@ -55,7 +55,7 @@ def make_plan(folder: str, lists: Lists, options: Options) -> Plan:
         "lists": lists_digest(lists.listing, lists.shards),
     }
     return Plan(
-        Path(options.root),
+        options.root,
         Path(folder),
         f".gpu-pack-im2rec{base}",
         lists.listing,

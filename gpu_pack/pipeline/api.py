@@ -16,6 +16,7 @@ from gpu_pack.pipeline.engine import Engine
 from gpu_pack.pipeline.options import (
     CreateKeywords,
     CreateOptions,
+    PathLike,
     TransformKeywords,
     create_options,
     transform_options,
@@ -35,20 +36,21 @@ _MANY = 1 << 40
 
 
 def create(
-    source: str | os.PathLike[str],
+    source: PathLike | Sequence[PathLike] | None,
     out: str | os.PathLike[str],
     options: CreateOptions | None = None,
     *,
     progress: bool | OnProgress = False,
     **keywords: Unpack[CreateKeywords],
 ) -> Report:
-    """Pack the images of a folder or of a .lst file into RecordIO files.
+    """Pack the images of one or several sources into RecordIO files.
 
     The same call after an interruption resumes the run. Images that cannot be packed are left out and written to
     rejects.jsonl.
 
     Args:
-        source: a folder of class folders, a folder of images, or a .lst file.
+        source: a folder of class folders, of splits with class folders, or of images; a .lst file; or several of them.
+            None where ``splits`` names a source for each split.
         out: the folder that receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and
             manifest.json.
         options: what the keyword arguments start from.
@@ -66,8 +68,8 @@ def create(
         depth: ``scale`` stretches 16-bit pictures that use fewer bits; ``keep`` does not [keep].
         damage: ``keep`` packs JPEGs that only lack the end marker, or have 9 to 1,024 bytes before it [reject].
         formats: ``any`` packs every format that OpenCV decodes, ``standard`` JPEG, PNG, WebP, BMP and TIFF [standard].
-        splits: fractions by name, as ``{"train": 0.9, "val": 0.1}``, or pairs, or ``"train=0.9"`` each [train=1, or
-            the source's own].
+        splits: fractions by name, as ``{"train": 0.9, "val": 0.1}``, or a source each, as ``{"train": "a", "val":
+            "b"}``; pairs, or ``"train=0.9"`` each, are taken too [train=1, or the source's own].
         seed, shuffle: of the order of each split [100; True, unless an undivided .lst gives the order].
         stratify: give each split its share of every label [True].
         shards: files that each split is divided into [1].
@@ -79,16 +81,25 @@ def create(
         layout: of a folder: ``auto``, ``classes`` or ``splits`` [auto].
         class_order: labels by ``name`` or ``natural`` order of the classes [name].
         list_format: ``auto``, ``mxnet``, ``csv`` or ``aligned`` [auto].
-        root, classes, strict, overwrite, dry_run, allow_outside: see `CreateOptions`.
+        source_format, root, allow_outside, classes, image_key, label_key, path_column, label_column, split_column,
+        labels, class_names, rekey: see `SourceOptions`.
+        strict, overwrite, dry_run: see `CreateOptions`.
 
     Raises:
         GpuPackError: see `gpu_pack.errors`; what is written stays, and the run can be resumed.
     """
     chosen = create_options(options, **keywords)
+    sources = _sources(source)
     if callable(progress):
-        return pipeline.create(Path(source), Path(out), chosen, progress)
+        return pipeline.create(sources, Path(out), chosen, progress)
     with console.progress(quiet=not progress) as on_progress:
-        return pipeline.create(Path(source), Path(out), chosen, on_progress)
+        return pipeline.create(sources, Path(out), chosen, on_progress)
+
+
+def _sources(given: PathLike | Sequence[PathLike] | None) -> list[str]:
+    if given is None:
+        return []
+    return [os.fspath(each) for each in ([given] if isinstance(given, (str, os.PathLike)) else given)]
 
 
 def transform(images: Iterable[MaybeLabelled], **keywords: Unpack[TransformKeywords]) -> Iterator[Outcome]:

@@ -13,7 +13,7 @@ from typing import Any
 from gpu_pack.backends import choose
 from gpu_pack.errors import OutputError, OutputExistsError, SourceError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
-from gpu_pack.formats.classes import format_classes, read_classes
+from gpu_pack.formats.classes import format_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
 from gpu_pack.formats.manifest import manifest_bytes, published_document
 from gpu_pack.formats.notices import select
@@ -29,39 +29,59 @@ from gpu_pack.pipeline.run import Publication, all_rejects, publish_once, run
 from gpu_pack.sources.list_source import list_source
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.missing_classes import missing_classes
+from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.splits import UNDIVIDED, Division, Shard, divide
+from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.atomic_file import hash_file, write_atomically
 from gpu_pack.types import OnProgress
 
 _STAGING = ".gpu-pack"
+_SPOOL = ".gpu-pack-spool"
 
 
-def create(source: Path, out: Path, options: CreateOptions, on_progress: OnProgress) -> Report:
-    """Pack a source into RecordIO files under ``out``; the same call resumes an interrupted run.
+def create(sources: Sequence[str], out: Path, options: CreateOptions, on_progress: OnProgress) -> Report:
+    """Pack sources into RecordIO files under ``out``; the same call resumes an interrupted run.
 
     Raises:
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be resumed.
     """
     policy = CreatePolicy(options.overwrite)
-    made = plan(source, out, options)
-    if options.dry_run:
-        return planned(made, policy.seconds)
-    choice = choose(made.spec, made.device)
-    return Report.from_json(run(made, policy, choice, on_progress))
+    with Spool(None if options.dry_run else out / _SPOOL) as spool:
+        made = plan(sources, out, options, spool)
+        if options.dry_run:
+            return planned(made, policy.seconds)
+        choice = choose(made.spec, made.device)
+        return Report.from_json(run(made, policy, choice, on_progress))
 
 
-def plan(source: Path, out: Path, options: CreateOptions) -> Plan:
-    """List and divide a source: everything that is known before the first image is read.
+def plan(sources: Sequence[str], out: Path, options: CreateOptions, spool: Spool) -> Plan:
+    """List and divide sources: everything that is known before the first image is read.
+
+    Args:
+        sources: paths or addresses; none where every split has its own.
+        out: the output folder.
+        options: of the run.
+        spool: for images that cannot be read where they lie; the plan's shards can be packed while it is open.
 
     Raises:
         GpuPackError: there is nothing that can be packed as asked.
     """
-    _refuse_inside(source, out)
-    classes = read_classes(options.classes) if options.classes is not None else None
-    listing = list_source(source, options.source(classes))
+    splits = options.split_sources
+    if bool(sources) == bool(splits):
+        raise UsageError(
+            f"splits {splits[0][0]}={splits[0][1]} (--split) and {sources[0]} both name a source: give every split one "
+            "of its own, or none"
+            if sources
+            else "SOURCE is missing: give SOURCE and OUT, or a source for each split (--split NAME=SOURCE)"
+        )
+    names = [*sources, *(source for _, source in splits)]
+    for source in names:
+        _refuse_inside(Path(source), out)
+    listing = list_source(sources, options.source, spool, splits)
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
-    division = _with_order(options.division, source)
+    source = ", ".join(names)
+    division = _with_order(options.division, listing)
     shards = tuple(_divide(source, listing, division))
     if options.strict:
         refuse_warnings(select(listing.notices, "warning"))
@@ -84,16 +104,20 @@ def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = Fals
     return Report.from_json(publish_once(plan, policy, merge(plan, results)))
 
 
-def _with_order(division: Division, source: Path) -> Division:
+def _with_order(division: Division, listing: Listing) -> Division:
     """With ``shuffle`` decided: a list that nothing divides keeps its own order unless told otherwise."""
     if division.shuffle is not None:
         return division
-    if source.is_file() and [fraction for _, fraction in division.splits or UNDIVIDED] == [1]:
+    if (
+        listing.ordered
+        and listing.own_splits is None
+        and [fraction for _, fraction in division.splits or UNDIVIDED] == [1]
+    ):
         return replace(division, shuffle=False, stratify=False)
     return replace(division, shuffle=True)
 
 
-def _divide(source: Path, listing: Listing, division: Division) -> list[Shard]:
+def _divide(source: str, listing: Listing, division: Division) -> list[Shard]:
     """The shards; classes that splits lack are added to the listing's notices."""
     own, classes = listing.own_splits, listing.classes is not None
     if own is None:
@@ -117,7 +141,7 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
             **asdict(options.spec),
             "splits": _splits(listing, division),
             **{name: getattr(division, name) for name in ("seed", "shuffle", "stratify", "shards")},
-            **{name: getattr(options, name) for name in ("layout", "class_order", "list_format")},
+            **_source_options(options.source),
             "device": options.device.device,
             "encoder": options.device.encoder,
             "boxes": options.boxes,
@@ -125,6 +149,13 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
         },
         "lists": lists_digest(listing, shards),
     }
+
+
+def _source_options(options: SourceOptions) -> dict[str, Any]:
+    """Those that decide labels; paths do not, since what they name is in the lists."""
+    names = ("source_format", "layout", "class_order", "list_format", "image_key", "label_key", "path_column")
+    others = ("label_column", "split_column", "rekey")
+    return {name: getattr(options, name) for name in (*names, *others)}
 
 
 def _splits(listing: Listing, division: Division) -> dict[str, str]:

@@ -6,20 +6,21 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import UsageError, told
 from gpu_pack.pipeline.boxes import Boxes
-from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceOptions, check_choices
-from gpu_pack.sources.splits import Division, parse_split
+from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat, SourceOptions
+from gpu_pack.sources.splits import Division, is_split_source, split_pair
 from gpu_pack.types import MAX_EDGE, Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp, TransformSpec
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-Fractional = float | str | Fraction
+PathLike = str | os.PathLike[str]
+#: Of a split: a fraction, or the path or address of its source.
+Fractional = float | str | Fraction | os.PathLike[str]
 Splits = str | Mapping[str, Fractional] | Iterable[str | tuple[str, Fractional]]
 
 #: Keywords that change pixels or files, which ``pass_through`` does not.
@@ -36,50 +37,34 @@ class CreateOptions:
         device: what to run on.
         boxes: what becomes of the boxes of detection lists where a crop cuts the picture: ``move`` them, ``keep`` them
             with a warning, or ``refuse`` such pictures.
-        root: folder that a .lst file's paths are relative to; None for the list's own folder.
-        classes: a classes.txt whose label numbers are to be used.
+        source: what is said of the sources.
+        split_sources: splits that have a source of their own, with its path or address.
         strict: the first bad image or a warning fails the run, and nothing is published.
         overwrite: replace what an earlier run published.
         dry_run: list and divide only.
-        allow_outside: let a .lst file name files outside of ``root``.
-        layout: whether a folder's top-level folders are classes or splits with classes in them; ``auto`` recognises
-            ``train`` beside ``val``, ``valid``, ``validation`` or ``test``.
-        class_order: of a folder's classes: by ``name``, or ``natural``, with 2 before 10.
-        list_format: how a list is written: ``mxnet`` (key, labels, path with tabs or blanks), ``csv`` (the same with
-            commas), ``aligned`` (InsightFace's aligned, path, label), or ``auto``.
 
     Raises:
-        UsageError: a layout, order or format that there is not.
+        UsageError: a value of the wrong type or out of range.
     """
 
     spec: TransformSpec = field(default_factory=TransformSpec)
     division: Division = field(default_factory=Division)
     device: DeviceOptions = field(default_factory=DeviceOptions)
     boxes: Boxes = "move"
-    root: Path | None = None
-    classes: Path | None = None
+    source: SourceOptions = field(default_factory=SourceOptions)
+    split_sources: tuple[tuple[str, str], ...] = ()
     strict: bool = False
     overwrite: bool = False
     dry_run: bool = False
-    allow_outside: bool = False
-    layout: Layout = "auto"
-    class_order: ClassOrder = "name"
-    list_format: ListFormat = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("root", "classes"):
-            if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, Path(value))
-        for name in ("strict", "overwrite", "dry_run", "allow_outside"):
+        for name in ("strict", "overwrite", "dry_run"):
             if type(value := getattr(self, name)) is not bool:
                 raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes True or False")
-        check_choices(self)
+        if self.split_sources and self.division.splits:
+            raise UsageError("splits (--split): give every split a fraction, or every split a source")
         if self.boxes not in get_args(Boxes):
             raise UsageError(f"{told('boxes', self.boxes)}: choose move, keep or refuse")
-
-    def source(self, classes: tuple[str, ...] | None) -> SourceOptions:
-        """What is said of the source; ``classes`` are the names in the file of that name."""
-        return SourceOptions(self.root, classes, self.allow_outside, self.layout, self.class_order, self.list_format)
 
 
 class TransformKeywords(TypedDict, total=False):
@@ -115,15 +100,24 @@ class CreateKeywords(TransformKeywords, total=False):
     stratify: bool | None
     shards: int | None
     boxes: Boxes | None
-    root: str | os.PathLike[str] | None
-    classes: str | os.PathLike[str] | None
     strict: bool | None
     overwrite: bool | None
     dry_run: bool | None
+    source_format: SourceFormat | None
+    root: PathLike | None
     allow_outside: bool | None
+    classes: PathLike | None
     layout: Layout | None
     class_order: ClassOrder | None
     list_format: ListFormat | None
+    image_key: str | None
+    label_key: str | None
+    path_column: str | None
+    label_column: str | Sequence[str] | None
+    split_column: str | None
+    labels: PathLike | Mapping[str, PathLike] | Sequence[PathLike] | None
+    class_names: PathLike | None
+    rekey: bool | None
 
 
 def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateKeywords]) -> CreateOptions:
@@ -139,13 +133,14 @@ def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateK
     _refuse_unknown(keywords, CreateKeywords.__optional_keys__)
     given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
     if "splits" in given:
-        given["splits"] = _splits(given["splits"])
+        given |= _splits(given.pop("splits"))
     if "gpus" in given:
         given["gpus"] = _gpu_numbers(given["gpus"])
     parts = {
         "spec": _spec(base.spec, given),
         "division": replace(base.division, **_select(given, _names(Division))),
         "device": replace(base.device, **_select(given, _names(DeviceOptions))),
+        "source": replace(base.source, **_select(given, _names(SourceOptions))),
     }
     return replace(base, **{**_select(given, _names(CreateOptions)), **parts})
 
@@ -201,12 +196,18 @@ def _resize(pixels: Mapping[str, Any]) -> int:
     return edge
 
 
-def _splits(given: Splits) -> Any:
-    """What `Division` takes as ``splits``."""
-    if isinstance(given, Mapping):
-        return given
-    pairs = [given] if isinstance(given, str) else given
-    return tuple(parse_split(pair) if isinstance(pair, str) else pair for pair in pairs)
+def _splits(given: Splits) -> dict[str, Any]:
+    """What `Division` takes as ``splits``, and `CreateOptions` as ``split_sources``."""
+    try:
+        items: Iterable[Any] = [given] if isinstance(given, str) else given
+        items = given.items() if isinstance(given, Mapping) else items
+        pairs: list[Any] = [split_pair(item) if isinstance(item, str) else item for item in items]
+        sources = tuple((name, os.fspath(value)) for name, value in pairs if is_split_source(value))
+        return {"splits": tuple(pair for pair in pairs if not is_split_source(pair[1])), "split_sources": sources}
+    except (TypeError, ValueError, IndexError) as error:
+        if isinstance(error, UsageError):
+            raise
+        return {"splits": given}  # which says what is wrong
 
 
 def _gpu_numbers(given: str | int | Sequence[int]) -> tuple[int, ...]:

@@ -53,7 +53,7 @@ class Plan:
         boxes: what becomes of detection labels; None leaves all labels alone.
     """
 
-    source: Path
+    source: str
     out: Path
     staging: str
     listing: Listing

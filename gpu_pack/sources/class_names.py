@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 from gpu_pack.errors import SourceError
 from gpu_pack.formats import lst
@@ -36,7 +35,7 @@ def numeric_notice(names: Sequence[str]) -> Notice | None:
     return None
 
 
-def check_class_names(source: Path, names: Iterable[str]) -> None:
+def check_class_names(source: str, names: Iterable[str]) -> None:
     """Refuse names that classes.txt cannot hold, one a line, or that look the same.
 
     Raises:
@@ -45,13 +44,11 @@ def check_class_names(source: Path, names: Iterable[str]) -> None:
     seen: dict[str, str] = {}
     for name in names:
         if reason := lst.unlistable_reason(name):
-            raise SourceError(
-                f"{source}: class folder {name!r} cannot be written into classes.txt: {reason}: rename it"
-            )
+            raise SourceError(f"{source}: class {name!r} cannot be written into classes.txt: {reason}: rename it")
         other = seen.setdefault(unicodedata.normalize("NFC", name), name)
         if other != name:
             raise SourceError(
-                f"{source}: class folders {other!r} and {name!r} have the same name in two Unicode "
+                f"{source}: classes {other!r} and {name!r} have the same name in two Unicode "
                 "spellings: merge them, or rename one"
             )
 

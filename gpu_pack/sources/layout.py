@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from gpu_pack.errors import SourceError, told
 from gpu_pack.formats.notices import Notice
-from gpu_pack.sources.scan import Items, is_image, refuse_dead_links, scan
 from gpu_pack.sources.source_options import Layout
 from gpu_pack.sources.splits import split_name_fault
-from gpu_pack.stores.local import LocalStore
+from gpu_pack.sources.tree import IMAGE_SUFFIXES, Tree, TreeFile, is_image, suffix
 
 _TRAIN = "train"
 #: Beside a folder `train`, in any case of the letters.
@@ -54,14 +54,14 @@ class SplitFolders:
         return found
 
 
-def find_splits(store: LocalStore, folders: Sequence[str], layout: Layout) -> SplitFolders | None:
+def find_splits(tree: Tree, folders: Sequence[str], layout: Layout) -> SplitFolders | None:
     """The splits that a source is divided into; None where its folders are classes.
 
     Without being told, it is divided where every folder has the name of a split and `train` is there with class
     folders in it.
 
     Args:
-        store: over the source.
+        tree: the source.
         folders: names of its folders, sorted.
         layout: what the user says of it.
 
@@ -69,24 +69,24 @@ def find_splits(store: LocalStore, folders: Sequence[str], layout: Layout) -> Sp
         SourceError: images beside class folders, a link that leads nowhere, or no such splits where they are asked for.
     """
     if layout == "auto" and not _named_as_splits(folders):
-        _refuse_doubtful(store, folders)
+        _refuse_doubtful(tree, folders)
         return None
     if layout == "classes":
         return None
     skipped: Counter[str] = Counter()
-    found = {name: scan(store, name + "/", skipped) for name in folders}
+    found = {name: tree.scan(name + "/", skipped) for name in folders}
     divided = [name for name, (_, inside) in found.items() if inside]
     if layout == "auto" and not divided:
         return None
     for files, _ in found.values():
-        refuse_dead_links(files)
+        refuse_dead_links(tree, files)
     if layout == "auto" and _TRAIN not in map(str.lower, divided):
         return None
     if not divided:
-        raise SourceError(f"{store.root}: {told('layout', 'splits')}: none of its folders has class folders in it")
+        raise SourceError(f"{tree.source}: {told('layout', 'splits')}: none of its folders has class folders in it")
     for name in divided:
-        _check_split(store, name, found[name][0])
-    splits = [SplitFolder(name, [item.name for item in found[name][1]]) for name in divided]
+        _check_split(tree, name, found[name][0])
+    splits = [SplitFolder(name, found[name][1]) for name in divided]
     return SplitFolders(splits, [name for name in folders if name not in divided], skipped)
 
 
@@ -95,30 +95,44 @@ def _named_as_splits(folders: Sequence[str]) -> bool:
     return _TRAIN in names and bool(names & _OTHER_SPLITS) and names <= _OTHER_SPLITS | {_TRAIN}
 
 
-def _refuse_doubtful(store: LocalStore, folders: Sequence[str]) -> None:
+def _refuse_doubtful(tree: Tree, folders: Sequence[str]) -> None:
     """Refuse `train` and another split with the same class folders, beside folders of other names."""
     train = next((name for name in folders if name.lower() == _TRAIN), None)
     others = [name for name in folders if name.lower() in _OTHER_SPLITS]
     if train is None or not others:
         return
-    classes = {item.name for item in scan(store, train + "/", Counter())[1]}
+    classes = set(tree.scan(train + "/", Counter())[1])
     for other in others:
-        shared = sorted(classes & {item.name for item in scan(store, other + "/", Counter())[1]})
+        shared = sorted(classes & set(tree.scan(other + "/", Counter())[1]))
         if len(shared) > 1:  # one, such as `images`, can be how a class is stored
             extra = next(name for name in folders if name not in (train, *others))
             raise SourceError(
-                f"{store.root}: {train}/ and {other}/ hold the same class folders ({shared[0]}, {shared[1]}, ...), and "
-                f"{extra}/ lies beside them: layout='splits' (--layout splits) takes them for splits, layout='classes' "
-                "(--layout classes) for classes"
+                f"{tree.source}: {train}/ and {other}/ hold the same class folders ({shared[0]}, {shared[1]}, ...), "
+                f"and {extra}/ lies beside them: layout='splits' (--layout splits) takes them for splits, "
+                "layout='classes' (--layout classes) for classes"
             )
 
 
-def _check_split(store: LocalStore, name: str, files: Items) -> None:
-    for item in files:
-        if is_image(item):
+def refuse_dead_links(tree: Tree, files: Iterable[TreeFile]) -> None:
+    """Refuse links that may have been class folders: without them, other classes would get other labels.
+
+    Raises:
+        SourceError: there is one. Those with the name of an image are no class folders; reading rejects them.
+    """
+    for file in files:
+        if not file.name.startswith(".") and suffix(file.name) not in IMAGE_SUFFIXES and (reason := file.dead_link()):
             raise SourceError(
-                f"{store.root}: image {name}/{item.name} lies beside the class folders of split {name!r} and so has no "
-                f"class: move it, or take {name!r} itself as a class with --layout classes"
+                f"{os.path.join(tree.source, file.path)}: a link that leads nowhere ({reason}), where folders decide "
+                "the labels: mend it, or remove it if it is no class"
+            )
+
+
+def _check_split(tree: Tree, name: str, files: Iterable[TreeFile]) -> None:
+    for file in files:
+        if is_image(file):
+            raise SourceError(
+                f"{tree.source}: image {name}/{file.name} lies beside the class folders of split {name!r} and so has "
+                f"no class: move it, or take {name!r} itself as a class with --layout classes"
             )
     if fault := split_name_fault(name):
-        raise SourceError(f"{store.root}: folder {name!r} cannot give a split its name, {fault}: rename it")
+        raise SourceError(f"{tree.source}: folder {name!r} cannot give a split its name, {fault}: rename it")

@@ -10,35 +10,56 @@ from gpu_pack.errors import ListError, SourceError
 from gpu_pack.formats import lst
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.find_dialect import find_dialect
+from gpu_pack.sources.found import Facts, Found
 from gpu_pack.sources.list_dialect import unquote
-from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.open_source import OpenSource, SourceFiles
 from gpu_pack.sources.source_options import ListFormat, SourceOptions
+from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Entry
 
 
-def list_file(source: Path, options: SourceOptions) -> Listing:
-    """The images of a .lst file, in its order.
+def open_list(files: SourceFiles, options: SourceOptions, classes: tuple[str, ...] | None, spool: Spool) -> OpenSource:
+    """The images of a .lst file, in its order and with its keys.
+
+    Args:
+        files: one list.
+        options: the root and the format.
+        classes: names by label; every label must be one.
+        spool: for a list that is not on this machine.
 
     Raises:
-        SourceError: no such file or root, or an empty list.
-        ListError: a line that cannot be used, or a list that is written in a way that is not known.
+        SourceError: no such file or root.
     """
-    root, classes = options.root if options.root is not None else source.parent, options.classes
+    source = Path(spool.local_copy(files.store, files.paths[0]))
+    root = Path(options.root) if options.root is not None else source.parent
     if not root.is_dir():
         raise SourceError(
             f"{root}: no such folder; root (--root) names the folder that the paths in {source} start from"
         )
+    facts = Facts(files.source, ordered=True)
     store = LocalStore(str(root))
-    listing = Listing(store, classes=classes)
-    shared: dict[tuple[float, ...], tuple[float, ...]] = {}
+    return OpenSource(store, _find(source, store, options, classes, facts), facts)
+
+
+def _find(
+    source: Path, store: LocalStore, options: SourceOptions, classes: tuple[str, ...] | None, facts: Facts
+) -> Iterator[Found]:
+    """The images of a list.
+
+    Raises:
+        ListError: a line that cannot be used, or a list that is written in a way that is not known.
+        SourceError: an empty list.
+    """
+    root = Path(store.root)
     repaired: list[str] = []
-    for number, entry in _entries(source, options.list_format, listing):
+    number = 0
+    for number, entry in _entries(source, options.list_format, facts):
         if classes is not None and not all(value.is_integer() and 0 <= value < len(classes) for value in entry.labels):
             labels = ", ".join(f"{label:.9g}" for label in entry.labels)
             raise ListError(f"{source}:{number}: label {labels} is none of the {len(classes)} of classes (--classes)")
-        path, stat = _find(store, entry.path)
+        path, stat = _existing(store, entry.path)
         for each in () if options.allow_outside else dict.fromkeys((entry.path, path)):
             if reason := _outside(each, root):
                 raise ListError(
@@ -47,25 +68,23 @@ def list_file(source: Path, options: SourceOptions) -> Listing:
                 )
         if path != entry.path:
             repaired.append(entry.path)
-        # One tuple for all rows that share it: a million tuples would take a hundred megabytes.
-        listing.add(entry.key, shared.setdefault(entry.labels, entry.labels), path, stat)
-    if not listing.paths:
+        yield Found(path, stat, entry.labels, key=entry.key)
+    if not number:
         raise SourceError(f"{source}: the list is empty")
-    listing.notices += _repairs(repaired)
-    return listing
+    facts.notices += _repairs(repaired)
 
 
-def _entries(source: Path, asked: ListFormat, listing: Listing) -> Iterator[tuple[int, Entry]]:
+def _entries(source: Path, asked: ListFormat, facts: Facts) -> Iterator[tuple[int, Entry]]:
     """Line numbers and entries, however the list is written."""
     path = os.fspath(source)
     dialect = find_dialect(path, asked)
     if dialect is None:
         return lst.read_numbered(path, unique=True)
-    listing.notices.append(Notice("list-dialect", 1, str(dialect)))
-    return lst.parse_lines(dialect.lines(path, listing.notices), path, unique=True)
+    facts.notices.append(Notice("list-dialect", 1, str(dialect)))
+    return lst.parse_lines(dialect.lines(path, facts.notices), path, unique=True)
 
 
-def _find(store: LocalStore, path: str) -> tuple[str, Stat]:
+def _existing(store: LocalStore, path: str) -> tuple[str, Stat]:
     """The path, if there is such a file, else the same without quotes or with / for backslashes; and its stat."""
     stat, plain = store.stat(path), unquote(path)
     for other in (plain, plain.replace("\\", "/")) if stat.size < 0 else ():

@@ -1,44 +1,107 @@
-"""Whatever `create` is given, a folder or a .lst file, as a listing."""
+"""Whatever `create` is given, one source or several, as a listing.
+
+A new kind of source is a module with an ``open_...`` function, a line in `_OPENERS`, and a rule in `recognize`.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Callable, Iterator, Sequence
 
-from gpu_pack.errors import SourceError, UsageError, told
-from gpu_pack.sources.folder import list_folder
-from gpu_pack.sources.list_file import list_file
+from gpu_pack.errors import SourceError
+from gpu_pack.formats.classes import read_classes
+from gpu_pack.sources.find_sources import Located, locate
+from gpu_pack.sources.folder import find_in_folder
+from gpu_pack.sources.found import Facts, Found
+from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.make_listing import make_listing
+from gpu_pack.sources.open_source import OpenSource, SourceFiles
 from gpu_pack.sources.source_options import SourceOptions
+from gpu_pack.sources.spool import Spool
+from gpu_pack.sources.tree import LocalTree
+from gpu_pack.stores.joined_store import JoinedStore
+from gpu_pack.stores.local import LocalStore
+
+Classes = tuple[str, ...] | None
 
 
-def list_source(source: Path, options: SourceOptions) -> Listing:
-    """A folder or a .lst file, whichever ``source`` is; see `list_folder` and `list_file`.
+def list_source(
+    sources: Sequence[str], options: SourceOptions, spool: Spool, splits: Sequence[tuple[str, str]] = ()
+) -> Listing:
+    """The images of all sources, as one set.
 
-    With a list format given, a list may have any suffix.
+    Args:
+        sources: paths, quoted patterns, or addresses.
+        options: what is said of them.
+        spool: for what cannot be read where it lies.
+        splits: names with a source each, in place of ``sources``.
 
     Raises:
         SourceError: there is nothing that can be packed as asked.
-        UsageError: an option that is about lists, for a folder, or the other way round.
+        UsageError: an option that is not about such a source.
     """
-    is_list = source.suffix.lower() == ".lst" and not source.is_dir()
-    if is_list and not source.exists():
-        raise SourceError(f"{source}: no such file")
-    if is_list or source.is_file():
-        return _list(source, options)
-    if flag := options.about_lists():
-        raise UsageError(f"{flag} is about the paths in a .lst file, and {source} is a folder: leave it out")
-    if options.classes is not None and options.class_order != "name":
-        raise UsageError(
-            f"{told('class_order', options.class_order)}: the labels are those of classes (--classes): leave one out"
-        )
-    return list_folder(source, options.classes, options.layout, options.class_order)
+    classes = read_classes(options.classes) if options.classes is not None else None
+    wanted: list[tuple[str | None, Sequence[str]]] = [(None, sources)] if sources else []
+    wanted += [(name, [source]) for name, source in splits]
+    opened = [
+        (name, _open(located, options, classes, spool)) for name, given in wanted for located in locate(given, options)
+    ]
+    joined = opened[0][1] if len(opened) == 1 and not splits else _join(opened)
+    return make_listing(joined.images, joined.facts, joined.store, classes, options.class_order)
 
 
-def _list(source: Path, options: SourceOptions) -> Listing:
-    if source.suffix.lower() != ".lst" and options.list_format == "auto":
-        raise SourceError(
-            f"{source}: neither a folder nor a .lst file; --list-format mxnet, csv or aligned reads a list of any name"
-        )
-    if flag := options.about_folders():
-        raise UsageError(f"{flag} is about folders of classes, and {source} is a list: leave it out")
-    return list_file(source, options)
+def _open(located: Located, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
+    options.check_kind(located.files.source, located.kind)
+    return _OPENERS[located.kind](located.files, options, classes, spool)
+
+
+def _open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
+    facts = Facts(files.source)
+    assert isinstance(files.store, LocalStore)
+    tree = LocalTree(files.store, files.source)
+    return OpenSource(files.store, find_in_folder(tree, options, facts), facts)
+
+
+_OPENERS: dict[str, Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenSource]] = {
+    "folder": _open_folder,
+    "list": open_list,
+}
+
+
+def _join(opened: Sequence[tuple[str | None, OpenSource]]) -> OpenSource:
+    """Several sources as one. Their images' keys are given up, since each begins at 0."""
+    facts = Facts(", ".join(dict.fromkeys(each.facts.source for _, each in opened)))
+    prefixes = {_prefix(each): each.store for _, each in opened}
+    prefixes.setdefault("", LocalStore(""))  # the spool, whose paths are absolute
+    parts = sorted(prefixes.items(), key=lambda part: -len(part[0]))
+    facts.splits += [name for name in dict.fromkeys(name for name, _ in opened) if name is not None]
+    return OpenSource(JoinedStore(tuple(parts)), _joined(opened, facts), facts)
+
+
+def _prefix(opened: OpenSource) -> str:
+    """What the paths of a source begin with beside others: its root."""
+    root = opened.store.root
+    return root if root.endswith("/") or not root else root + "/"
+
+
+def _joined(opened: Sequence[tuple[str | None, OpenSource]], facts: Facts) -> Iterator[Found]:
+    names: set[str] = set()
+    for split, source in opened:
+        prefix, own = _prefix(source), source.facts
+        for found in source.images:
+            if split is not None and found.split is not None:
+                raise SourceError(
+                    f"{own.source}: it is divided already, and cannot be split {split!r}: give one of its own splits"
+                )
+            place = found.place
+            if place is not None and not os.path.isabs(place.container.path):
+                container = place.container._replace(path=prefix + place.container.path)
+                place = place._replace(container=container)
+            yield found._replace(path=prefix + found.path, place=place, split=split or found.split, key=None)
+        names |= set(own.class_names or ())
+        facts.splits += [name for name in own.splits if name not in facts.splits]
+        facts.skipped += own.skipped
+        facts.notices += own.notices
+        facts.numbered = facts.numbered or own.numbered
+    facts.class_names = sorted(names) or None

@@ -30,6 +30,7 @@ class Listing:
         unlistable: rejects for files whose names no .lst can carry; they have keys but no row.
         skipped: how many files were no images, by suffix.
         notices: notes and warnings about the source.
+        ordered: someone chose the order, as in a .lst.
         own_splits: the splits of a source that is divided already, with a row's split; None for any other.
     """
 
@@ -45,6 +46,7 @@ class Listing:
     skipped: Counter[str] = field(default_factory=Counter)
     notices: list[Notice] = field(default_factory=list)
     own_splits: OwnSplits | None = None
+    ordered: bool = False
 
     def __len__(self) -> int:
         """The number of rows."""

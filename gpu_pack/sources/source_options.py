@@ -1,13 +1,17 @@
-"""How a source is read: which layout a folder has, how a list is written, and where labels come from."""
+"""How sources are read: which kind each is, how it is laid out or written, and where labels come from."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from gpu_pack.errors import UsageError, told
 
+#: What a source is; ``auto`` decides by its contents and name.
+SourceFormat = Literal["auto", "folder", "list", "tar", "webdataset", "zip", "parquet", "table", "rec"]
 #: ``auto`` recognises splits by the folders' names; ``splits`` takes any names; ``classes`` has no splits.
 Layout = Literal["auto", "classes", "splits"]
 #: Labels by the sorted names of the classes, or with whole numbers in them by their values.
@@ -15,51 +19,126 @@ ClassOrder = Literal["name", "natural"]
 #: ``key, label..., path`` with tabs or blanks, or with commas, or InsightFace's ``aligned, path, label``.
 ListFormat = Literal["auto", "mxnet", "csv", "aligned"]
 
-_CHOICES = {"layout": get_args(Layout), "class_order": get_args(ClassOrder), "list_format": get_args(ListFormat)}
+_CHOICES = {
+    "source_format": get_args(SourceFormat),
+    "layout": get_args(Layout),
+    "class_order": get_args(ClassOrder),
+    "list_format": get_args(ListFormat),
+}
+_TREES = ("folder", "tar", "zip")
+#: The kinds of source that an option is about; the others are about all kinds.
+_ABOUT: dict[str, tuple[str, ...]] = {
+    "root": ("list", "table"),
+    "allow_outside": ("list", "table"),
+    "list_format": ("list",),
+    "layout": _TREES,
+    "class_order": (*_TREES, "webdataset", "parquet", "table"),
+    "image_key": ("webdataset", "parquet"),
+    "label_key": ("webdataset",),
+    "path_column": ("table",),
+    "label_column": ("table", "parquet"),
+    "split_column": ("table", "parquet"),
+    "rekey": ("rec",),
+}
 
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What `list_source` may be told about a source.
+    """What may be said of the sources.
 
     Attributes:
-        root: of a list's paths; None for the list's own folder.
-        classes: names by label; without them, a folder's classes are numbered by ``class_order``.
-        allow_outside: let a list name files outside of ``root``.
-        layout, class_order: of a folder.
-        list_format: of a list.
+        source_format: what they are; ``auto``: their contents and names decide.
+        root: of the paths in a list or table; None for its own folder.
+        allow_outside: let a list or table name files outside of ``root``.
+        classes: a classes.txt with the names by label; without it, classes are numbered by ``class_order``.
+        layout: of a folder or archive: whether its top-level folders are classes, or splits with classes in them.
+        class_order: of names that become labels.
+        list_format: how a .lst is written.
+        image_key, label_key: of WebDataset samples: the suffix of the image, and that of the label, or ``json.FIELD``;
+            ``image_key`` is also the image column of Parquet files. None: guessed.
+        path_column, label_column, split_column: of a table; several label columns make a label vector. None: guessed.
+        labels: files with labels, by split, or by None for all: a line an image in sorted order, or a table by file
+            name.
+        class_names: a file with the names of numbers that are labels.
+        rekey: number the images of a .rec anew.
+
+    Raises:
+        UsageError: a value that there is not.
     """
 
-    root: Path | None = None
-    classes: tuple[str, ...] | None = None
+    source_format: SourceFormat = "auto"
+    root: str | None = None
     allow_outside: bool = False
+    classes: Path | None = None
     layout: Layout = "auto"
     class_order: ClassOrder = "name"
     list_format: ListFormat = "auto"
+    image_key: str | None = None
+    label_key: str | None = None
+    path_column: str | None = None
+    label_column: tuple[str, ...] = ()
+    split_column: str | None = None
+    labels: tuple[tuple[str | None, str], ...] = ()
+    class_names: Path | None = None
+    rekey: bool = False
 
-    def about_lists(self) -> str:
-        """The first option given that is about lists only; empty without any."""
-        return self._given("root", "allow_outside", "list_format")
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if (value := getattr(self, name)) not in allowed:
+                raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): choose {' or '.join(allowed)}")
+        for name in ("classes", "class_names"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, Path(value))
+        if self.root is not None:
+            object.__setattr__(self, "root", os.fspath(self.root))
+        for name in ("allow_outside", "rekey"):
+            if type(value := getattr(self, name)) is not bool:
+                raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes True or False")
+        columns = (self.label_column,) if isinstance(self.label_column, str) else tuple(self.label_column)
+        object.__setattr__(self, "label_column", columns)
+        object.__setattr__(self, "labels", _label_files(self.labels))
+        if self.classes is not None and self.class_order != "name":
+            raise UsageError(
+                f"{told('class_order', self.class_order)}: the labels are those of classes (--classes): leave one out"
+            )
 
-    def about_folders(self) -> str:
-        """The first option given that is about folders only; empty without any."""
-        return self._given("layout", "class_order")
-
-    def _given(self, *names: str) -> str:
+    def check_kind(self, source: str, kind: str) -> None:
+        """Raise `UsageError` for an option that is not about this kind of source."""
         defaults = SourceOptions()
-        for name in names:
-            if (value := getattr(self, name)) != getattr(defaults, name):
-                return told(name, value)
-        return ""
+        for name, kinds in _ABOUT.items():
+            value = getattr(self, name)
+            if value != getattr(defaults, name) and kind not in kinds:
+                shown = ", ".join(value) if isinstance(value, tuple) else value
+                raise UsageError(
+                    f"{told(name, shown)} is about {', '.join(kinds)} sources, and {source} is {_WORDS[kind]}: "
+                    "leave it out"
+                )
 
 
-def check_choices(options: object) -> None:
-    """Check ``layout``, ``class_order`` and ``list_format`` of options.
+#: Kinds of sources in words.
+_WORDS = {
+    "folder": "a folder",
+    "list": "a .lst file",
+    "tar": "a tar",
+    "webdataset": "WebDataset shards",
+    "zip": "a zip",
+    "parquet": "Parquet files",
+    "table": "a table",
+    "rec": "a .rec file",
+}
 
-    Raises:
-        UsageError: one has another value than its type allows.
-    """
-    for name, allowed in _CHOICES.items():
-        value = getattr(options, name)
-        if value not in allowed:
-            raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): choose {' or '.join(allowed)}")
+
+def _label_files(given: Any) -> tuple[tuple[str | None, str], ...]:
+    """``labels`` as it may be given, a path, ``NAME=PATH``, several of these, a mapping or pairs, as pairs."""
+    if isinstance(given, Mapping):
+        return tuple((name, os.fspath(path)) for name, path in given.items())
+    items = [given] if isinstance(given, (str, os.PathLike)) else given
+    pairs = []
+    for item in items:
+        if isinstance(item, tuple):
+            pairs.append(item)
+            continue
+        name, equals, path = os.fspath(item).partition("=")
+        split = bool(equals) and "/" not in name and not os.path.exists(os.fspath(item))
+        pairs.append((name, path) if split else (None, os.fspath(item)))
+    return tuple(pairs)

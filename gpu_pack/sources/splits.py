@@ -7,6 +7,7 @@ fewer images than there are splits goes to the first one whole. With fractions t
 
 from __future__ import annotations
 
+import os
 import re
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 #: What a source is divided into that nothing divides.
 UNDIVIDED = (("train", Fraction(1)),)
+#: Anything that may be meant as a fraction, also one that is out of range.
+_NUMBER = re.compile(r"[-+]?([0-9][0-9.]*|\.[0-9]+)(e[-+]?[0-9]*)?(/[-+]?[0-9.]*)?|[-+]?(inf|nan|infinity)", re.I)
+_SOURCE = re.compile(r"\w|/")
 #: File systems take 255 bytes, and a file's name is longer than its split's.
 _MAX_NAME_BYTES = 200
 
@@ -107,16 +111,23 @@ class Shard(NamedTuple):
     rows: array[int]
 
 
-def parse_split(text: str) -> tuple[str, Fraction]:
-    """``NAME=FRACTION``, the fraction as ``0.8`` or ``4/5``.
+def split_pair(text: str) -> tuple[str, str]:
+    """``NAME=FRACTION``, the fraction as ``0.8`` or ``4/5``, or ``NAME=SOURCE``, as a pair.
 
     Raises:
         UsageError: anything else.
     """
-    name, equals, number = text.partition("=")
+    name, equals, value = text.partition("=")
     if not equals:
-        raise UsageError(f"splits {text} (--split): write NAME=FRACTION, as in train=0.9")
-    return name.strip(), as_fraction(name, number.strip())
+        raise UsageError(f"splits {text} (--split): write NAME=FRACTION, as in train=0.9, or NAME=SOURCE")
+    return name.strip(), value.strip()
+
+
+def is_split_source(value: object) -> bool:
+    """Whether a split's value is the path or address of a source: what has a letter or a separator beside ``4/5``."""
+    if isinstance(value, os.PathLike):
+        return True
+    return isinstance(value, str) and not _NUMBER.fullmatch(value) and bool(_SOURCE.search(value))
 
 
 def as_fraction(name: object, value: object) -> Fraction:

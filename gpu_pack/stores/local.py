@@ -75,6 +75,10 @@ class LocalStore:
         """See `Store.open`."""
         return LocalFile(self._path(path))
 
+    def local_path(self, path: str) -> str:
+        """See `Store.local_path`."""
+        return self._path(path)
+
     def list(self, folder: str) -> list[os.DirEntry[str]]:
         """See `Store.list`."""
         path = self._path(folder)

@@ -56,6 +56,11 @@ class Store(Protocol):
     A store is picklable and holds no open handles: another process or machine opens it for itself.
     """
 
+    @property
+    def root(self) -> str:
+        """What paths start from: a folder or an address; empty for the working folder."""
+        ...
+
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """The same entries, in order; the store may begin to read those that come next.
 
@@ -84,6 +89,10 @@ class Store(Protocol):
         Raises:
             SourceError: there is no such file, or it cannot be read.
         """
+        ...
+
+    def local_path(self, path: str) -> str | None:
+        """The path of a file on this machine's file system; None where it lies elsewhere."""
         ...
 
     def list(self, folder: str) -> Sequence[StoreItem]:

@@ -16,6 +16,7 @@ from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.plan import Plan
 from gpu_pack.pipeline.report import Report
 from gpu_pack.pipeline.run import run
+from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.types import Entry, Image, Rejected
 
@@ -44,6 +45,11 @@ class WatchedStore(LocalStore):
             yield from super().read_many([entry])
 
 
+def plan_of(source: Path, out: Path, options: CreateOptions) -> Plan:
+    """The plan of one source that needs no spool."""
+    return create.plan([str(source)], out, options, Spool(None))
+
+
 def pack(plan: Plan, overwrite: bool = False) -> Report:
     """What create does with a plan."""
     policy = create.CreatePolicy(overwrite)
@@ -64,6 +70,6 @@ def interrupt_after(source: Path, out: Path, count: int, options: CreateOptions)
             raise Killed
 
     options = replace(options, device=replace(options.device, workers=1))
-    plan = watched(create.plan(source, out, options), die)
+    plan = watched(plan_of(source, out, options), die)
     with pytest.raises(Killed):
         pack(plan, options.overwrite)

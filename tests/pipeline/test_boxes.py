@@ -12,12 +12,11 @@ import gpu_pack
 from gpu_pack import recordio
 from gpu_pack.errors import StrictError, UsageError
 from gpu_pack.formats.lst import read_list
-from gpu_pack.pipeline import create
 from gpu_pack.pipeline.options import create_options
 from tests.folders import Run, picture, write_picture
 from tests.pictures import jpeg
 from tests.pipeline.outputs import published
-from tests.pipeline.runs import interrupt_after, pack
+from tests.pipeline.runs import interrupt_after, pack, plan_of
 
 #: 100 x 60: the crop cuts 20 columns on each side.
 LINES = (
@@ -105,9 +104,9 @@ def test_boxes_stay_where_nothing_is_cut(how: dict[str, Any], detections: Path, 
 @pytest.mark.parametrize("read", [1, 4, 6])
 def test_a_run_that_was_interrupted_ends_in_the_same_bytes(read: int, detections: Path, tmp_path: Path) -> None:
     options = create_options(size=48, device="cpu", workers=1, batch_size=1)
-    whole = pack(create.plan(detections, tmp_path / "whole", options))
+    whole = pack(plan_of(detections, tmp_path / "whole", options))
     interrupt_after(detections, tmp_path / "out", read, options)
-    resumed = pack(create.plan(detections, tmp_path / "out", options))
+    resumed = pack(plan_of(detections, tmp_path / "out", options))
     assert published(tmp_path / "out") == published(tmp_path / "whole")
     assert resumed.notes == whole.notes != []
 

@@ -171,7 +171,7 @@ def test_classes_of_an_earlier_run(photos: Path, gpu_pack_command: Run, tmp_path
     assert (tmp_path / "out/classes.txt").read_text() == "cat\ndog\nant\nbee\n"
     (tmp_path / "classes.txt").write_text("cat\nant\n")
     done = gpu_pack_command("create", photos, "other", "--classes", "classes.txt", code=1)
-    assert "class folder 'bee' is not among the 2 names" in done.stderr
+    assert "class 'bee' is not among the 2 names" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,11 @@ import gpu_pack
 from gpu_pack.errors import BackendError, OutputError, OutputExistsError
 from gpu_pack.output.shard_writer import RecordWriter
 from gpu_pack.output.staging import Staging
-from gpu_pack.pipeline import create
 from gpu_pack.pipeline.plan import begin, obstacle
 from gpu_pack.types import Entry, Outcome
 from tests.folders import ENVIRONMENT, Run, command, write_picture
 from tests.pipeline.outputs import published
-from tests.pipeline.runs import SMALL, Killed, interrupt_after, pack, watched
+from tests.pipeline.runs import SMALL, Killed, interrupt_after, pack, plan_of, watched
 
 KILLS = int(os.environ.get("KILL_ROUNDS", "12"))
 OPTIONS = gpu_pack.CreateOptions(
@@ -58,7 +57,7 @@ def many(originals: Path, tmp_path: Path) -> Path:
 
 def whole_run(source: Path, folder: Path, options: gpu_pack.CreateOptions) -> dict[str, bytes]:
     """What an undisturbed run publishes."""
-    pack(create.plan(source, folder / "undisturbed", options))
+    pack(plan_of(source, folder / "undisturbed", options))
     return published(folder / "undisturbed")
 
 
@@ -74,7 +73,7 @@ def undisturbed_pass_through(originals: Path, tmp_path_factory: pytest.TempPathF
 
 def small_plan(source: Path, out: Path, options: gpu_pack.CreateOptions = OPTIONS) -> Any:
     """A plan whose run flushes and syncs often."""
-    return dataclasses.replace(create.plan(source, out, options), writing=SMALL)
+    return dataclasses.replace(plan_of(source, out, options), writing=SMALL)
 
 
 class DiskTouches:
@@ -157,7 +156,7 @@ def test_dying_at_each_step_of_pass_through(
 def test_dying_while_publishing(many: Path, undisturbed: dict[str, bytes], tmp_path: Path, step: int) -> None:
     """From the decision to publish until the staging folder is gone, also over an earlier run's files."""
     out = tmp_path / "out"
-    pack(create.plan(many, out, gpu_pack.CreateOptions(device=OPTIONS.device)))
+    pack(plan_of(many, out, gpu_pack.CreateOptions(device=OPTIONS.device)))
     with pytest.MonkeyPatch.context() as patch:
         real = Staging.finish_publishing
         touches: list[DiskTouches] = []
@@ -220,7 +219,7 @@ def test_a_power_cut_that_took_the_end_of_a_file(many: Path, undisturbed: dict[s
     data[-5000:-2000] = bytes(3000)
     partial.write_bytes(data)
     assert another_boot(out)
-    pack(create.plan(many, out, OPTIONS))
+    pack(plan_of(many, out, OPTIONS))
     assert published(out) == undisturbed
 
 
@@ -233,7 +232,7 @@ def test_after_a_power_cut_and_a_kill_what_the_second_run_wrote_is_kept(
         with journal.open("ab") as file:
             file.write(b"[99")  # a line that the power cut took half of
     interrupt_after(many, out, 110, OPTIONS)
-    report = pack(create.plan(many, out, OPTIONS))
+    report = pack(plan_of(many, out, OPTIONS))
     assert report.resumed > 60, "more than the first run had: 53 good ones among 60, of which few were synced"
     assert published(out) == undisturbed
 
@@ -243,7 +242,7 @@ def test_after_a_power_cut_and_a_kill_what_the_second_run_wrote_is_kept(
 
 def test_resuming_redoes_only_what_was_in_flight(many: Path, tmp_path: Path) -> None:
     interrupt_after(many, tmp_path / "out", 150, OPTIONS)
-    report = pack(create.plan(many, tmp_path / "out", OPTIONS))
+    report = pack(plan_of(many, tmp_path / "out", OPTIONS))
     assert report.resumed > 90, "of some 133 good ones among 150, less what two workers had in hand"
 
 
@@ -253,7 +252,7 @@ def test_staged_lists_that_were_lost_are_written_again(
 ) -> None:
     interrupt_after(many, tmp_path / "out", 90, OPTIONS)
     damage(tmp_path / "out/.gpu-pack/train-00000-of-00002.lst.partial")
-    pack(create.plan(many, tmp_path / "out", OPTIONS))
+    pack(plan_of(many, tmp_path / "out", OPTIONS))
     assert published(tmp_path / "out") == undisturbed
 
 
@@ -270,32 +269,32 @@ def test_an_interrupted_overwrite_is_resumed_by_overwrite_only(
     many: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    pack(create.plan(many, out, gpu_pack.CreateOptions(device=OPTIONS.device)))
+    pack(plan_of(many, out, gpu_pack.CreateOptions(device=OPTIONS.device)))
     before = published(out)
     interrupt_after(many, out, 150, dataclasses.replace(OPTIONS, overwrite=True))
     with pytest.raises(
         OutputExistsError, match="an interrupted one that was to replace it: resume that with overwrite=True"
     ):
-        pack(create.plan(many, out, OPTIONS))
+        pack(plan_of(many, out, OPTIONS))
     assert (out / "train.rec").read_bytes() == before["train.rec"]
-    assert pack(create.plan(many, out, OPTIONS), overwrite=True).resumed > 90
+    assert pack(plan_of(many, out, OPTIONS), overwrite=True).resumed > 90
     assert published(out) == undisturbed
 
 
 def test_a_changed_source_is_noticed_and_named(many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with Staging(out) as staging:
-        begin(create.plan(many, out, OPTIONS), staging)
+        begin(plan_of(many, out, OPTIONS), staging)
         changed = many / "c1/001.jpg"
         before = changed.stat()
         write_picture(changed, 777)
-        assert obstacle(create.plan(many, out, OPTIONS), staging) == "c1/001.jpg changed since it began"
+        assert obstacle(plan_of(many, out, OPTIONS), staging) == "c1/001.jpg changed since it began"
         write_picture(changed, 1)
         os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
         write_picture(many / "c1/new.jpg", 5)
-        assert obstacle(create.plan(many, out, OPTIONS), staging).startswith("the source lists other images now")
+        assert obstacle(plan_of(many, out, OPTIONS), staging).startswith("the source lists other images now")
         (many / "c1/new.jpg").unlink()
-        assert obstacle(create.plan(many, out, OPTIONS), staging) == ""
+        assert obstacle(plan_of(many, out, OPTIONS), staging) == ""
 
 
 # ---- what breaks meanwhile
@@ -310,7 +309,7 @@ def test_a_file_that_changes_or_goes_between_listing_and_reading(many: Path, tmp
     # One worker, so that the first file of the list is the first one read.
     device = dataclasses.replace(OPTIONS.device, workers=1)
     options = dataclasses.replace(OPTIONS, division=gpu_pack.Division(shuffle=False), device=device)
-    plan = create.plan(many, tmp_path / "out", options)
+    plan = plan_of(many, tmp_path / "out", options)
     report = pack(watched(plan, meanwhile))
     assert report.rejected == 24
     reasons = (tmp_path / "out/rejects.jsonl").read_text()
@@ -332,7 +331,7 @@ def test_a_full_disk_keeps_what_is_written(many: Path, undisturbed: dict[str, by
         with pytest.raises((OutputError, OSError)):
             pack(small_plan(many, tmp_path / "out"))
     assert not list((tmp_path / "out").glob("*.rec"))
-    report = pack(create.plan(many, tmp_path / "out", OPTIONS))
+    report = pack(plan_of(many, tmp_path / "out", OPTIONS))
     assert report.resumed > 20
     assert published(tmp_path / "out") == undisturbed
 
@@ -387,8 +386,8 @@ def test_a_device_that_breaks_leaves_a_run_to_resume(many: Path, undisturbed: di
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cpu_fallback.worker.CpuWorker", Breaks)
         with pytest.raises(BackendError, match="the device is gone"):
-            pack(create.plan(many, tmp_path / "out", OPTIONS))
-    pack(create.plan(many, tmp_path / "out", OPTIONS))
+            pack(plan_of(many, tmp_path / "out", OPTIONS))
+    pack(plan_of(many, tmp_path / "out", OPTIONS))
     assert published(tmp_path / "out") == undisturbed
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,7 +22,8 @@ def test_nothing_given_is_the_default() -> None:
 def test_what_is_given_replaces_what_the_base_has() -> None:
     base = create_options(size=64, seed=7, device="cpu", root="photos", strict=True)
     assert (base.spec.size, base.division.seed, base.device.device, base.strict) == (64, 7, "cpu", True)
-    assert base.root == Path("photos")
+    assert base.source.root == "photos"
+    assert create_options(base, layout="splits").source == replace(base.source, layout="splits")
     changed = create_options(base, quality=80, strict=False)
     assert (changed.spec.size, changed.spec.quality, changed.division.seed, changed.strict) == (64, 80, 7, False)
 
@@ -68,7 +69,7 @@ def test_gpus_in_every_form(gpus: Any, numbers: tuple[int, ...]) -> None:
         ({"resize": 2.5}, r"resize=2.5 \(--resize\)"),
         ({"pass_through": True, "size": 3, "crop": False}, r"size=3 \(--size\) and crop=False \(--no-crop\) would"),
         ({"gpus": "a"}, r"gpus=a \(--gpus\): give GPU numbers"),
-        ({"splits": {"train": "x"}}, "NAME=FRACTION"),
+        ({"splits": {"train": "x", "val": 0.5}}, "give every split a fraction, or every split a source"),
         ({"splits": "train"}, "NAME=FRACTION"),
         ({"encoding": "gif"}, "encoding"),
     ],

@@ -20,7 +20,7 @@ from gpu_pack.pipeline.pack_shards import pack_shards
 from gpu_pack.pipeline.plan import begin
 from tests.folders import ENVIRONMENT, write_picture
 from tests.pipeline.outputs import published
-from tests.pipeline.runs import Killed, pack
+from tests.pipeline.runs import Killed, pack, plan_of
 
 PASS_THROUGH = gpu_pack.TransformSpec(pass_through=True)
 #: Packs some shards of a pickled plan, as another machine would.
@@ -54,8 +54,8 @@ def test_processes_that_share_a_plan_publish_what_one_run_does(
     source: Path, tmp_path: Path, spec: gpu_pack.TransformSpec
 ) -> None:
     """Shards in any order, two processes at a time, one shard in two of them."""
-    expected = pack(create.plan(source, tmp_path / "one", options(spec)))
-    plan = create.plan(source, tmp_path / "out", options(spec))
+    expected = pack(plan_of(source, tmp_path / "one", options(spec)))
+    plan = plan_of(source, tmp_path / "out", options(spec))
     (tmp_path / "plan").write_bytes(pickle.dumps(plan))
     results = []
     for pair in (("7,2", "0,5,1"), ("2,3", "6,4")):
@@ -71,17 +71,17 @@ def test_processes_that_share_a_plan_publish_what_one_run_does(
 
 
 def test_a_plan_is_a_value(source: Path, tmp_path: Path) -> None:
-    plan = create.plan(source, tmp_path / "out", options())
+    plan = plan_of(source, tmp_path / "out", options())
     with pytest.raises(FrozenInstanceError):
         plan.strict = True  # type: ignore[misc]
     again = pickle.loads(pickle.dumps(plan))
-    assert again.identity == create.plan(source, tmp_path / "out", options()).identity
-    assert again.identity != create.plan(source, tmp_path / "out", options(shards=2)).identity
+    assert again.identity == plan_of(source, tmp_path / "out", options()).identity
+    assert again.identity != plan_of(source, tmp_path / "out", options(shards=2)).identity
     assert not (tmp_path / "out").exists(), "a plan writes nothing"
 
 
 def test_shards_that_are_missing_are_named(source: Path, tmp_path: Path) -> None:
-    plan = create.plan(source, tmp_path / "out", options())
+    plan = plan_of(source, tmp_path / "out", options())
     result = pack_shards(plan, [0, 1, 3, 4, 6, 7])
     with pytest.raises(OutputError, match="2 of 8 shards are not packed yet: 2, 5"):
         create.publish(plan, [result])
@@ -91,7 +91,7 @@ def test_shards_that_are_missing_are_named(source: Path, tmp_path: Path) -> None
 
 
 def test_a_packed_shard_is_not_packed_again(source: Path, tmp_path: Path) -> None:
-    plan = create.plan(source, tmp_path / "out", options())
+    plan = plan_of(source, tmp_path / "out", options())
     (first,) = pack_shards(plan, [0]).shards
     (second,) = pack_shards(plan, [0]).shards
     assert (first.resumed, second.resumed) == (0, first.records)
@@ -99,7 +99,7 @@ def test_a_packed_shard_is_not_packed_again(source: Path, tmp_path: Path) -> Non
 
 
 def test_two_processes_do_not_pack_the_same_shard_at_once(source: Path, tmp_path: Path) -> None:
-    plan = create.plan(source, tmp_path / "out", options())
+    plan = plan_of(source, tmp_path / "out", options())
     with Staging(plan.out, plan.staging, locked=False) as staging:
         begin(plan, staging)
         files = ShardFiles(staging, plan.listing, plan.shards[0], plan.checksum)
@@ -112,16 +112,16 @@ def test_two_processes_do_not_pack_the_same_shard_at_once(source: Path, tmp_path
 
 
 def test_another_plan_does_not_mix_with_what_lies_there(source: Path, tmp_path: Path) -> None:
-    pack_shards(create.plan(source, tmp_path / "out", options()), [0])
+    pack_shards(plan_of(source, tmp_path / "out", options()), [0])
     write_picture(source / "ant/new.jpg", 77)
     with pytest.raises(OutputExistsError, match="the source lists other images now"):
-        pack_shards(create.plan(source, tmp_path / "out", options()), [1])
+        pack_shards(plan_of(source, tmp_path / "out", options()), [1])
 
 
 def test_another_plans_shards_are_not_published(source: Path, tmp_path: Path) -> None:
-    plan = create.plan(source, tmp_path / "out", options())
+    plan = plan_of(source, tmp_path / "out", options())
     result = pack_shards(plan)
-    other = create.plan(source, tmp_path / "out", options(gpu_pack.TransformSpec(size=32)))
+    other = plan_of(source, tmp_path / "out", options(gpu_pack.TransformSpec(size=32)))
     with pytest.raises(OutputExistsError, match=r"shards of another run lie there: options.size was 24, is 32"):
         create.publish(other, [result])
     create.publish(plan, [result])
@@ -134,8 +134,8 @@ def test_another_plans_shards_are_not_published(source: Path, tmp_path: Path) ->
 def test_a_killed_publication_is_completed_by_the_same_call(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, renames: int
 ) -> None:
-    expected = pack(create.plan(source, tmp_path / "one", options()))
-    plan = create.plan(source, tmp_path / "out", options())
+    expected = pack(plan_of(source, tmp_path / "one", options()))
+    plan = plan_of(source, tmp_path / "out", options())
     result = pack_shards(plan)
     rename, left = Path.replace, renames
 
@@ -154,6 +154,6 @@ def test_a_killed_publication_is_completed_by_the_same_call(
 
 
 def test_a_shard_that_was_packed_twice_is_not_told_as_resumed(source: Path, tmp_path: Path) -> None:
-    plan = create.plan(source, tmp_path / "out", options())
+    plan = plan_of(source, tmp_path / "out", options())
     results = [pack_shards(plan), pack_shards(plan)]
     assert create.publish(plan, results).resumed == 0

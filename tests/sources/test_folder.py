@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from gpu_pack.errors import SourceError
-from gpu_pack.sources.folder import list_folder
 from gpu_pack.sources.listing import Listing
 from tests.folders import write_picture
+from tests.sources.listings import list_one as list_folder
 
 
 def test_nested_folders_belong_to_their_top_level_class(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_what_cannot_be_splits_says_why(tmp_path: Path, names: tuple[str, ...], 
 def test_a_split_or_a_class_without_an_image_is_refused(tmp_path: Path) -> None:
     root = write(tmp_path, "train/ant/1.jpg")
     (root / "val/ant").mkdir(parents=True)
-    with pytest.raises(SourceError, match="the class folders of split 'val' hold no image"):
+    with pytest.raises(SourceError, match="split 'val' has no image"):
         list_folder(root)
     write(root, "val/ant/2.jpg")
     (root / "val/bee").mkdir()
@@ -201,7 +201,7 @@ def test_a_split_or_a_class_without_an_image_is_refused(tmp_path: Path) -> None:
 def test_classes_of_an_earlier_run_hold_for_every_split(tmp_path: Path) -> None:
     root = write(tmp_path, "train/ant/1.jpg", "val/ant/2.jpg")
     assert list_folder(root, ("bee", "ant")).labels == [(1.0,), (1.0,)]
-    with pytest.raises(SourceError, match="class folder 'ant' is not among the 1 names"):
+    with pytest.raises(SourceError, match="class 'ant' is not among the 1 names"):
         list_folder(root, ("bee",))
 
 

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 
 from gpu_pack.errors import ListError, UsageError
-from gpu_pack.sources.list_file import list_file
-from gpu_pack.sources.list_source import list_source
 from gpu_pack.sources.listing import Listing
-from gpu_pack.sources.source_options import SourceOptions
 from tests.folders import write_picture
+from tests.sources.listings import list_one
 
 PLAIN = "3\t1\ta.jpg\n5\t0\tsub/b c.jpg\n7\t2\ta.jpg\n"
 ROWS = [(3, (1.0,), "a.jpg"), (5, (0.0,), "sub/b c.jpg"), (7, (2.0,), "a.jpg")]
@@ -27,7 +25,7 @@ def root(tmp_path: Path) -> Path:
 def read(folder: Path, text: str | bytes, **options: object) -> Listing:
     path = folder / "my.lst"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return list_file(path, SourceOptions(**options))  # type: ignore[arg-type]
+    return list_one(path, **options)
 
 
 def rows(listing: Listing) -> list[tuple[int, tuple[float, ...], str]]:
@@ -159,11 +157,13 @@ def test_the_list_format_settles_it(root: Path) -> None:
 def test_options_about_the_other_kind_of_source(root: Path) -> None:
     (root / "my.lst").write_text(PLAIN)
     for options in ({"layout": "splits"}, {"class_order": "natural"}):
-        with pytest.raises(UsageError, match="is about folders of classes"):
-            list_source(root / "my.lst", SourceOptions(**options))  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match=r"list_format=csv \(--list-format\) is about the paths in a"):
-        list_source(root, SourceOptions(list_format="csv"))
+        with pytest.raises(UsageError, match="is about folder"):
+            list_one(root / "my.lst", **options)
+    with pytest.raises(
+        UsageError, match=r"list_format=csv \(--list-format\) is about list sources, and .* is a folder"
+    ):
+        list_one(root, list_format="csv")
     with pytest.raises(UsageError, match=r"the labels are those of classes \(--classes\)"):
-        list_source(root, SourceOptions(classes=("a",), class_order="natural"))
+        list_one(root, ("a",), class_order="natural")
     (root / "my.csv").write_text(PLAIN.replace("\t", ","))
-    assert rows(list_source(root / "my.csv", SourceOptions(list_format="csv"))) == ROWS
+    assert rows(list_one(root / "my.csv", list_format="csv")) == ROWS

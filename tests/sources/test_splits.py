@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from gpu_pack.errors import UsageError
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.missing_classes import missing_classes
-from gpu_pack.sources.splits import Division, OwnSplits, divide, parse_split
+from gpu_pack.sources.splits import Division, OwnSplits, divide, is_split_source, split_pair
 
 LABELS = st.lists(st.integers(0, 5).map(lambda label: (float(label),)), min_size=12, max_size=120)
 FRACTIONS = st.sampled_from(
@@ -158,15 +159,15 @@ def test_shards_are_consecutive_and_even(shards: int, count: int) -> None:
     assert found[0].name == ("s0" if shards == 1 else f"s0-00000-of-{shards:05d}")
 
 
-def test_a_split_name_with_a_fraction() -> None:
-    assert parse_split("val=0.1") == ("val", Fraction(1, 10))
-    assert parse_split("val=1/3") == ("val", Fraction(1, 3))
-
-
-@pytest.mark.parametrize("text", ["val", "val=", "val=x", "=0.5=", "val=1/0", "val=nan"])
-def test_what_is_no_split_says_how_to_write_one(text: str) -> None:
+def test_a_split_name_with_a_fraction_or_a_source() -> None:
+    assert split_pair("val=0.1") == ("val", "0.1")
+    assert split_pair("val = a=b/c.tar") == ("val", "a=b/c.tar")
     with pytest.raises(UsageError, match="NAME=FRACTION"):
-        parse_split(text)
+        split_pair("val")
+    for value in ("photos", "./0.5", "s3://b/0.5", "1/photos", Path("0.5")):
+        assert is_split_source(value), value
+    for value in ("0.1", "1/3", "1e-3", ".5", "nan", "-1", "", "1/0", 0.5, Fraction(1, 3), None):
+        assert not is_split_source(value), value
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+"""The members of archives, or the objects of a bucket, as folders of images."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+
+from gpu_pack.sources.places import Places
+from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile, begins_as_image
+from gpu_pack.stores.store import Stat
+from gpu_pack.types import Place
+
+#: Gives the first bytes of a member whose name does not tell what it is.
+ReadHead = Callable[[str, Place | None], bytes]
+
+
+class MemberTree:
+    """A `gpu_pack.sources.tree.Tree` that is filled member by member; a million of them take some 300 MB.
+
+    Args:
+        source: its name in messages.
+        name: what a class that has no other name is called.
+        read_head: reads the first 64 bytes at a member's path and place; None: names alone tell what is an image.
+    """
+
+    def __init__(self, source: str, name: str, read_head: ReadHead | None = None) -> None:
+        self.source, self.name = source, name
+        self._read_head = read_head
+        self._files: dict[str, array[int]] = {"": array("I")}
+        self._folders: dict[str, set[str]] = {"": set()}
+        self.names: list[str] = []
+        self.paths: list[str] = []
+        self.places = Places()
+        self.refusals: dict[int, tuple[str, str]] = {}
+        self._sizes, self._versions = array("q"), array("q")
+
+    def add(
+        self,
+        path_in_tree: str,
+        path: str,
+        stat: Stat,
+        place: Place | None = None,
+        refused: tuple[str, str] | None = None,
+    ) -> None:
+        """Add a file.
+
+        Args:
+            path_in_tree: with ``/`` between folders, which decide its class; neither empty nor absolute.
+            path: as `Entry.path`.
+            stat: of the file.
+            place: where it lies inside of another file.
+            refused: the reason and the code of a reject, for a file that is not to be read.
+        """
+        row = len(self.names)
+        folder, _, name = path_in_tree.rpartition("/")
+        self._folder(folder + "/" if folder else "").append(row)
+        self.names.append(name)
+        self.paths.append(path)
+        self._sizes.append(stat.size)
+        self._versions.append(stat.version)
+        if place is not None:
+            self.places.put(row, place)
+        if refused is not None:
+            self.refusals[row] = refused
+
+    def scan(self, folder: str, skipped: Counter[str]) -> tuple[list[TreeFile], list[str]]:
+        """See `Tree.scan`."""
+        files: list[TreeFile] = []
+        for row in sorted(self._files.get(folder, ()), key=lambda row: (self.names[row], self.paths[row])):
+            file = _Member(self, row)
+            if file.name.lower() in SYSTEM_NAMES or (file.name.startswith("._") and not file.begins_as_image()):
+                continue
+            files.append(file)
+        folders = []
+        for name in sorted(self._folders.get(folder, ())):
+            if name.lower() in SYSTEM_NAMES:
+                continue
+            if name.startswith("."):
+                skipped["hidden folder"] += 1
+            else:
+                folders.append(name)
+        return files, folders
+
+    def identity(self, folder: str) -> None:
+        """See `Tree.identity`; there are no links."""
+
+    def stat(self, row: int) -> Stat:
+        """Of a file."""
+        return Stat(self._sizes[row], self._versions[row])
+
+    def begins_as_image(self, row: int) -> bool:
+        """Whether a file's first bytes are those of an image; False where they are not read."""
+        if self._read_head is None or row in self.refusals:
+            return False
+        return begins_as_image(self._read_head(self.paths[row], self.places[row]))
+
+    def _folder(self, folder: str) -> array[int]:
+        """The rows of a folder, which is made with all folders above it."""
+        found = self._files.get(folder)
+        if found is None:
+            found = self._files[folder] = array("I")
+            self._folders[folder] = set()
+            above, _, name = folder[:-1].rpartition("/")
+            above = above + "/" if above else ""
+            self._folder(above)
+            self._folders[above].add(name)
+        return found
+
+
+class _Member:
+    """A `TreeFile`."""
+
+    __slots__ = ("_row", "_tree")
+
+    def __init__(self, tree: MemberTree, row: int) -> None:
+        self._tree, self._row = tree, row
+
+    @property
+    def name(self) -> str:
+        return self._tree.names[self._row]
+
+    @property
+    def path(self) -> str:
+        return self._tree.paths[self._row]
+
+    def stat(self) -> Stat:
+        return self._tree.stat(self._row)
+
+    def place(self) -> Place | None:
+        return self._tree.places[self._row]
+
+    def begins_as_image(self) -> bool:
+        return self._tree.begins_as_image(self._row)
+
+    def dead_link(self) -> str:
+        return ""
+
+    def refused(self) -> tuple[str, str] | None:
+        return self._tree.refusals.get(self._row)
