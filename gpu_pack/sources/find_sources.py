@@ -53,7 +53,8 @@ def _names(source: str) -> list[str]:
         if not os.path.lexists(name):
             raise SourceError(f"{name}: no such folder or file")
     if not found:
-        raise SourceError(f"{source}: no file or folder fits this pattern")
+        what = "no file or folder fits this pattern" if set(source) & set("*?") else "no such folder or file"
+        raise SourceError(f"{source}: {what}")
     return found
 
 

@@ -21,8 +21,11 @@ NAMES = ("b/z.jpg", "b/sub/deep/a.jpg", "b/a.jpg", "b/._a.jpg", "a/1.jpg", "a/.D
 def test_a_tree_of_members_is_listed_as_the_same_folder_is(tmp_path: Path) -> None:
     tree = MemberTree("x.tar", "x")
     for name in NAMES:
-        path = write_picture(tmp_path / name, 1)
-        if not name.endswith(".jpg") or "._" in name:
+        path = tmp_path / name
+        if name.endswith(".jpg") and "._" not in name:
+            write_picture(path, 1)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"\0\5")
         status = path.stat()
         tree.add(name, name, Stat(status.st_size, status.st_mtime_ns))
