@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from gpu_pack.errors import BackendError
 from gpu_pack.formats.image_headers import Header, ImageError, check_complete, read_header
@@ -17,11 +17,9 @@ from gpu_pack.gpu.corners import corner
 from gpu_pack.gpu.engine_check import EngineCheck
 from gpu_pack.gpu.memory import is_full
 from gpu_pack.gpu.probe_images import device_check_request
-from gpu_pack.gpu.protocols import Crops, DecodeRequest, Encoder, WorkerContext
+from gpu_pack.gpu.protocols import Crops, Decoder, DecodeRequest, Encoder, WorkerContext
+from gpu_pack.gpu.route import on_engines
 from gpu_pack.types import MAX_EDGE, Codec, Encoded, Image, Outcome
-
-if TYPE_CHECKING:
-    from gpu_pack.gpu.graph import Graph
 
 #: If a single image exceeds the device's memory: with fewer pixels the memory is full, with more the image is large.
 _LARGE_PIXELS = 16_000_000
@@ -42,7 +40,7 @@ class _Job(NamedTuple):
 
 
 class GpuWorker:
-    """A `gpu_pack.types.Worker` with one graph, one encoder and one stream, named ``gpu:0`` for example.
+    """A `gpu_pack.types.Worker` with one decoder, one encoder and one stream, named ``gpu:0`` for example.
 
     Images that the device does not support or fails to decode go to the CPU codec, in the threads of ``pool``.
 
@@ -58,14 +56,15 @@ class GpuWorker:
         BackendError: the device fails with a valid test image.
     """
 
-    def __init__(self, context: WorkerContext, codec: Codec, graph: Graph, encoder: Encoder) -> None:
+    def __init__(self, context: WorkerContext, codec: Codec, graph: Decoder, encoder: Encoder) -> None:
         self.name, self.batch_size, self.encoder = f"gpu:{context.gpu}", context.settings.batch_size, encoder.name
         self.failures: Counter[str] = Counter()
         self._spec, self._settings, _, self._memory, self._pool = context
         self._codec, self._graph, self._encoder = codec, graph, encoder
         self._batch_pixels, self._closed = self._settings.batch_pixels, False
         self._check = EngineCheck(self._spec.color == "gray", self.failures) if self._settings.check_corners else None
-        self._check_request = device_check_request(self._spec)
+        request = device_check_request(self._spec)
+        self._check_requests = [request, request._replace(on_engines=False)][: self._settings.graphs]
         try:
             self._memory.activate()
             # An encoder may refuse every result of this spec (one pixel, for example): the codec then encodes them.
@@ -119,7 +118,8 @@ class GpuWorker:
         result = geometry.width * geometry.height
         if max(width * height, result) > self._spec.max_pixels or max(geometry.width, geometry.height) > MAX_EDGE:
             return None
-        request = DecodeRequest(data, geometry, last_pixel(header), corner(header))
+        by_engines = on_engines(image.entry.key, self._settings.hw_decoder_load)
+        request = DecodeRequest(data, geometry, last_pixel(header), corner(header), by_engines)
         return _Job(image, request, header, source, width * height + result)
 
     def _on_cpu(self, image: Image) -> Future[Outcome]:
@@ -175,16 +175,16 @@ class GpuWorker:
     def _decode(self, batch: list[_Job]) -> tuple[Crops, list[int]]:
         """The crops, and which of them the CPU codec must make; without the engines once these were often wrong."""
         requests = [job.request for job in batch]
-        check = self._check
-        if check is None:
+        check, places = self._check, [place for place, request in enumerate(requests) if request.on_engines]
+        if check is None or not places:
             crops = self._graph.run(requests)
             return crops, crops.maybe_truncated
-        expected = self._pool.submit(check.decode, [(job.image.data, job.header) for job in batch])
+        expected = self._pool.submit(check.decode, [(batch[place].image.data, batch[place].header) for place in places])
         crops = self._graph.run(requests)
         assert crops.corners is not None
         refused = check.examine(crops.corners, expected.result())
         if not check.failing:
-            return crops, crops.maybe_truncated + refused
+            return crops, crops.maybe_truncated + [places[number] for number in refused]
         self.failures[f"{self.name}: its JPEG engines are not used any more, {check.verdict}"] += 1
         self._check = None
         del crops  # references the batch's memory
@@ -226,7 +226,8 @@ class GpuWorker:
             raise RuntimeError(f"the {self.encoder} encoder refuses a test image")
 
     def _encodes_none(self) -> bool:
-        return self._encoder.encode(self._graph.run([self._check_request])) == [None]
+        files = [self._encoder.encode(self._graph.run([request])) for request in self._check_requests]
+        return all(file == [None] for file in files)
 
 
 def summarize(error: BaseException) -> str:

@@ -31,7 +31,10 @@ _coordinates = partial(fn.external_source, dtype=types.INT32, ndim=1)
 
 
 class Graph:
-    """A decoder with memory of its own. Several in one process run in parallel."""
+    """A `Decoder` with memory of its own. Several in one process run in parallel.
+
+    Its ``hw_decoder_load`` is 0 or 1: between these, nvImageCodec divides each batch by itself. `SplitGraph` does not.
+    """
 
     def __init__(self, context: WorkerContext) -> None:
         spec = context.spec
@@ -53,11 +56,7 @@ class Graph:
             return False
 
     def run(self, batch: Sequence[DecodeRequest]) -> Crops:
-        """Decode, crop and resize a batch of accepted files.
-
-        Raises:
-            Exception: DALI's own; the graph must then be reset or rebuilt before its next run.
-        """
+        """See `Decoder.run`."""
         boxes = [request.geometry for request in batch]
         start = np.array([(box.y, box.x) for box in boxes], np.int32)
         end = np.array([(box.y + box.box_height, box.x + box.box_width) for box in boxes], np.int32)
@@ -83,17 +82,13 @@ class Graph:
         )
 
     def reset(self) -> None:
-        """Discard a failed batch and keep the memory. The graph may still not work after it.
-
-        Raises:
-            Exception: CuPy's: the device is broken.
-        """
+        """See `Decoder.reset`."""
         self._memory.wait_device()  # the engines may still write into the batch's memory: see the invariant above
         # DALI 2.4.0 discards the batch by itself; its reset only rewinds inputs that have ended.
         self._pipe.reset()
 
     def rebuild(self) -> None:
-        """Free the memory and start anew."""
+        """See `Decoder.rebuild`."""
         self._memory.wait_device()
         del self._pipe
         # DALI's memory pools shrink only on request.
@@ -101,12 +96,12 @@ class Graph:
         self._open()
 
     def rebuild_without_engines(self) -> None:
-        """`rebuild`; from then on CUDA decodes everything, unchecked."""
+        """See `Decoder.rebuild_without_engines`."""
         self._settings = replace(self._settings, hw_decoder_load=0.0, check_corners=False)
         self.rebuild()
 
     def close(self) -> None:
-        """Free what it holds on the device."""
+        """See `Decoder.close`."""
         del self._pipe
 
     def _open(self) -> None:

@@ -13,11 +13,11 @@ from gpu_pack.gpu.cuda_encoder import CudaEncoder, can_encode
 from gpu_pack.gpu.driver import NO_VIDEO, jpeg_engines
 from gpu_pack.gpu.encoders import CpuEncoder, NvJpegEncoder
 from gpu_pack.gpu.gpu_worker import GpuWorker, summarize
-from gpu_pack.gpu.graph import Graph
 from gpu_pack.gpu.memory import CudaMemory, Memory
 from gpu_pack.gpu.probe_images import benchmark_request
-from gpu_pack.gpu.protocols import Crops, Encoder, WorkerContext
+from gpu_pack.gpu.protocols import Crops, Decoder, Encoder, WorkerContext
 from gpu_pack.gpu.settings import GpuSettings
+from gpu_pack.gpu.split_graph import open_graph
 from gpu_pack.types import Codec, EncoderName, TransformSpec
 
 #: How ``auto`` compares encoders: well under a second in all.
@@ -46,8 +46,11 @@ def open_workers(
     if reason := unsupported(spec):
         raise BackendError(reason)
     settings = replace(settings, threads=settings.threads_per_worker(settings.workers))
+    engines = _uses_engines(gpu, settings)
     if settings.check_corners is None:
-        settings = replace(settings, check_corners=_uses_engines(gpu, settings))
+        settings = replace(settings, check_corners=engines)
+    if settings.device == "gpu" and not engines:
+        settings = replace(settings, hw_decoder_load=0.0)  # one graph decodes all
     workers: list[GpuWorker] = []
     try:
         for _ in range(settings.workers):
@@ -68,7 +71,7 @@ def _open(
         memory = CudaMemory(gpu) if settings.device == "gpu" else Memory()
         memory.activate()
         context = WorkerContext(spec, settings, gpu, memory, pool)
-        graph = Graph(context)
+        graph = open_graph(context)
         if settings.encoder == "auto":
             encoder = _fastest([encoders["cpu"], encoders["nvjpeg"]], context, graph)
         else:
@@ -88,7 +91,7 @@ def _uses_engines(gpu: int, settings: GpuSettings) -> bool:
     return found.engines != 0 and found.reason != NO_VIDEO
 
 
-def _fastest(makers: Sequence[MakeEncoder], context: WorkerContext, graph: Graph) -> Encoder:
+def _fastest(makers: Sequence[MakeEncoder], context: WorkerContext, graph: Decoder) -> Encoder:
     """The encoder that takes the least time here. One that cannot be made is left out; the last error if none can.
 
     A trial with one worker says little about several side by side; ``bench/prove_gpu.py`` measures these.

@@ -10,7 +10,7 @@ from gpu_pack.types import EncoderName, available_cores
 
 _MAX_PROCESSES_PER_GPU, _CORES_PER_PROCESS = 4, 4
 #: Estimated device memory, in bytes: of a process (CUDA, its libraries, encoders), and of a worker for each image of a
-#: batch (the decoded picture at `gpu_pack.gpu.graph`'s size hint, and the box cut out of it).
+#: batch in each of its graphs (the decoded picture at `gpu_pack.gpu.graph`'s size hint, and the box cut out of it).
 _PROCESS_BYTES, _IMAGE_BYTES = 1 << 30, 2 * 1024 * 1024 * 3
 #: Share of a GPU's memory that is planned with.
 _MEMORY_SHARE = 0.8
@@ -39,17 +39,17 @@ class GpuSettings:
         batch_size: images per pipeline run. Memory per worker and the time to the first result grow with it.
         batch_pixels: a batch ends where its pictures together reach this many pixels (3 bytes each on the device), so
             that large photographs do not exhaust a small GPU.
-        hw_decoder_load: share of each batch that the NVJPG engines decode, 0 to 1; ignored by GPUs without them.
-            Between these, the rest of the batch decides which decoder an image gets. Whether both give the same bytes
-            is unproven: only 0 and 1 ensure that a resumed run does.
+        hw_decoder_load: share of the pictures that the NVJPG engines decode, 0 to 1; ignored by GPUs without them.
+            Between these, each picture's key decides (`gpu_pack.gpu.route`), and a worker has two graphs. It stands in
+            a run's identity, since the engines' pixels may differ from CUDA's.
         check_scans: search scans for foreign markers before decoding, 30 to 60 us per 100 KB. The engines report
             success before they have decoded (nvImageCodec 0.8, hw_decoder.cpp), so they may not report damage.
         hybrid_huffman_threshold: the Huffman codes of pictures with fewer pixels are decoded by CPU threads.
-        check_corners: compare each picture's first pixels with the CPU's (`gpu_pack.gpu.corners`), 13 us an image.
-            None: only where JPEG engines may decode.
+        check_corners: compare the first pixels of each picture for the engines with the CPU's
+            (`gpu_pack.gpu.corners`), 13 us an image. None: only where there may be engines.
         fancy_upsampling: interpolate chroma as libjpeg-turbo does; else results differ more from the CPU's.
-        threads: CPU threads per worker for decoding, and as many for encoding and the CPU codec; None divides the
-            cores among the workers.
+        threads: CPU threads per graph for decoding, and as many per worker for encoding and the CPU codec; None divides
+            the cores among the workers.
         encoder: ``nvjpeg`` on the device; ``cpu`` for OpenCV on the host; ``auto`` for the faster of these; ``cuda``
             for gpu_pack's kernels, which encode a batch at once (RGB crops of one size; otherwise ``cpu`` is used).
         device: ``cpu`` runs decoder and encoders in DALI's and nvImageCodec's CPU mode, for tests.
@@ -84,9 +84,14 @@ class GpuSettings:
         return self.processes or max(1, min(_MAX_PROCESSES_PER_GPU, shared, room))
 
     @property
+    def graphs(self) -> int:
+        """Graphs of a worker."""
+        return 2 if 0 < self.hw_decoder_load < 1 else 1
+
+    @property
     def process_bytes(self) -> int:
         """Device memory that a process is estimated to take."""
-        return _PROCESS_BYTES + self.workers * self.batch_size * _IMAGE_BYTES
+        return _PROCESS_BYTES + self.workers * self.graphs * self.batch_size * _IMAGE_BYTES
 
     def threads_per_worker(self, workers: int) -> int:
         """CPU threads for each of ``workers`` workers."""

@@ -18,7 +18,7 @@ from gpu_pack.formats.rejects import Reject, reject, reject_line
 from gpu_pack.im2rec.options import Options
 from gpu_pack.im2rec.read_lists import Lists, find_lists, read_lists
 from gpu_pack.output.staging import Staging
-from gpu_pack.pipeline.plan import PackResult, Plan, lists_digest, versions
+from gpu_pack.pipeline.plan import PackResult, Plan, gpu_options, lists_digest, versions
 from gpu_pack.pipeline.run import Publication, run
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.types import HARD_MAX_PIXELS, MAX_WORKERS, TransformSpec
@@ -50,7 +50,7 @@ def make_plan(folder: str, lists: Lists, options: Options) -> Plan:
     identity = {
         "command": "im2rec",
         "versions": versions(spec, device),
-        "options": {**asdict(spec), "device": device.device},
+        "options": {**asdict(spec), "device": device.device, **gpu_options(spec, device)},
         "root": options.root,
         "lists": lists_digest(lists.listing, lists.shards),
     }

@@ -23,7 +23,7 @@ from gpu_pack.output.staging import Staging, differences, refuse_existing
 from gpu_pack.pipeline.depth import with_depth_bits
 from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
-from gpu_pack.pipeline.plan import PackResult, Plan, lists_digest, merge, versions
+from gpu_pack.pipeline.plan import PackResult, Plan, gpu_options, lists_digest, merge, versions
 from gpu_pack.pipeline.report import Report, account, manifest, planned
 from gpu_pack.pipeline.run import Publication, all_rejects, publish_once, run
 from gpu_pack.sources.list_source import list_source
@@ -144,6 +144,7 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
             **_source_options(options.source),
             "device": options.device.device,
             "encoder": options.device.encoder,
+            **gpu_options(options.spec, options.device),
             "boxes": options.boxes,
             "strict": options.strict,
         },

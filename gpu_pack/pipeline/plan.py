@@ -19,6 +19,7 @@ from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import OutputError, UsageError
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.rejects import Reject
+from gpu_pack.gpu import settings
 from gpu_pack.gpu.capabilities import unsupported
 from gpu_pack.output.checkpoint import ChecksumName
 from gpu_pack.output.shard_writer import WriterSettings
@@ -169,6 +170,13 @@ def versions(spec: TransformSpec, device: DeviceOptions, machine: Machine | None
     from gpu_pack.gpu.probe import Machine
 
     return found | (machine or Machine()).pixel_versions()
+
+
+def gpu_options(spec: TransformSpec, device: DeviceOptions) -> dict[str, float]:
+    """Settings of the GPU path that decide a result's bytes; empty where ``device`` or ``spec`` needs no GPU."""
+    if device.device == "cpu" or unsupported(spec):
+        return {}
+    return {"hw_decoder_load": settings.default_settings().hw_decoder_load}
 
 
 def lists_digest(listing: Listing, shards: Iterable[Shard]) -> str:

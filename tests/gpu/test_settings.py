@@ -42,6 +42,9 @@ def test_processes_are_bounded_by_memory(monkeypatch):
     usual = GpuSettings()
     assert [usual.processes_per_gpu(1, memory * gib) for memory in (1, 4, 8, 16, 80)] == [1, 1, 2, 4, 4]
     assert GpuSettings(batch_size=1024).processes_per_gpu(1, 16 * gib) == 1
+    split = GpuSettings(hw_decoder_load=0.7)
+    assert split.process_bytes - gib == 2 * (usual.process_bytes - gib), "two graphs a worker"
+    assert [split.processes_per_gpu(1, memory * gib) for memory in (4, 8, 16, 80)] == [1, 1, 3, 4]
     assert usual.processes_per_gpu(1) == usual.processes_per_gpu(2, 80 * gib) == 4
     assert GpuSettings(processes=3).processes_per_gpu(1, gib) == 3, "as it was asked for"
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gpu_pack.errors import OutputLockedError, SourceError
+from gpu_pack.gpu import settings
 from gpu_pack.output.shard_writer import RecordWriter
 from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline import run as run_module
@@ -164,6 +165,26 @@ def test_other_options_start_anew_and_say_so(
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("starting anew")]
     assert len(said) == 1 and "pass_through was False, is True" in said[0] and "size was 24" in said[0]
     assert [data for _, data in records(tmp_path / "data")] == [(root / name).read_bytes() for name in NAMES]
+
+
+@pytest.mark.parametrize(("device", "anew"), [("cpu", False), ("auto", True)])
+def test_another_share_for_jpeg_engines_starts_anew_where_a_gpu_may_run(
+    device: str,
+    anew: bool,
+    root: Path,
+    tmp_path: Path,
+    dies_at: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    listed(tmp_path)
+    dies_at(5)
+    with pytest.raises(KilledError):
+        run("--resize", 24, "--device", device, tmp_path / "data", root)
+    monkeypatch.setattr(settings, "default_settings", lambda: settings.GpuSettings(hw_decoder_load=0.5))
+    assert run("--resize", 24, "--device", device, tmp_path / "data", root) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("starting anew")]
+    assert [line.rpartition(": ")[2] for line in said] == ["options.hw_decoder_load was 1.0, is 0.5"] * anew
 
 
 def test_an_image_that_changed_starts_anew(root: Path, tmp_path: Path, dies_at: Callable[[int], None]) -> None:

@@ -16,6 +16,7 @@ from gpu_pack import recordio
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu import gpu_processes, probe, settings
 from gpu_pack.gpu.gpu_processes import gpu_worker_groups
+from gpu_pack.pipeline.create import plan
 from gpu_pack.processes.process_group import WorkerGroup
 from tests.folders import write_picture
 from tests.gpu import codecs
@@ -125,6 +126,52 @@ def test_under_gpu_a_broken_device_stops_a_run_that_can_be_resumed(
     report = gpu_pack.create(mixed, tmp_path / "out", options("gpu"))
     assert report.packed == 54
     assert published(tmp_path / "out") == published(run("gpu")[0])
+
+
+def split(patch: pytest.MonkeyPatch, load: float, **changes: Any) -> None:
+    """A share of the pictures is for the JPEG engines."""
+    changed = dataclasses.replace(settings.default_settings(), hw_decoder_load=load, **changes)
+    patch.setattr(settings, "default_settings", lambda: changed)
+
+
+def test_a_run_between_engines_and_cuda_is_resumed_with_other_batches_and_processes(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(state: gpu_pack.Progress) -> None:
+        if state.done >= 20:
+            raise KeyboardInterrupt
+
+    def asked(**more: Any) -> gpu_pack.CreateOptions:
+        return dataclasses.replace(options("gpu", **more), division=gpu_pack.Division(shards=2))
+
+    split(monkeypatch, 0.5)
+    gpu_pack.create(mixed, tmp_path / "whole", asked())
+    with pytest.raises(KeyboardInterrupt):
+        gpu_pack.create(mixed, tmp_path / "out", asked(), progress=interrupt)
+    split(monkeypatch, 0.75)
+    with pytest.raises(
+        gpu_pack.GpuPackError, match=r"options\.hw_decoder_load was 0\.5, is 0\.75: undo that to resume"
+    ):
+        gpu_pack.create(mixed, tmp_path / "out", asked())
+    split(monkeypatch, 0.5, processes=2)
+    report = gpu_pack.create(mixed, tmp_path / "out", asked(batch_size=3))
+    assert (report.packed, report.packed_by) == (54, {"cpu": 6, "gpu": 48})
+    assert 0 < report.resumed < 54
+    whole = published(tmp_path / "whole")
+    assert published(tmp_path / "out") == whole
+    assert json.loads(whole["manifest.json"])["options"]["hw_decoder_load"] == 0.5
+
+
+def test_runs_that_need_no_gpu_know_nothing_of_its_engines(mixed: Path, tmp_path: Path) -> None:
+    spec = gpu_pack.TransformSpec(encoding="png", quality=3)
+    cases = {"cpu": options("cpu"), "png": dataclasses.replace(options("auto"), spec=spec), "gpu": options("auto")}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in cases}
+    for load in (0.5, 0.75):
+        with pytest.MonkeyPatch.context() as patch:
+            split(patch, load)
+            for name, asked in cases.items():
+                found[name].append(plan(mixed, tmp_path / "out", asked).identity)
+    assert [name for name, (one, other) in found.items() if one != other] == ["gpu"]
 
 
 def test_several_gpus_share_one_stream(mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
