@@ -9,8 +9,9 @@
 
 PHOTOS is a folder with JPEGs, searched recursively. DIR gets prove_gpu.json with every figure as soon as it is
 measured, gpu.md with the findings, prove_gpu.log with standard error and tests.log. Items that were measured on the
-same machine are not measured again; those that failed or were cut off are. The exit status is 0 where all that was
-asked for is complete and as it should be, 1 where something failed, 3 where time ran out: call it again.
+same machine are not measured again; those that failed or were cut off are. After a change of the code, name a new DIR.
+The exit status is 0 where all that was asked for is complete and as it should be, 1 where something failed, and 3 where
+time ran out: call it again.
 
 Needs this repository (not installed), DALI, nvImageCodec and CuPy, and pytest and hypothesis for the part ``tests``.
 Whole runs write to the folder for temporary files: if that is slow, set TMPDIR to one in memory.
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[0] = str(ROOT)
 
 from bench.gpu import child, mps, verdict  # noqa: E402
+from bench.gpu.drive import drive  # noqa: E402
 from bench.gpu.parts import PARTS  # noqa: E402
 from bench.gpu.parts.facts import machine  # noqa: E402
 from bench.gpu.processes import run_within  # noqa: E402
@@ -81,7 +83,7 @@ def parse() -> argparse.Namespace:
 
 
 def run_part(arguments: argparse.Namespace, part: str, record: Record, end: float) -> Record:
-    """Run a part, in a new process after each item that fails; the record afterwards."""
+    """Run a part; the record afterwards."""
     left = end - time.monotonic()
     print(f"--- {part}, {left:.0f} s are left", flush=True)
     record.start(part)
@@ -96,24 +98,7 @@ def run_part(arguments: argparse.Namespace, part: str, record: Record, end: floa
                 print(f"    unavailable: {service.reason}", flush=True)
                 return record
             environment |= service.environment
-        while True:
-            tried = len(record.items(part))
-            status, said = start_child(arguments, part, end, environment)
-            record = Record.read(record.path)
-            running = record.data.get("running")
-            if status in (child.DONE, child.OUT_OF_TIME):
-                break
-            if status is None:
-                record.cut(part, f"{running[1] if running else 'its start'} was cut off by the end of the call")
-                break
-            if running:
-                record.put(part, running[1], {"error": f"its process ended with status {status}: {said}"[:2000]})
-            if len(record.items(part)) == tried:
-                record.cut(part, f"failed: {said or f'exit status {status}'}")
-                break
-    for why in (record.data["parts"][part].get("why"),):
-        print(f"    incomplete: {why}" if why else "    complete", flush=True)
-    return record
+        return drive(record, part, lambda: start_child(arguments, part, end, environment))
 
 
 def start_child(

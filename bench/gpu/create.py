@@ -81,6 +81,7 @@ def _run(command: list[str], samples: list[Sample]) -> Figures:
         said = complaint.strip().splitlines() or [f"exit status {process.returncode}"]
         raise SystemExit(f"{' '.join(command[4:])}: {said[-1]}")
     report = json.loads(told)
+    report["images_per_second"] = round(report["images_per_second"], 1)
     seconds = round(time.perf_counter() - begin, 2)
     return {**{key: report.get(key) for key in _FIGURES}, "whole_process_seconds": seconds}
 

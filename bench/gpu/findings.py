@@ -64,7 +64,7 @@ def _machine(data: Data) -> str:
     rows += [
         (key, diagnosis[key])
         for key in ("driver", "cuda", "system", "processor", "cores", "commit")
-        if key in diagnosis
+        if diagnosis.get(key) is not None
     ]
     rows += [(name, version or "not installed") for name, version in diagnosis.get("versions", {}).items()]
     rows += [(name, _figures(found[key])) for key, name in _OTHER_FACTS.items() if key in found]

@@ -93,6 +93,9 @@ def _engines(data: Data) -> Iterator[str]:
         unknown = [trial for trial in asked if not trial.get("engines")]
         if unknown:
             yield f"NVML does not say how busy the JPEG engines were in {len(unknown)} of {len(asked)} trials of {part}"
+    for name, item in items(data, "under_load").items():
+        if name != "load=0" and str(item.get("jpeg_engines")).startswith("never busy"):
+            yield f"under load, {name}: the JPEG engines were {item['jpeg_engines']}"
 
 
 def _errors(data: Data) -> Iterator[str]:
@@ -100,6 +103,9 @@ def _errors(data: Data) -> Iterator[str]:
         for name, item in items(data, part).items():
             if "error" in item:
                 yield f"{part}, {name}: {' '.join(item['error'].split())[:300]}"
+        why = data.get("parts", {}).get(part, {}).get("why", "")
+        if why.startswith("failed: ") and not any("error" in item for item in items(data, part).values()):
+            yield f"{part}: {' '.join(why.split())[:300]}"
 
 
 def _pictures(data: Data) -> Iterator[str]:

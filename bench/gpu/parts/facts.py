@@ -15,6 +15,7 @@ from bench.gpu.record import Figures
 from bench.gpu.session import Session
 from gpu_pack import doctor
 from gpu_pack.gpu.driver import Driver, DriverError, driver_version
+from gpu_pack.gpu.probe import PACKAGES, Machine
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.types import available_cores
 
@@ -22,6 +23,8 @@ from gpu_pack.types import available_cores
 def machine(rehearsal: bool) -> Figures:
     """What figures must have in common to be compared."""
     found: Figures = {"gpu": None, "driver": None, "processor": _processor(), "cores": available_cores()}
+    names = (name for pair in PACKAGES.values() for name in pair)
+    found["versions"] = {name: version for name in names if (version := Machine().version(name))}
     if not rehearsal:
         with contextlib.suppress(DriverError, IndexError):  # the part says more
             found |= {"gpu": Driver().gpus()[0].name, "driver": driver_version()}
