@@ -44,18 +44,16 @@ def prove(photos: Path, out: Path, *options: str, path: Path | None = None) -> t
     return run.returncode, json.loads((out / "prove_gpu.json").read_text(encoding="utf-8"))["parts"], page
 
 
-def test_every_part(photos, tmp_path):
+def test_every_part_but_the_faults(photos, tmp_path):
     need_dali()
-    status, parts, page = prove(photos, tmp_path / "out", "--images", "20", path=mps_daemon(tmp_path / "bin"))
-    assert page.startswith("# Complete: rehearsal without a GPU\n")
-    assert status == 0
-    assert list(parts) == list(PARTS)
-    found = {part: parts[part]["items"] for part in PARTS}
+    names = [part for part in PARTS if part != "faults"]  # which the next test runs
+    options = "--images", "20", "--part", *names
+    status, parts, page = prove(photos, tmp_path / "out", *options, path=mps_daemon(tmp_path / "bin"))
+    assert page.startswith("# Incomplete on rehearsal without a GPU: faults\n")
+    assert status == 0, "all that was asked for is complete"
+    found = {part: parts[part]["items"] for part in names}
     assert found["tests"]["test_settings.py"]["passed"] > 10
     assert found["decoders"]["linear, fancy_upsampling=True"]["load=1"]["mean"] >= 40
-    assert len(found["faults"]) > 30
-    assert not any(kind["silent"] for name, kind in found["faults"].items() if "foreign" in name)
-    assert any(kind["said"] for kind in found["faults"].values()), "a batch failed, and the worker says why"
     assert all(trial["images/s"] > 0 for trial in found["sweep"].values())
     assert found["side_by_side"]["round 1"]["gpu"]["packed_by"] == {"gpu": 20}
     assert found["side_by_side"]["round 1"]["hybrid"]["packed"] == 20
@@ -93,7 +91,11 @@ def test_a_call_that_is_short_one_that_is_killed_and_one_that_goes_on(photos, tm
     assert parts["faults"]["complete"]
     assert {name: parts["faults"]["items"][name] for name in kept["items"]} == kept["items"], "not measured again"
     assert {item["call"] for item in parts["faults"]["items"].values()} == {2, 3}
-    assert "faults:" not in page
+    assert "faults" not in page.split("## Incomplete parts")[1].split("##")[0]
+    assert len(parts["faults"]["items"]) > 30
+    assert all(kind["others_exact"] for kind in parts["faults"]["items"].values())
+    assert not any(kind["silent"] for name, kind in parts["faults"]["items"].items() if "foreign" in name)
+    assert any(kind["said"] for kind in parts["faults"]["items"].values()), "a batch failed, and the worker says why"
 
     begin = time.monotonic()
     status, again, _ = prove(photos, tmp_path / "other", "--part", "faults")

@@ -29,7 +29,7 @@ CHOICES: Choices = {
     "check_scans": (False,),
 }
 START = {"encoder": "cpu", "hw_decoder_load": 1.0, "processes": 4, "workers": 2, "batch_size": 128}
-_REHEARSED: Choices = {"encoder": ("cpu", "nvjpeg"), "hw_decoder_load": (1.0,), "batch_size": (8, 16)}
+_REHEARSED: Choices = {"encoder": ("cpu", "nvjpeg"), "hw_decoder_load": (1.0,), "batch_size": (8,)}
 REHEARSED_START = {"encoder": "cpu", "hw_decoder_load": 1.0, "processes": 1, "workers": 1, "batch_size": 16}
 #: A trial starts its processes anew, which takes most of its time.
 _START_SECONDS = 20.0
