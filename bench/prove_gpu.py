@@ -98,6 +98,7 @@ def run_part(arguments: argparse.Namespace, part: str, record: Record, end: floa
                 print(f"    unavailable: {service.reason}", flush=True)
                 return record
             environment |= service.environment
+            end -= mps.SECONDS  # for its end
         return drive(record, part, lambda: start_child(arguments, part, end, environment))
 
 

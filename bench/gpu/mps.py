@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 _CONTROL = "nvidia-cuda-mps-control"
 _READY = "ready"
-_SECONDS = 20.0
+#: What its start may take, and its end.
+SECONDS = 10.0
 
 
 class Mps(NamedTuple):
@@ -65,7 +66,7 @@ def _ask(command: str) -> str:
     # A file: the daemon's answer ends only with the daemon where it holds on to a pipe.
     with tempfile.TemporaryFile("w+") as answer:
         subprocess.run(
-            [_CONTROL], input=f"{command}\n", stdout=answer, stderr=answer, text=True, timeout=_SECONDS, check=False
+            [_CONTROL], input=f"{command}\n", stdout=answer, stderr=answer, text=True, timeout=SECONDS, check=False
         )
         answer.seek(0)
         return answer.read()
@@ -77,7 +78,7 @@ def _start() -> str:
         try:
             command = [_CONTROL, "-d"]
             status = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=_SECONDS, check=False
+                command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, timeout=SECONDS, check=False
             ).returncode
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"{_CONTROL} -d: {error}"
@@ -93,7 +94,7 @@ def _end(folder: Path) -> None:
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         _ask("quit")
     with contextlib.suppress(ProcessLookupError):
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + SECONDS
         while daemon and time.monotonic() < deadline:
             os.kill(daemon, 0)
             time.sleep(0.1)

@@ -95,9 +95,10 @@ class Session:
         """Seconds until the part's time is over; may be negative."""
         return self._deadline - self._clock()
 
-    def expected(self, otherwise: float) -> float:
-        """What an item like the part's earlier ones takes, in seconds."""
-        known = [item["seconds"] for item in self.record.items(self.part).values() if "seconds" in item]
+    def expected(self, otherwise: float, prefix: str = "") -> float:
+        """What an item takes, in seconds, as those took whose keys begin alike; ``otherwise`` if there are none."""
+        items = self.record.items(self.part).items()
+        known = [item["seconds"] for key, item in items if key.startswith(prefix) and "seconds" in item]
         return 1.2 * max(known) if known else otherwise
 
     def files(self) -> list[Path]:

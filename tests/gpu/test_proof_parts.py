@@ -82,6 +82,15 @@ def test_items_stop_where_the_next_does_not_fit_and_go_on_in_the_next_call(tmp_p
     assert Record.read(tmp_path / "proof.json").complete("sweep")
 
 
+def test_what_is_expected_comes_from_items_of_the_same_kind(tmp_path):
+    record = begin(tmp_path / "proof.json")
+    record.put("sweep", "alone", {"seconds": 3.0})
+    one = session(record, 99, Clock())
+    assert one.expected(90, "round") == 90
+    record.put("sweep", "round 1", {"seconds": 50.0})
+    assert one.expected(90, "round") == 60
+
+
 def test_an_item_that_failed_is_kept_in_its_call_and_tried_in_the_next(tmp_path):
     record = begin(tmp_path / "proof.json")
     with pytest.raises(ItemFailedError):

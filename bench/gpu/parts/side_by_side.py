@@ -27,11 +27,11 @@ def side_by_side(session: Session) -> None:
     }
     # As many images as the device's workers should get done in that time.
     counts = {
-        device: 20 if session.rehearsal else int(max(1000, figures["images/s"] * _RUN_SECONDS))
+        device: 20 if session.rehearsal else int(max(1000, figures.get("images/s", 0) * _RUN_SECONDS))
         for device, figures in alone.items()
     }
     for number in range(1, 2 if session.rehearsal else 4):
-        expected = session.expected(10 if session.rehearsal else len(DEVICES) * (_RUN_SECONDS + 15))
+        expected = session.expected(10 if session.rehearsal else len(DEVICES) * (_RUN_SECONDS + 15), "round")
         session.item(
             f"round {number}", expected, lambda: {device: _pack(session, device, counts[device]) for device in DEVICES}
         )

@@ -28,7 +28,7 @@ def stages(session: Session) -> None:
     encoders: tuple[EncoderName, ...] = ("cpu", "nvjpeg") if session.rehearsal else ("cpu", "nvjpeg", "cuda")
 
     def item(name: str, measure: Callable[[], Figures]) -> None:
-        session.item(name, session.expected(expected), measure)
+        session.item(name, expected, measure)
 
     item("python us/image", lambda: {"us": python_microseconds(work.datas, _SPEC)})
     item(f"host x{channels}", lambda: {"images/s": host_rate(session, _SPEC, settings, seconds)})
