@@ -1,15 +1,13 @@
-"""What the parts of prove_gpu.py share: the photographs, the record, and the measurement of rates."""
+"""What the parts share: workers, the measurement of rates, and the comparison of pictures."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
 
 import cv2
 import numpy as np
@@ -17,72 +15,7 @@ import numpy as np
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.processes.process_group import ProcessWorker, WorkerGroup
 from gpu_pack.stores.local import LocalStore
-from gpu_pack.types import Codec, Encoded, Entry, Image, TransformSpec, Worker
-
-#: More do not make the figures more precise, and they must fit into memory.
-MAX_PHOTOS = 2048
-
-
-class Session:
-    """One part's run.
-
-    Attributes:
-        deadline: when the part should be done, by time.monotonic().
-        cpu: the CPU mode.
-        best: settings that the sweep found, as keyword arguments of GpuSettings.
-    """
-
-    def __init__(self, photos: Path, record: Path, seconds: float, cpu: bool, best: dict[str, Any]) -> None:
-        self.folder, self.seconds, self.cpu, self.best = photos, seconds, cpu, best
-        self.deadline = time.monotonic() + seconds
-        self.images_wanted = 0
-        self._record, self._path = {}, record
-
-    def say(self, key: str, value: Any) -> None:
-        """Record a figure, save the record, and print it."""
-        self.keep(key, value)
-        print(f"    {key}: {value}", flush=True)
-
-    def keep(self, key: str, value: Any) -> None:
-        """Record a figure and save the record."""
-        self._record[key] = value
-        self.save()
-
-    def save(self) -> None:
-        """Write what was recorded so far."""
-        scratch = self._path.with_suffix(".partial")
-        scratch.write_text(json.dumps(self._record, default=str), encoding="utf-8")
-        scratch.replace(self._path)
-
-    def log(self, name: str) -> Path:
-        """The path of a log file beside the record."""
-        return self._path.with_name(name)
-
-    def left(self) -> float:
-        """Seconds until the deadline; may be negative."""
-        return self.deadline - time.monotonic()
-
-    def files(self) -> list[Path]:
-        """The photographs, in order of name."""
-        found = (path for path in self.folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-        files = sorted(itertools.islice(found, MAX_PHOTOS))
-        if not files:
-            raise SystemExit(f"{self.folder}: no .jpg or .jpeg file in it")
-        return files
-
-    def images(self, most: int = MAX_PHOTOS) -> list[Image]:
-        """The photographs with their bytes."""
-        files = self.files()[:most]
-        return [Image(Entry(key, (0.0,), path.as_posix()), path.read_bytes()) for key, path in enumerate(files)]
-
-    def entries(self) -> list[Entry]:
-        """The photographs without their bytes, for workers that read them."""
-        return [Entry(key, (0.0,), path.as_posix(), path.stat().st_size) for key, path in enumerate(self.files())]
-
-    def settings(self, **changes: Any) -> GpuSettings:
-        """The sweep's best, or the defaults, with changes. Smaller in the CPU mode."""
-        small = {"batch_size": 16, "processes": 1, "workers": 1, "threads": 2} if self.cpu else {}
-        return GpuSettings(**{**small, **self.best, "device": "cpu" if self.cpu else "gpu", **changes})
+from gpu_pack.types import Codec, Encoded, Entry, TransformSpec, Worker
 
 
 def open_gpu(spec: TransformSpec, settings: GpuSettings) -> list[Worker]:
@@ -108,10 +41,16 @@ def codec(spec: TransformSpec) -> Codec:
     return make_codec(spec)
 
 
-def rate(groups: Sequence[WorkerGroup], entries: list[Entry], seconds: float) -> dict[str, float]:
+def rate(
+    groups: Sequence[WorkerGroup],
+    entries: list[Entry],
+    seconds: float,
+    watch: AbstractContextManager[object] = nullcontext(),  # noqa: B008
+) -> dict[str, float]:
     """Images/s of the groups side by side, together and by name, over ``seconds`` after a first batch each.
 
-    For a GPU's workers only images that the GPU packed count; those of the CPU codec are ``left to the CPU``.
+    For a GPU's workers only images that the GPU packed count; those of the CPU codec are ``left to the CPU``. ``watch``
+    is entered for the seconds that are measured.
     """
     channels = [channel for group in groups for channel in group.channels()]
     batches = {channel: itertools.cycle(cut(entries, channel.batch_size)) for channel in channels}
@@ -125,7 +64,7 @@ def rate(groups: Sequence[WorkerGroup], entries: list[Entry], seconds: float) ->
         left[channel.name] += len(outcomes) - own
         return own
 
-    counts, elapsed = side_by_side([lambda channel=channel: step(channel) for channel in channels], seconds)
+    counts, elapsed = side_by_side([lambda channel=channel: step(channel) for channel in channels], seconds, watch)
     rates: Counter[str] = Counter({"images/s": sum(counts) / elapsed})
     for channel, count in zip(channels, counts, strict=True):
         rates[channel.name.split(":")[0]] += count / elapsed
@@ -148,7 +87,11 @@ def cut(images: list[Entry], size: int) -> list[list[Entry]]:
     return [pool[start : start + size] for start in range(0, len(pool) - size + 1, size)]
 
 
-def side_by_side(works: Sequence[Callable[[], int]], seconds: float) -> tuple[list[int], float]:
+def side_by_side(
+    works: Sequence[Callable[[], int]],
+    seconds: float,
+    watch: AbstractContextManager[object] = nullcontext(),  # noqa: B008
+) -> tuple[list[int], float]:
     """Repeat each work in a thread of its own; how much each did, and the seconds in all.
 
     Raises:
@@ -176,7 +119,8 @@ def side_by_side(works: Sequence[Callable[[], int]], seconds: float) -> tuple[li
     except threading.BrokenBarrierError:
         raise failures[0] if failures else RuntimeError("a worker did not start") from None
     begin = time.perf_counter()
-    stop.wait(seconds)
+    with watch:
+        stop.wait(seconds)
     stop.set()
     for thread in threads:
         thread.join()

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gpu_measure import Session, codec
 
+from bench.gpu.measure import codec
+from bench.gpu.session import Session
 from gpu_pack.gpu.gpu_worker import GpuWorker
 from gpu_pack.gpu.graph import Graph
 from gpu_pack.gpu.memory import Memory
@@ -76,7 +77,7 @@ def python_microseconds(datas: list[bytes], spec: TransformSpec) -> float:
 def host_rate(session: Session, spec: TransformSpec, settings: GpuSettings, seconds: float) -> float:
     """Images/s of reading, engine, workers and writing, over ``seconds``."""
     setup = WorkerSetup(
-        partial(nothing_workers, spec, settings.batch_size, settings.workers), LocalStore("."), "gpu_host"
+        partial(nothing_workers, spec, settings.batch_size, settings.workers), LocalStore("."), "bench.gpu.host"
     )
     groups = [
         WorkerGroup("gpu:0", setup, setup, settings.workers, settings.batch_size, 0)
