@@ -4,8 +4,8 @@ Each channel is a connection with a thread of its own, which reads a batch's fil
 With more channels than workers, files are read for one batch while another is decoded.
 
 The first message on the first channel is a `WorkerSetup`, answered by the name of the workers' encoder or an exception.
-Then each batch is a list of (path, size, place). Its answer is the outcomes without entry and data, an exception or
-None (a `BackendError` if the device broke) and what is new in the workers' ``failures``; then comes the data of each
+Then each batch is a list of (key, path, size, place). Its answer is the outcomes without entry and data, an exception
+or None (a `BackendError` if the device broke) and what is new in the workers' ``failures``; then comes the data of each
 `Encoded`.
 """
 
@@ -130,7 +130,7 @@ def _open(channel: connection.Connection[Any, Any]) -> tuple[WorkerPool, Store]:
 
 
 def _answer(channel: connection.Connection[Any, Any], pool: WorkerPool, reader: ReadingWorker) -> None:
-    entries = [Entry(0, (0.0,), *rest) for rest in channel.recv()]  # the other side has keys and labels
+    entries = [Entry(key, (0.0,), *rest) for key, *rest in channel.recv()]  # the other side has the labels
     outcomes: list[Outcome] = []
     failed = None
     try:

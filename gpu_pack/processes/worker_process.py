@@ -83,7 +83,7 @@ class WorkerProcess:
             ProcessEndedError: the process ended, or its device broke.
         """
         with self._channel(channel) as connection:
-            connection.send([entry[2:] for entry in entries])
+            connection.send([(entry.key, *entry[2:]) for entry in entries])
             answers, error, failures = connection.recv()
             outcomes = [
                 Rejected(entry, *facts)

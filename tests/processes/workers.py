@@ -36,8 +36,8 @@ class ActingWorker:
 
 
 def answers(images: Sequence[Image]) -> list[Outcome]:
-    """What the workers make of images."""
-    return [Encoded(image.entry, image.data[::-1], len(image.data), 1, "cpu") for image in images]
+    """What the workers make of images; the height tells the key, which decides what a GPU's worker does."""
+    return [Encoded(image.entry, image.data[::-1], len(image.data), image.entry.key, "cpu") for image in images]
 
 
 def acting(store: Store, act: Act, workers: int = 1) -> WorkerSetup:
