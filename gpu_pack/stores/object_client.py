@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import urllib.request
@@ -45,18 +46,19 @@ def open_client(address: Address, options: StoreOptions) -> Any:
     """
     stores = import_obstore().store
     endpoint = options.endpoint(address.scheme)
-    plain = address.scheme == "http" or (endpoint or "").startswith("http://")
-    common = {"client_options": {**_TIMEOUTS, "allow_http": plain}, "retry_config": {"max_retries": 0}}
+    if address.scheme == "s3":
+        kind, settings = stores.S3Store, _s3(address, options, endpoint)
+    elif address.scheme == "gs":
+        kind, settings = stores.GCSStore, _gcs(options, endpoint)
+    elif address.scheme == "az":
+        kind, settings = stores.AzureStore, _azure(options, endpoint)
+        endpoint = settings.get("endpoint")
+    else:
+        kind, settings, endpoint = stores.HTTPStore, {}, f"{address.scheme}://{address.bucket}"
+    client = {**_TIMEOUTS, "allow_http": (endpoint or "").startswith("http://")}
+    place = endpoint if address.is_web else address.bucket
     try:
-        if address.is_web:
-            return stores.HTTPStore(f"{address.scheme}://{address.bucket}", **common)
-        if address.scheme == "s3":
-            return stores.S3Store(address.bucket, **_s3(address, options, endpoint), **common)
-        if address.scheme == "gs":
-            return stores.GCSStore(address.bucket, **_gcs(options, endpoint), **common)
-        return stores.AzureStore(address.bucket, **_azure(options, endpoint), **common)
-    except SourceError:
-        raise
+        return kind(place, **settings, client_options=client, retry_config={"max_retries": 0})
     except Exception as error:  # obstore's own tree, and ValueError
         fault = judge(error, address)
         raise SourceError(fault.reason if fault.kind == "fatal" else f"{address}: {fault.reason}") from error
@@ -147,10 +149,13 @@ def _bucket_region(bucket: str, endpoint: str | None) -> str | None:
 
 
 def _gcs(options: StoreOptions, endpoint: str | None) -> dict[str, Any]:
-    settings: dict[str, Any] = {"config": {"base_url": endpoint}} if endpoint else {}
-    if options.anonymous or (endpoint and not options.endpoint_url):  # emulators know no credentials
-        settings["skip_signature"] = True
-    return settings
+    if endpoint and (options.anonymous or not options.endpoint_url):  # emulators know no credentials
+        account = {"gcs_base_url": endpoint, "disable_oauth": True}
+        unused = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+        return {"config": {"service_account_key": json.dumps(account | unused)}}
+    if endpoint:
+        return {"config": {"base_url": endpoint}}
+    return {"config": {"skip_signature": True}} if options.anonymous else {}
 
 
 def _azure(options: StoreOptions, endpoint: str | None) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _METADATA = re.compile(
     r"169\.254\.169\.254|metadata\.google\.internal|/latest/api/token|/computeMetadata/|metadata/identity|"
     r"token request|MissingCredential"
 )
+_TRANSPORT = re.compile(r"HTTP error|HttpError|reqwest|hyper|decoding response|ConnectionReset|BrokenPipe|TimedOut")
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound", "ResourceNotFound"}
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _INVALID = {
@@ -88,7 +89,9 @@ def judge(error: BaseException, address: Address) -> Fault:
         return Fault("refused", f"the store answers {told}")
     if status:
         return Fault("transient", f"the store answers {told}")
-    return Fault("transient", _lost(text))
+    if _TRANSPORT.search(text):
+        return Fault("transient", _lost(text))
+    return Fault("refused", "the store's answer is not understood")
 
 
 def no_credentials(address: Address, more: str = "") -> Fault:

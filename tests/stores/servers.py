@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import email.utils
+import hmac
 import json
 import os
 import shutil
@@ -14,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -67,7 +71,18 @@ def serve_gcs() -> Iterator[str]:
     (binary,) = folder.iterdir()
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
-    options = ["-backend", "memory", "-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-external-url", url]
+    options = [
+        "-backend",
+        "memory",
+        "-scheme",
+        "http",
+        "-host",
+        "127.0.0.1",
+        "-port",
+        str(port),
+        "-public-host",
+        f"127.0.0.1:{port}",
+    ]
     with _running([str(binary), *options], f"{url}/storage/v1/b?project=p"):
         yield url
 
@@ -75,7 +90,7 @@ def serve_gcs() -> Iterator[str]:
 @contextlib.contextmanager
 def serve_azure(folder: Path) -> Iterator[str]:
     """The address of an Azure server's account."""
-    program = shutil.which("azurite-blob") or os.environ.get("AZURITE_BLOB")
+    program = shutil.which("azurite-blob")
     if not program:
         pytest.skip("azurite-blob is not on the PATH (npm install -g azurite)")
     port = _free_port()
@@ -93,8 +108,29 @@ def ask(method: str, url: str, data: bytes = b"", **headers: str) -> bytes:
     return body
 
 
-def make_gcs_bucket(url: str, bucket: str) -> None:
+def make_gcs_folder(url: str, bucket: str, folder: str) -> None:
+    """A bucket, and the empty object by which consoles show a folder."""
     ask("POST", f"{url}/storage/v1/b?project=p", json.dumps({"name": bucket}).encode())
+    name = quote(f"{folder}/", safe="")
+    ask("POST", f"{url}/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}", **{"Content-Length": "0"})
+
+
+def make_azure_folder(url: str, container: str, folder: str) -> None:
+    """A container, and the empty blob by which consoles show a folder."""
+    _ask_azure("PUT", url, container, "restype", "container")
+    _ask_azure("PUT", url, f"{container}/{folder}/", **{"x-ms-blob-type": "BlockBlob"})
+
+
+def _ask_azure(method: str, url: str, path: str, name: str = "", value: str = "", **headers: str) -> None:
+    """A request without a body, signed by the account's key."""
+    date = email.utils.formatdate(usegmt=True)
+    headers |= {"x-ms-date": date, "x-ms-version": "2021-12-02"}
+    listed = "".join(f"{key}:{headers[key]}\n" for key in sorted(headers))
+    resource = f"/{AZURE_ACCOUNT}/{AZURE_ACCOUNT}/{path}" + (f"\n{name}:{value}" if name else "")
+    text = "\n".join([method, *[""] * 11, listed + resource])
+    signed = hmac.digest(base64.b64decode(AZURE_KEY), text.encode(), "sha256")
+    headers["Authorization"] = f"SharedKey {AZURE_ACCOUNT}:{base64.b64encode(signed).decode()}"
+    ask(method, f"{url}/{path}" + (f"?{name}={value}" if name else ""), **{**headers, "Content-Length": "0"})
 
 
 @contextlib.contextmanager
