@@ -1,0 +1,152 @@
+"""A small HTTP proxy before a real server: it passes requests on, and fails those that a test picks."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+
+class Failure(NamedTuple):
+    """What happens to a request; the first that is set.
+
+    Attributes:
+        reset: the connection is reset, without an answer.
+        status, code: answered so, with an XML body as S3's.
+        cut: half of the body comes, then the end of the connection.
+        seconds: the answer waits so long.
+    """
+
+    reset: bool = False
+    status: int = 0
+    code: str = ""
+    more: str = ""
+    cut: bool = False
+    seconds: float = 0.0
+
+
+SLOW_DOWN = Failure(status=503, code="SlowDown")
+RESET = Failure(reset=True)
+CUT = Failure(cut=True)
+Plan = Callable[[str, str], Failure | None]
+
+
+class Proxy(NamedTuple):
+    """A running proxy.
+
+    Attributes:
+        url: its address.
+        asked: method and path of every request.
+    """
+
+    url: str
+    asked: list[tuple[str, str]]
+
+
+def always(failure: Failure, part: str = "") -> Plan:
+    """Every request with ``part`` in its path."""
+    return lambda _, path: failure if part in path else None
+
+
+def first(times: int, failure: Failure, part: str = "") -> Plan:
+    """The first requests of each path with ``part`` in it."""
+    seen: dict[str, int] = {}
+
+    def plan(_: str, path: str) -> Failure | None:
+        if part not in path:
+            return None
+        seen[path] = seen.get(path, 0) + 1
+        return failure if seen[path] <= times else None
+
+    return plan
+
+
+@contextlib.contextmanager
+def proxy(target: str, plan: Plan = lambda _method, _path: None, mend_put: bool = False) -> Iterator[Proxy]:
+    """Run a proxy.
+
+    Args:
+        target: the server's address.
+        plan: asked with method and path of each request.
+        mend_put: for fake-gcs-server, which takes PUTs only with a query, and answers them without an etag.
+    """
+    asked: list[tuple[str, str]] = []
+
+    class Handler(_Handler):
+        def do(self) -> None:
+            asked.append((self.command, self.path))
+            self.answer(target, plan(self.command, self.path), mend_put and self.command == "PUT")
+
+        do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PROPFIND = do  # noqa: N815
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    try:
+        yield Proxy(f"http://127.0.0.1:{server.server_address[1]}", asked)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that left is none."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 20
+
+    def answer(self, target: str, failure: Failure | None, mend: bool) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        failure = failure or Failure()
+        time.sleep(failure.seconds)
+        if failure.reset:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.close_connection = True
+            return
+        if failure.status:
+            data = f"<Error><Code>{failure.code}</Code>{failure.more}</Error>".encode() if failure.code else b""
+            self._send(failure.status, {}, data)
+            return
+        host = urlsplit(target)
+        upstream = http.client.HTTPConnection(host.hostname or "", host.port, timeout=20)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+        query = "?X-Goog-Algorithm=any" if mend else ""
+        with contextlib.closing(upstream):
+            upstream.request(self.command, host.path + self.path + query, body, headers)
+            found = upstream.getresponse()
+            added = {"ETag": '"none"'} if mend else {}
+            status, answered, data = found.status, dict(found.getheaders()) | added, found.read()
+        self._send(status, answered, data, cut=failure.cut)
+
+    def _send(self, status: int, headers: dict[str, str], data: bytes, cut: bool = False) -> None:
+        self.send_response(status)
+        length = str(len(data))
+        for name, value in headers.items():
+            if self.command == "HEAD" and name.lower() == "content-length":
+                length = value
+            elif name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+        self.close_connection = self.close_connection or cut
+
+    def log_message(self, *_: Any) -> None:
+        pass
