@@ -31,12 +31,17 @@ class ObjectStore:
     is repeated; see `gpu_pack.stores.address.Retry`.
 
     Attributes:
-        root: the folder. Paths that are addresses themselves are used as they are.
+        folder: the address that paths start from. Paths that are addresses themselves are used as they are.
         options: how the store is reached.
     """
 
-    root: Address
+    folder: Address
     options: StoreOptions = field(default_factory=StoreOptions)
+
+    @property
+    def root(self) -> str:
+        """See `Store.root`."""
+        return str(self.folder)
 
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         """See `Store.ahead`. Up to 128 requests and 128 MiB are in flight or wait to be asked for.
@@ -44,7 +49,7 @@ class ObjectStore:
         Raises:
             SourceError: obstore is not installed, or there are no credentials.
         """
-        announced = self._requests(self.root).announced
+        announced = self._requests(self.folder).announced
         waiting: deque[Entry] = deque()
         given: deque[Entry] = deque()  # from the oldest on that is not yet asked for
         size = given_size = 0
@@ -105,6 +110,9 @@ class ObjectStore:
         address = self.address(path)
         return ObjectFile(self._requests(address), address)
 
+    def local_path(self, path: str) -> None:
+        """See `Store.local_path`."""
+
     def list(self, folder: str) -> list[ListedItem]:
         """See `Store.list`."""
         address = self.address(folder)
@@ -116,8 +124,8 @@ class ObjectStore:
         Raises:
             SourceError: they cannot be listed.
         """
-        skip = len(self.root.key) + 1 if self.root.key else 0
-        address = self.root.below(folder)
+        skip = len(self.folder.key) + 1 if self.folder.key else 0
+        address = self.folder.below(folder)
         return ((key[skip:], stat) for key, stat in walk(self._requests(address), address))
 
     def write(self, path: str, data: bytes) -> None:
@@ -138,7 +146,7 @@ class ObjectStore:
         """Of a path in this store."""
         if is_address(path):
             return parse_address(path)
-        found = self.root.below(path)
+        found = self.folder.below(path)
         if "./" in path:  # as lists made by `find` have it
             return Address(found.scheme, found.bucket, posixpath.normpath(found.key))
         return found
@@ -149,18 +157,18 @@ class ObjectStore:
     # ---- ahead
 
     def _announce(self, entry: Entry) -> None:
-        announced = self._requests(self.root).announced
+        announced = self._requests(self.folder).announced
         if entry not in announced and isinstance(request := self._ask(entry), Request):
             announced[entry] = request
 
     def _withdraw(self, entry: Entry) -> None:
-        if (request := self._requests(self.root).announced.pop(entry, None)) is not None:
+        if (request := self._requests(self.folder).announced.pop(entry, None)) is not None:
             request.cancel()
 
     # ---- one image
 
     def _begin(self, entry: Entry) -> Request | Image | Rejected:
-        return self._requests(self.root).announced.pop(entry, None) or self._ask(entry)
+        return self._requests(self.folder).announced.pop(entry, None) or self._ask(entry)
 
     def _ask(self, entry: Entry) -> Request | Image | Rejected:
         address = self._object(entry)
