@@ -32,6 +32,7 @@ from gpu_pack.sources.missing_classes import missing_classes
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.splits import UNDIVIDED, Division, Shard, divide
 from gpu_pack.sources.spool import Spool
+from gpu_pack.stores.address import is_address
 from gpu_pack.stores.atomic_file import hash_file, write_atomically
 from gpu_pack.types import OnProgress
 
@@ -76,7 +77,8 @@ def plan(sources: Sequence[str], out: Path, options: CreateOptions, spool: Spool
         )
     names = [*sources, *(source for _, source in splits)]
     for source in names:
-        _refuse_inside(Path(source), out)
+        if not is_address(source):
+            _refuse_inside(Path(source), out)
     listing = list_source(sources, options.source, spool, splits)
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])

@@ -17,9 +17,11 @@ from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
+from gpu_pack.sources.remote_folder import remote_tree
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
-from gpu_pack.sources.tree import LocalTree
+from gpu_pack.sources.tree import LocalTree, Tree
+from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.joined_store import JoinedStore
 from gpu_pack.stores.local import LocalStore
 
@@ -27,7 +29,11 @@ Classes = tuple[str, ...] | None
 
 
 def list_source(
-    sources: Sequence[str], options: SourceOptions, spool: Spool, splits: Sequence[tuple[str, str]] = ()
+    sources: Sequence[str],
+    options: SourceOptions,
+    spool: Spool,
+    splits: Sequence[tuple[str, str]] = (),
+    store: StoreOptions | None = None,
 ) -> Listing:
     """The images of all sources, as one set.
 
@@ -36,6 +42,7 @@ def list_source(
         options: what is said of them.
         spool: for what cannot be read where it lies.
         splits: names with a source each, in place of ``sources``.
+        store: how addresses are reached.
 
     Raises:
         SourceError: there is nothing that can be packed as asked.
@@ -45,7 +52,9 @@ def list_source(
     wanted: list[tuple[str | None, Sequence[str]]] = [(None, sources)] if sources else []
     wanted += [(name, [source]) for name, source in splits]
     opened = [
-        (name, _open(located, options, classes, spool)) for name, given in wanted for located in locate(given, options)
+        (name, _open(located, options, classes, spool))
+        for name, given in wanted
+        for located in locate(given, options, store or StoreOptions())
     ]
     joined = opened[0][1] if len(opened) == 1 and not splits else _join(opened)
     return make_listing(joined.images, joined.facts, joined.store, classes, options.class_order)
@@ -53,13 +62,16 @@ def list_source(
 
 def _open(located: Located, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
     options.check_kind(located.files.source, located.kind)
-    return _OPENERS[located.kind](located.files, options, classes, spool)
+    opened = _OPENERS[located.kind](located.files, options, classes, spool)
+    if opened.store.local_path("") is not None or spool.folder is None:
+        return opened
+    beside = JoinedStore(((spool.folder, LocalStore(spool.folder)), ("", opened.store)), opened.store.root)
+    return opened._replace(store=beside)
 
 
 def _open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
     facts = Facts(files.source)
-    assert isinstance(files.store, LocalStore)
-    tree = LocalTree(files.store, files.source)
+    tree: Tree = LocalTree(files.store, files.source) if isinstance(files.store, LocalStore) else remote_tree(files)
     return OpenSource(files.store, find_in_folder(tree, options, facts), facts)
 
 

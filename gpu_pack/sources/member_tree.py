@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable
 
 from gpu_pack.sources.places import Places
-from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile, begins_as_image
+from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Place
 
-#: Gives the first bytes of a member whose name does not tell what it is.
-ReadHead = Callable[[str, Place | None], bytes]
+#: Whether the member at a path and place begins as an image does.
+Begins = Callable[[str, Place | None], bool]
 
 
 class MemberTree:
@@ -21,12 +21,12 @@ class MemberTree:
     Args:
         source: its name in messages.
         name: what a class that has no other name is called.
-        read_head: reads the first 64 bytes at a member's path and place; None: names alone tell what is an image.
+        begins: for members whose names do not tell that they are images; None: then they are none.
     """
 
-    def __init__(self, source: str, name: str, read_head: ReadHead | None = None) -> None:
+    def __init__(self, source: str, name: str, begins: Begins | None = None) -> None:
         self.source, self.name = source, name
-        self._read_head = read_head
+        self._begins = begins
         self._files: dict[str, array[int]] = {"": array("I")}
         self._folders: dict[str, set[str]] = {"": set()}
         self.names: list[str] = []
@@ -90,10 +90,10 @@ class MemberTree:
         return Stat(self._sizes[row], self._versions[row])
 
     def begins_as_image(self, row: int) -> bool:
-        """Whether a file's first bytes are those of an image; False where they are not read."""
-        if self._read_head is None or row in self.refusals:
+        """Whether a file's first bytes are those of an image."""
+        if self._begins is None or row in self.refusals:
             return False
-        return begins_as_image(self._read_head(self.paths[row], self.places[row]))
+        return self._begins(self.paths[row], self.places[row])
 
     def _folder(self, folder: str) -> array[int]:
         """The rows of a folder, which is made with all folders above it."""

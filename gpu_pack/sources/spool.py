@@ -59,9 +59,14 @@ class Spool:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        self._folder = None if folder is None else folder.absolute()
         self._lock: FolderLock | None = None
         self._files = 0
+
+    @property
+    def folder(self) -> str | None:
+        """Its absolute path, with a separator at the end; None in a dry run."""
+        return None if self._folder is None else os.path.join(self._folder, "")
 
     @property
     def dry(self) -> bool:

@@ -17,7 +17,8 @@ from gpu_pack.types import Place
 IMAGE_SUFFIXES = frozenset({"jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "tif", "tiff"})
 #: Names that operating systems leave in folders; not counted as skipped.
 SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", ".ds_store", "__macosx"})
-_HEAD_BYTES = 64
+#: Enough to recognise an image.
+HEAD_BYTES = 64
 
 
 class TreeFile(Protocol):
@@ -85,6 +86,11 @@ def is_image(file: TreeFile) -> bool:
     return suffix(file.name) in IMAGE_SUFFIXES or file.begins_as_image()
 
 
+def may_be_image(name: str) -> bool:
+    """Whether a name alone tells that a file is listed as an image: macOS's ``._name`` twins have it too."""
+    return suffix(name) in IMAGE_SUFFIXES and not name.startswith("._")
+
+
 def suffix(name: str) -> str:
     """Behind the last dot, in lower case; the whole name without a dot."""
     return name.rpartition(".")[2].lower()
@@ -148,7 +154,7 @@ class _LocalTreeFile:
             if not stat.S_ISREG(os.stat(self._item.path).st_mode):
                 return False
             with open(self._item.path, "rb") as file:
-                return begins_as_image(file.read(_HEAD_BYTES))
+                return begins_as_image(file.read(HEAD_BYTES))
         except (OSError, ValueError):
             return False
 

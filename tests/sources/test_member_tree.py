@@ -9,7 +9,7 @@ from gpu_pack.sources.folder import find_in_folder
 from gpu_pack.sources.found import Facts, Found
 from gpu_pack.sources.member_tree import MemberTree
 from gpu_pack.sources.source_options import SourceOptions
-from gpu_pack.sources.tree import LocalTree
+from gpu_pack.sources.tree import LocalTree, begins_as_image
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Container, Place
@@ -38,7 +38,7 @@ def test_a_tree_of_members_is_listed_as_the_same_folder_is(tmp_path: Path) -> No
 def test_first_bytes_decide_where_names_do_not() -> None:
     container = Container("x.tar", 9, 1)
     heads = {"x.tar!/a": b"\xff\xd8\xff\xe0", "x.tar!/b": b"text"}
-    tree = MemberTree("x.tar", "x", lambda path, place: heads[path] if place is not None else b"")
+    tree = MemberTree("x.tar", "x", lambda path, place: place is not None and begins_as_image(heads[path]))
     for number, name in enumerate("ab"):
         tree.add(name, f"x.tar!/{name}", Stat(4, 1), Place(container, number, 4))
     facts = Facts("")
