@@ -17,14 +17,14 @@ import numpy as np
 
 from gpu_pack.gpu.import_cupy import import_cupy
 from gpu_pack.gpu.jpeg_tables import ZIGZAG, jpeg_tables
-from gpu_pack.gpu.kernels import CHUNK, MAX_BLOCK_BITS, SOURCE
+from gpu_pack.gpu.kernels import CHUNK, MAX_BLOCK_BITS, SOURCE, WARP
 from gpu_pack.gpu.memory import Buffer
 from gpu_pack.gpu.protocols import Crops, WorkerContext
 from gpu_pack.types import EncoderName, TransformSpec
 
 #: Scratch memory is allocated for the worst case, noise: 1.5 MB per image of 512 x 512.
 MAX_SIZE = 512
-_THREADS_PER_BLOCK = 128
+_THREADS_PER_BLOCK = 4 * WARP
 #: Called with a kernel's name, the least number of threads, and arguments: Python integers are addresses, NumPy ones
 #: numbers. Starts the kernel on the thread's current stream.
 Launch = Callable[..., None]
@@ -99,11 +99,11 @@ class CudaEncoder:
         levels, huffman, blocks = self._levels.address, self._huffman.address, count * self._blocks
         self._launch("transform", blocks, pixels, levels, self._tables.address, images, edge, edge)
         self._launch("measure", blocks, levels, bits, huffman, images, edge, edge)
-        self._launch("bit_offsets", count, bits, lengths, images, np.int32(self._blocks))
+        self._launch("bit_offsets", count * WARP, bits, lengths, images, np.int32(self._blocks))
         self._launch("clear", count * self._stride, words, lengths, images, stride)
         self._launch("pack", blocks, levels, bits, words, huffman, images, edge, edge, stride)
         self._launch("count_stuffing", count * self._chunks, words, lengths, stuffing, images, stride, chunks)
-        self._launch("byte_offsets", count, stuffing, lengths, sizes, images)
+        self._launch("byte_offsets", count * WARP, stuffing, lengths, sizes, images, chunks)
 
     def _write_files(self, starts: Any, count: int) -> None:
         """Writes the files on the device, one after another without gaps."""
