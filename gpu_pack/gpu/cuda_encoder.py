@@ -3,7 +3,7 @@
 nvJPEG encodes one picture per call and waits for it, so small crops leave the device idle. Here a batch is one job
 from pixels to files, and only the files are copied to the host. They equal OpenCV's, byte for byte.
 
-Not yet run on a GPU; the tests run its PTX on the CPU. So ``auto`` does not consider it.
+Not yet run on a GPU; the tests run its PTX on the CPU. So `gpu_pack.gpu.kernel_check` examines it wherever it is used.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class CudaEncoder:
     def __init__(self, context: WorkerContext, launch: Launch | None = None) -> None:
         spec, memory, batch_size = context.spec, context.memory, context.settings.batch_size
         assert can_encode(spec) and spec.size
+        if launch is None and context.settings.device != "gpu":
+            raise RuntimeError("its kernels need a GPU")
         self._memory, self._launch, self._edge = memory, launch or CudaLaunch(), spec.size
         self._blocks = (-(-self._edge // 16)) ** 2 * 6
         self._stride = self._blocks * MAX_BLOCK_BITS // 32 + 2

@@ -10,12 +10,11 @@ import pytest
 
 from gpu_pack.gpu.cuda_encoder import CudaEncoder
 from gpu_pack.gpu.kernels import SOURCE
-from gpu_pack.gpu.memory import Buffer, Memory
 from gpu_pack.types import TransformSpec
 from tests.gpu import host_kernels
 from tests.gpu.compiler import need_compiler
 from tests.gpu.crops import crops, differing, kinds
-from tests.gpu.device import context
+from tests.gpu.device import ZeroedMemory, context
 from tests.gpu.host_kernels import HostLaunch
 from tests.gpu.nvrtc import Compiled, Nvrtc, find_library
 from tests.gpu.ptx_on_cpu import PtxLaunch
@@ -84,14 +83,6 @@ def test_sanitizers_find_nothing(sanitizers, tmp_path, tmp_path_factory):
         for count in (len(pictures), 1, 3):
             encoder.encode(crops(pictures[:count], dense=False))
         assert run_program(program, recorder.recording) == "", (edge, quality)
-
-
-class ZeroedMemory(Memory):
-    """Device memory that kernels which do nothing leave in order."""
-
-    def allocate(self, size: int, host: bool) -> Buffer:
-        array = np.zeros(size, np.uint8)
-        return Buffer(array, array.ctypes.data)
 
 
 def test_each_launch_has_the_arguments_of_its_kernel():
