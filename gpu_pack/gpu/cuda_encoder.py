@@ -3,7 +3,7 @@
 nvJPEG encodes one picture per call and waits for it, so small crops leave the device idle. Here a batch is one job
 from pixels to files, and only the files are copied to the host. They equal OpenCV's, byte for byte.
 
-Not yet run on a GPU; the tests run its PTX on the CPU. So ``auto`` does not consider it.
+Not yet run on a GPU; the tests run its PTX on the CPU. So `gpu_pack.gpu.kernel_check` examines it wherever it is used.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 
 from gpu_pack.gpu.import_cupy import import_cupy
 from gpu_pack.gpu.jpeg_tables import ZIGZAG, jpeg_tables
-from gpu_pack.gpu.kernels import CHUNK, MAX_BLOCK_BITS, SOURCE
+from gpu_pack.gpu.kernels import CHUNK, MAX_BLOCK_BITS, SOURCE, WARP
 from gpu_pack.gpu.memory import Buffer
 from gpu_pack.gpu.protocols import Crops, WorkerContext
 from gpu_pack.types import EncoderName, TransformSpec
 
 #: Scratch memory is allocated for the worst case, noise: 1.5 MB per image of 512 x 512.
 MAX_SIZE = 512
-_THREADS_PER_BLOCK = 128
+_THREADS_PER_BLOCK = 4 * WARP
 #: Called with a kernel's name, the least number of threads, and arguments: Python integers are addresses, NumPy ones
 #: numbers. Starts the kernel on the thread's current stream.
 Launch = Callable[..., None]
@@ -56,6 +56,8 @@ class CudaEncoder:
     def __init__(self, context: WorkerContext, launch: Launch | None = None) -> None:
         spec, memory, batch_size = context.spec, context.memory, context.settings.batch_size
         assert can_encode(spec) and spec.size
+        if launch is None and context.settings.device != "gpu":
+            raise RuntimeError("its kernels need a GPU")
         self._memory, self._launch, self._edge = memory, launch or CudaLaunch(), spec.size
         self._blocks = (-(-self._edge // 16)) ** 2 * 6
         self._stride = self._blocks * MAX_BLOCK_BITS // 32 + 2
@@ -99,11 +101,11 @@ class CudaEncoder:
         levels, huffman, blocks = self._levels.address, self._huffman.address, count * self._blocks
         self._launch("transform", blocks, pixels, levels, self._tables.address, images, edge, edge)
         self._launch("measure", blocks, levels, bits, huffman, images, edge, edge)
-        self._launch("bit_offsets", count, bits, lengths, images, np.int32(self._blocks))
+        self._launch("bit_offsets", count * WARP, bits, lengths, images, np.int32(self._blocks))
         self._launch("clear", count * self._stride, words, lengths, images, stride)
         self._launch("pack", blocks, levels, bits, words, huffman, images, edge, edge, stride)
         self._launch("count_stuffing", count * self._chunks, words, lengths, stuffing, images, stride, chunks)
-        self._launch("byte_offsets", count, stuffing, lengths, sizes, images)
+        self._launch("byte_offsets", count * WARP, stuffing, lengths, sizes, images, chunks)
 
     def _write_files(self, starts: Any, count: int) -> None:
         """Writes the files on the device, one after another without gaps."""

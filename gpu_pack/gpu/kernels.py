@@ -1,7 +1,8 @@
 """CUDA C++ of the JPEG encoder: a batch of RGB pictures of one size to baseline 4:2:0 scans.
 
-Every kernel is one-dimensional and its threads are independent: no shared memory, no synchronisation within a launch,
-one ``atomicOr``. It costs some speed, and lets a C++ compiler build the same source for tests on the host.
+Every kernel is one-dimensional. Its threads are independent (no shared memory, one ``atomicOr``), except in two kernels
+that take a warp per image, whose lanes exchange sums by ``__shfl_up_sync``; so a block must be whole warps. It costs
+some speed, and lets a C++ compiler build the same source for tests on the host.
 
 The arithmetic is libjpeg's, so that the files are libjpeg's (and OpenCV's) bit for bit: colour conversion and ``h2v2``
 downsampling of ITU-R BT.601 and JFIF 1.02 in 16-bit fixed point; the DCT of Loeffler, Ligtenberg and Moschytz (1989) in
@@ -11,19 +12,21 @@ beyond the picture's last one have no AC and their neighbour's DC.
 Layouts (``blocks`` is 6 per MCU: four of Y, then Cb, then Cr):
     pixels   uint8 [images][height][width][3], RGB
     levels   int16 [images][blocks][64], quantised, in zigzag order
-    bits     uint32 [blocks][images], each block's number of bits; after `bit_offsets` its first bit's position
+    bits     uint32 [images][blocks], each block's number of bits; after `bit_offsets` its first bit's position
     words    uint32 [images][stride], the scan's bits, most significant first
-    stuffing uint32 [chunks][images], 0xFF bytes in each chunk of CHUNK bytes; after `byte_offsets` those before it
+    stuffing uint32 [images][chunks], 0xFF bytes in each chunk of CHUNK bytes; after `byte_offsets` those before it
 """
 
 from __future__ import annotations
 
 CHUNK = 128
+WARP = 32  # threads that exchange values: `bit_offsets` and `byte_offsets` need so many for each image
 #: The longest block has 63 AC codes of 16 + 10 bits and a DC code of 11 + 11 bits.
 MAX_BLOCK_BITS = 63 * 26 + 22
 
 SOURCE = r"""
 #define CHUNK 128
+#define WARP 32
 
 struct Shape { int width, height, across, down, blocks; };  // across, down: MCUs
 
@@ -32,11 +35,32 @@ __device__ static Shape shape_of(int width, int height) {
     return {width, height, across, down, across * down * 6};
 }
 
+__device__ static int smaller(int a, int b) { return a < b ? a : b; }
+
 __device__ static long long thread_number() { return (long long)blockIdx.x * blockDim.x + threadIdx.x; }
 
-// ---- pixels to levels
+// A warp replaces each value by the sum of those before it: each lane in its share of them, a run of neighbours, once
+// the lanes have exchanged their shares' sums. Gives the sum up to the share's end: for the last lane, that of all.
+__device__ static unsigned int scan(unsigned int* values, int count) {
+    int lane = (int)(thread_number() % WARP), share = (count + WARP - 1) / WARP;
+    int start = smaller(lane * share, count), end = smaller(start + share, count);
+    unsigned int own = 0;
+    for (int at = start; at < end; at++) own += values[at];
+    unsigned int sum = own;
+    for (int step = 1; step < WARP; step *= 2) {  // sum is that of `step` lanes
+        unsigned int below = __shfl_up_sync(0xFFFFFFFF, sum, step);
+        if (lane >= step) sum += below;
+    }
+    unsigned int before = sum - own;
+    for (int at = start; at < end; at++) {
+        unsigned int value = values[at];
+        values[at] = before;
+        before += value;
+    }
+    return sum;
+}
 
-__device__ static int smaller(int a, int b) { return a < b ? a : b; }
+// ---- pixels to levels
 
 __device__ static int luma(const unsigned char* p) {
     return (19595 * p[0] + 38470 * p[1] + 7471 * p[2] + 32768) >> 16;
@@ -189,20 +213,15 @@ extern "C" __global__ void measure(
     const short* own = levels + (long long)image * s.blocks * 64;
     Counter counter = {0};
     put_block(counter, huffman, own + block * 64, dc_step(own, s, block / 6, n), n < 4);
-    bits[(long long)block * images + image] = counter.bits;
+    bits[number] = counter.bits;
 }
 
-// One thread per image: each block's first bit, and in `lengths` the scan's number of bits.
+// One warp per image: each block's first bit, and in `lengths` the scan's number of bits.
 extern "C" __global__ void bit_offsets(unsigned int* bits, unsigned int* lengths, int images, int blocks) {
-    long long image = thread_number();
+    long long image = thread_number() / WARP;
     if (image >= images) return;
-    unsigned int sum = 0;
-    for (long long block = 0; block < blocks; block++) {
-        unsigned int own = bits[block * images + image];
-        bits[block * images + image] = sum;
-        sum += own;
-    }
-    lengths[image] = sum;
+    unsigned int sum = scan(bits + image * blocks, blocks);
+    if (thread_number() % WARP == WARP - 1) lengths[image] = sum;
 }
 
 extern "C" __global__ void clear(unsigned int* words, const unsigned int* lengths, int images, int stride) {
@@ -219,7 +238,7 @@ extern "C" __global__ void pack(
     if (number >= (long long)images * s.blocks) return;
     int image = (int)(number / s.blocks), block = (int)(number % s.blocks), n = block % 6;
     const short* own = levels + (long long)image * s.blocks * 64;
-    Writer writer = {words + (long long)image * stride, bits[(long long)block * images + image]};
+    Writer writer = {words + (long long)image * stride, bits[number]};
     put_block(writer, huffman, own + block * 64, dc_step(own, s, block / 6, n), n < 4);
     int rest = -writer.at & 7;
     if (block == s.blocks - 1) writer.put((1 << rest) - 1, rest);  // ones fill the last byte
@@ -240,22 +259,17 @@ extern "C" __global__ void count_stuffing(
     unsigned int bytes = (lengths[image] + 7) / 8, end = (chunk + 1) * CHUNK, found = 0;
     for (unsigned int at = chunk * CHUNK; at < end && at < bytes; at++)
         found += byte_at(words + (long long)image * stride, at) == 255;
-    stuffing[(long long)chunk * images + image] = found;
+    stuffing[number] = found;
 }
 
-// One thread per image: the stuffed zeros before each chunk, and in `sizes` the scan's bytes including them.
+// One warp per image: the stuffed zeros before each chunk, and in `sizes` the scan's bytes including them.
 extern "C" __global__ void byte_offsets(
-    unsigned int* stuffing, const unsigned int* lengths, unsigned int* sizes, int images)
+    unsigned int* stuffing, const unsigned int* lengths, unsigned int* sizes, int images, int chunks)
 {
-    long long image = thread_number();
+    long long image = thread_number() / WARP;
     if (image >= images) return;
-    unsigned int bytes = (lengths[image] + 7) / 8, sum = 0;
-    for (long long chunk = 0; chunk * CHUNK < bytes; chunk++) {
-        unsigned int own = stuffing[chunk * images + image];
-        stuffing[chunk * images + image] = sum;
-        sum += own;
-    }
-    sizes[image] = bytes + sum;
+    unsigned int bytes = (lengths[image] + 7) / 8, sum = scan(stuffing + image * chunks, (bytes + CHUNK - 1) / CHUNK);
+    if (thread_number() % WARP == WARP - 1) sizes[image] = bytes + sum;
 }
 
 // Header, scan and end-of-image marker of each image, from `starts` in `files`.
@@ -276,7 +290,7 @@ extern "C" __global__ void write_files(
     }
     unsigned int bytes = (lengths[image] + 7) / 8, at = chunk * CHUNK, end = at + CHUNK;
     if (at >= bytes) return;
-    file += at + stuffing[(long long)chunk * images + image];
+    file += at + stuffing[number];
     for (; at < end && at < bytes; at++) {
         unsigned int value = byte_at(words + (long long)image * stride, at);
         *file++ = (unsigned char)value;

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu.capabilities import unsupported
-from gpu_pack.gpu.cuda_encoder import CudaEncoder, can_encode
+from gpu_pack.gpu.cuda_encoder import CudaEncoder
 from gpu_pack.gpu.driver import NO_VIDEO, jpeg_engines
+from gpu_pack.gpu.encoder_choice import MakeEncoder, choose_encoder
 from gpu_pack.gpu.encoders import CpuEncoder, NvJpegEncoder
 from gpu_pack.gpu.gpu_worker import GpuWorker, summarize
 from gpu_pack.gpu.memory import CudaMemory, Memory
 from gpu_pack.gpu.probe_images import benchmark_request
-from gpu_pack.gpu.protocols import Crops, Decoder, Encoder, WorkerContext
+from gpu_pack.gpu.protocols import WorkerContext
 from gpu_pack.gpu.settings import GpuSettings
 from gpu_pack.gpu.split_graph import open_graph
 from gpu_pack.types import Codec, EncoderName, TransformSpec
 
-#: How ``auto`` compares encoders: well under a second in all.
-_TRIAL_IMAGES, _TRIALS = 64, 3
-MakeEncoder = Callable[[WorkerContext], Encoder]
+#: What ``auto`` compares encoders with: well under a second in all.
+_TRIAL_IMAGES = 64
+_log = logging.getLogger("gpu_pack")
 ENCODERS: Mapping[EncoderName, MakeEncoder] = {"cpu": CpuEncoder, "nvjpeg": NvJpegEncoder, "cuda": CudaEncoder}
 
 
@@ -72,15 +73,21 @@ def _open(
         memory.activate()
         context = WorkerContext(spec, settings, gpu, memory, pool)
         graph = open_graph(context)
-        if settings.encoder == "auto":
-            encoder = _fastest([encoders["cpu"], encoders["nvjpeg"]], context, graph)
-        else:
-            fits = settings.encoder != "cuda" or can_encode(spec)
-            encoder = encoders[settings.encoder if fits else "cpu"](context)
+        sample = [benchmark_request(spec)] * min(_TRIAL_IMAGES, settings.batch_size)
+        encoder, left_out = choose_encoder(context, encoders, lambda: graph.run(sample))
     except Exception as error:
         pool.shutdown()
         raise BackendError(f"gpu:{gpu}: it cannot be set up: {summarize(error)}") from error
-    return GpuWorker(context, codec, graph, encoder)
+    try:
+        worker = GpuWorker(context, codec, graph, encoder)
+    except BackendError as error:
+        if left_out:  # an encoder that failed may have broken the device for this process
+            raise BackendError(f"{error}; before that, {'; '.join(left_out)}") from error
+        raise
+    for clause in left_out:
+        _log.warning("%s: %s", worker.name, clause)
+        worker.failures[f"{worker.name}: {clause}"] += 1
+    return worker
 
 
 def _uses_engines(gpu: int, settings: GpuSettings) -> bool:
@@ -89,33 +96,3 @@ def _uses_engines(gpu: int, settings: GpuSettings) -> bool:
         return False
     found = jpeg_engines(gpu)
     return found.engines != 0 and found.reason != NO_VIDEO
-
-
-def _fastest(makers: Sequence[MakeEncoder], context: WorkerContext, graph: Decoder) -> Encoder:
-    """The encoder that takes the least time here. One that cannot be made is left out; the last error if none can.
-
-    A trial with one worker says little about several side by side; ``bench/prove_gpu.py`` measures these.
-    """
-    crops = graph.run([benchmark_request(context.spec)] * min(_TRIAL_IMAGES, context.settings.batch_size))
-    encoders: list[Encoder] = []
-    failure: Exception | None = None
-    for make in makers:
-        try:
-            encoders.append(make(context))
-        except Exception as error:
-            failure = error
-    if failure is not None and not encoders:
-        raise failure
-    for encoder in encoders:
-        encoder.encode(crops)  # allocates
-    seconds = [min(_seconds(encoder, crops) for _ in range(_TRIALS)) for encoder in encoders]
-    best = encoders.pop(seconds.index(min(seconds)))
-    for encoder in encoders:
-        encoder.close()
-    return best
-
-
-def _seconds(encoder: Encoder, crops: Crops) -> float:
-    start = time.perf_counter()
-    refused = None in encoder.encode(crops)
-    return float("inf") if refused else time.perf_counter() - start

@@ -50,8 +50,9 @@ class GpuSettings:
         fancy_upsampling: interpolate chroma as libjpeg-turbo does; else results differ more from the CPU's.
         threads: CPU threads per graph for decoding, and as many per worker for encoding and the CPU codec; None divides
             the cores among the workers.
-        encoder: ``nvjpeg`` on the device; ``cpu`` for OpenCV on the host; ``auto`` for the faster of these; ``cuda``
-            for gpu_pack's kernels, which encode a batch at once (RGB crops of one size; otherwise ``cpu`` is used).
+        encoder: ``nvjpeg`` on the device; ``cpu`` for OpenCV on the host; ``cuda`` for gpu_pack's kernels, which encode
+            a batch at once (RGB crops of one size; otherwise ``cpu`` is used), and must first make OpenCV's files of
+            known pictures; ``auto`` for the fastest of these.
         device: ``cpu`` runs decoder and encoders in DALI's and nvImageCodec's CPU mode, for tests.
     """
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -104,9 +104,12 @@ class Staging:
         """What the run noted under ``name``; None where it did not."""
         return _read_json(self.folder / f"{name}.note")
 
-    def set_note(self, name: str, value: object) -> None:
-        """Note a value that a resumed run needs."""
-        write_atomically(self.folder / f"{name}.note", json.dumps(value).encode())
+    def note_once(self, name: str, value: object) -> Any:
+        """Note a value that a resumed run needs, unless another process has just done so; gives what is noted."""
+        with self._starting():
+            if self.note(name) is None:
+                write_atomically(self.folder / f"{name}.note", json.dumps(value).encode())
+            return self.note(name)
 
     def begin(self, identity: Identity, files: Mapping[str, bytes]) -> None:
         """Empty the folder and begin a run in it.
@@ -122,10 +125,16 @@ class Staging:
 
     def begin_once(self, identity: Identity, files: Mapping[str, bytes]) -> None:
         """`begin`, unless another process does so at the same time: then wait for it."""
+        with self._starting():
+            if self.identity() is None:
+                self.begin(identity, files)
+
+    @contextlib.contextmanager
+    def _starting(self) -> Iterator[None]:
+        """While no other process starts a run there."""
         try:
             with self.lock(_BEGIN).acquire(timeout=60):
-                if self.identity() is None:
-                    self.begin(identity, files)
+                yield
         except TimeoutError:
             raise OutputLockedError(
                 f"{self.out}: another process has been starting a run there for a minute: end it"

@@ -72,12 +72,15 @@ def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:
             ReadingWorker(PassThroughWorker(plan.spec, f"pass-through:{number}"), store) for number in range(count)
         ]
         return Backend(workers, choice, count, bytes_in_flight=_PASS_THROUGH_BYTES)
-    noted = staging.note("encoder")  # a resumed run keeps its encoder, since each writes other bytes
+    # A run keeps its first encoder, since each writes other bytes: when it is resumed, and in all of its processes.
+    noted = staging.note("encoder")
     device = replace(plan.device, encoder=noted) if noted else plan.device
     backend = open_backend(plan.spec, device, choice, store, images)
-    if backend.encoder is not None and noted is None:
-        staging.set_note("encoder", backend.encoder)
-    return backend
+    if backend.encoder is None or backend.encoder == (noted := staging.note_once("encoder", backend.encoder)):
+        return backend
+    for worker in backend.workers:
+        worker.close()
+    return open_backend(plan.spec, replace(plan.device, encoder=noted), choice, store, images)
 
 
 def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progress: _Progress) -> PackResult:

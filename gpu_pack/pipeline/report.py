@@ -50,8 +50,8 @@ class Report:
         device, reason: what ran, and why that.
         seconds, images_per_second: of this call; ``resumed`` images were there from before it.
         broken: one sentence for each worker that was given up on the way.
-        batch_failures: what failed on the GPU (batches, pictures with wrong pixels), and how often; their images were
-            packed another way.
+        batch_failures: what failed on the GPU (batches, pictures with wrong pixels, encoders under ``auto``), and how
+            often; the images were packed another way.
         notes, warnings: what was done as asked, and what may train wrongly: code, message, count, example.
         files: size and sha256 of each published file.
         dry_run: nothing was written; ``packed`` is 0.

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 from gpu_pack.gpu.driver import Gpu
-from gpu_pack.gpu.memory import CudaMemory, Memory
+from gpu_pack.gpu.memory import Buffer, CudaMemory, Memory
 from gpu_pack.gpu.probe import Probe
 from gpu_pack.gpu.protocols import WorkerContext
 from gpu_pack.gpu.settings import GpuSettings
@@ -38,6 +39,14 @@ def context(spec: TransformSpec, device: str = DEVICE, **settings) -> WorkerCont
     memory = CudaMemory(0) if device == "gpu" else Memory()
     pool = ThreadPoolExecutor(settings["threads"])
     return WorkerContext(spec, GpuSettings(device=device, **settings), 0, memory, pool)
+
+
+class ZeroedMemory(Memory):
+    """Device memory that kernels which do nothing leave in order."""
+
+    def allocate(self, size: int, host: bool) -> Buffer:
+        array = np.zeros(size, np.uint8)
+        return Buffer(array, array.ctypes.data)
 
 
 def probe_of(count: int = 1) -> Probe:

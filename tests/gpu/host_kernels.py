@@ -1,4 +1,4 @@
-"""The CUDA kernels built for the host by a C++ compiler: each thread in its turn."""
+"""The CUDA kernels built for the host by a C++ compiler: each thread, or warp, in its turn."""
 
 from __future__ import annotations
 
@@ -6,25 +6,28 @@ import ctypes
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from gpu_pack.gpu.kernels import SOURCE
+from gpu_pack.gpu.kernels import SOURCE, WARP
 from tests.gpu.compiler import build
-from tests.gpu.signatures import KERNELS, Kernel
+from tests.gpu.signatures import KERNELS, WARP_KERNELS, Kernel
 
-#: What is CUDA in the source, for a C++ compiler. ``PER_THREAD`` is how the places are stored.
-SHIM = """
+WARPS = Path(__file__).with_name("warps.h").read_text(encoding="utf-8")
+#: What is CUDA in the source, for a C++ compiler.
+SHIM = f"""{WARPS}
 #define __device__
 #define __global__
-struct Place { unsigned int x; };
-static PER_THREAD Place blockIdx, blockDim = {1}, threadIdx = {0};
-static unsigned int atomicOr(unsigned int* at, unsigned int value) {
+#define __shfl_up_sync shuffle_up
+struct Place {{ unsigned int x; }};
+static thread_local Place blockIdx, blockDim = {{1}}, threadIdx = {{0}};
+static unsigned int atomicOr(unsigned int* at, unsigned int value) {{
     return __atomic_fetch_or(at, value, __ATOMIC_RELAXED);
-}
+}}
 """
-_OPTIONS = "-O2", "-shared", "-fPIC", "-fwrapv", "-Wall", "-Werror", "-Wno-unused-function", "-DPER_THREAD="
+_OPTIONS = "-O2", "-shared", "-fPIC", "-pthread", "-fwrapv", "-Wall", "-Werror", "-Wno-unused-function"
 
 
 def folder(factory: pytest.TempPathFactory) -> Path:
@@ -38,8 +41,9 @@ class HostLaunch:
     """A `gpu_pack.gpu.cuda_encoder.Launch`.
 
     Args:
-        leap: the order in which the threads run, so that one which relies on another's work is found out: thread
-            ``n * leap`` modulo their number comes n-th. Raised until the two have no common divisor.
+        leap: the order in which the threads run, or the warps of `WARP_KERNELS`, so that one which relies on another's
+            work is found out: number ``n * leap`` modulo their count comes n-th. Raised until the two have no common
+            divisor.
         spare: threads beyond those asked for, as a GPU's last block has them.
     """
 
@@ -52,10 +56,23 @@ class HostLaunch:
             self._library = build(SHIM + SOURCE + "".join(map(_loop, KERNELS.values())), library, *_OPTIONS)
 
     def __call__(self, kernel: str, threads: int, *arguments: int | np.int32) -> None:
-        threads += self.spare
-        leap = next(leap for leap in itertools.count(self.leap) if math.gcd(leap, threads) == 1)
-        run = getattr(self._library, f"run_{kernel}")
-        run(ctypes.c_longlong(threads), ctypes.c_longlong(leap), *map(as_c, arguments))
+        count = threads + self.spare
+        if kernel in WARP_KERNELS:
+            count = -(-count // WARP)
+        leap = next(leap for leap in itertools.count(self.leap) if math.gcd(leap, count) == 1)
+        run(self._library, kernel, ctypes.c_longlong(count), ctypes.c_longlong(leap), *map(as_c, arguments))
+
+
+def run(library: ctypes.CDLL, kernel: str, *arguments: Any) -> None:
+    """Calls the library's ``run_KERNEL``, which returns a fault or nothing.
+
+    Raises:
+        RuntimeError: there was a fault.
+    """
+    function = getattr(library, f"run_{kernel}")
+    function.restype = ctypes.c_char_p
+    if fault := function(*arguments):
+        raise RuntimeError(f"{kernel}: {fault.decode()}")
 
 
 def as_c(argument: int | np.int32) -> ctypes.c_int | ctypes.c_void_p:
@@ -64,11 +81,17 @@ def as_c(argument: int | np.int32) -> ctypes.c_int | ctypes.c_void_p:
 
 
 def _loop(kernel: Kernel) -> str:
+    if kernel.name in WARP_KERNELS:
+        loop = "run_warps(count, leap, 1, run);"
+    else:
+        loop = "for (int64_t n = 0; n < count; n++) run(n * leap % count);"
     return f"""
-extern "C" void run_{kernel.name}(long long threads, long long leap, {kernel.declaration}) {{
-    for (long long n = 0; n < threads; n++) {{
-        blockIdx.x = (unsigned int)(n * leap % threads);
+extern "C" const char* run_{kernel.name}(int64_t count, int64_t leap, {kernel.declaration}) {{
+    auto run = [=](int64_t thread) {{
+        blockIdx.x = (unsigned int)thread;
         {kernel.name}({", ".join(kernel.parameters)});
-    }}
+    }};
+    {loop}
+    return fault.exchange(nullptr);
 }}
 """

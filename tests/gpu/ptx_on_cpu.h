@@ -97,6 +97,14 @@ template <class T> u32 ptx_clz(T a) {
     return count;
 }
 
+// ---- between lanes
+
+template <class T> T ptx_shfl_sync_up(pred& is_lane, T a, u32 step, u32 clamp, u32 mask) {
+    if (clamp) fault = "lanes exchange values within parts of a warp";
+    is_lane = step <= (u32)this_lane;
+    return shuffle_up(mask, a, step);
+}
+
 // ---- comparisons
 
 template <class T> pred ptx_setp_eq(T a, T b) { return a == b; }

@@ -1,7 +1,7 @@
 """Runs PTX on the CPU: translates each instruction to a call of a C++ function of its name, and builds the result.
 
-It serves kernels without shared memory, synchronisation and floating-point numbers. An instruction that ptx_on_cpu.h
-does not have fails to build, and the compiler names it.
+It serves kernels without shared memory, barriers and floating-point numbers. An instruction that ptx_on_cpu.h does not
+have fails to build, and the compiler names it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.gpu.compiler import build
-from tests.gpu.host_kernels import as_c
+from tests.gpu.host_kernels import WARPS, as_c, run
 
 _THREADS_PER_BLOCK = 128
 _HEADER = Path(__file__).with_name("ptx_on_cpu.h")
@@ -30,23 +30,24 @@ _IGNORED = {"global", "local", "relaxed", "gpu", "to", "uni"}
 
 
 class PtxLaunch:
-    """A `gpu_pack.gpu.cuda_encoder.Launch` that runs the threads one after another, in blocks of 128."""
+    """A `gpu_pack.gpu.cuda_encoder.Launch` in blocks of 128: the threads run one after another, or warp by warp where
+    they exchange values."""
 
     def __init__(self, ptx: str, library: Path) -> None:
         source = translate(ptx)
         # The registers wrap around, and memory is accessed through any type.
-        self._library = build(source, library, "-O2", "-fwrapv", "-fno-strict-aliasing", "-shared", "-fPIC")
+        self._library = build(source, library, "-O2", "-fwrapv", "-fno-strict-aliasing", "-shared", "-fPIC", "-pthread")
 
     def __call__(self, kernel: str, threads: int, *arguments: int | np.int32) -> None:
         blocks = -(-threads // _THREADS_PER_BLOCK)
-        run = getattr(self._library, f"run_{kernel}")
-        run(ctypes.c_uint(blocks), ctypes.c_uint(_THREADS_PER_BLOCK), *map(as_c, arguments))
+        run(self._library, kernel, ctypes.c_uint(blocks), ctypes.c_uint(_THREADS_PER_BLOCK), *map(as_c, arguments))
 
 
 def translate(ptx: str) -> str:
-    """C++ with a function ``run_NAME(blocks, threads per block, the kernel's parameters)`` for each kernel."""
+    """C++ with a function ``run_NAME(blocks, threads per block, the kernel's parameters)``, which returns a fault or
+    nothing, for each kernel."""
     kernels = [_translate_kernel(*match.groups()) for match in _KERNEL.finditer(ptx)]
-    return _HEADER.read_text(encoding="utf-8") + "\n".join(kernels)
+    return WARPS + _HEADER.read_text(encoding="utf-8") + "\n".join(kernels)
 
 
 def _translate_kernel(name: str, parameter_list: str, body: str) -> str:
@@ -56,14 +57,20 @@ def _translate_kernel(name: str, parameter_list: str, body: str) -> str:
     lines = [line.split("//")[0].strip() for line in body.splitlines()]
     declarations = [_translate_declaration(line) for line in lines if line.startswith(".")]
     statements = [_translate_line(line) for line in lines if line and not line.startswith(".")]
+    if "ptx_shfl" in "".join(statements):
+        loop = "run_warps(count / LANES, 1, 1, run);"
+    else:
+        loop = "for (int64_t n = 0; n < count; n++) run(n);"
     return f"""
 static void {name}({declared}, u32 ctaid, u32 ntid, u32 tid) {{
     {" ".join(declarations)}
     {" ".join(statements)}
 }}
-extern "C" void run_{name}(u32 blocks, u32 threads, {declared}) {{
-    for (u32 block = 0; block < blocks; block++)
-        for (u32 thread = 0; thread < threads; thread++) {name}({passed}, block, threads, thread);
+extern "C" const char* run_{name}(u32 blocks, u32 threads, {declared}) {{
+    auto run = [=](int64_t n) {{ {name}({passed}, n / threads, threads, n % threads); }};
+    const int64_t count = (int64_t)blocks * threads;
+    {loop}
+    return fault.exchange(nullptr);
 }}
 """
 
@@ -109,7 +116,8 @@ def _translate_instruction(words: list[str], operands: list[str]) -> str:
     function = "_".join(word for word in words if not _TYPE.fullmatch(word) and word not in _IGNORED)
     if words[0] == "st":
         return f"ptx_{function}<{types}>({', '.join(values)});"
-    return f"{values[0]} = ptx_{function}<{types}>({', '.join(values[1:])});"
+    target, *second = values[0].split("|")  # shfl also says whether its source is one of the lanes
+    return f"{target} = ptx_{function}<{types}>({', '.join(second + values[1:])});"
 
 
 def _translate_halves(kind: str, targets: list[str], sources: list[str]) -> str:

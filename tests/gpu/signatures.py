@@ -33,3 +33,5 @@ def _read(source: str) -> dict[str, Kernel]:
 
 
 KERNELS = _read(SOURCE)
+#: Kernels whose lanes exchange values, so that a warp's must run at the same time.
+WARP_KERNELS = {"bit_offsets", "byte_offsets"}

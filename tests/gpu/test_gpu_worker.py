@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 
 import pytest
@@ -167,6 +168,60 @@ def test_auto_does_without_an_encoder_that_cannot_be_made():
     worker.close()
     with pytest.raises(BackendError, match="gpu:0: it cannot be set up: nvJPEG is not there"):
         open_workers(SPEC, make_codec(SPEC), 0, settings, {**encoders, "cpu": unavailable})
+
+
+def wrong_kernels(context):
+    from gpu_pack.gpu.encoders import CpuEncoder
+
+    class LastFileCut(CpuEncoder):
+        def encode(self, crops):
+            *files, last = super().encode(crops)
+            return [*files, last[:-1]]
+
+    return LastFileCut(context)
+
+
+def test_kernels_that_make_other_files_are_told_and_not_used():
+    need_dali()
+    from gpu_pack.gpu.open_workers import ENCODERS, open_workers
+
+    settings = GpuSettings(workers=2, batch_size=4, threads=1, encoder="auto", device=DEVICE)
+    encoders = {**ENCODERS, "cuda": wrong_kernels}
+    told = "3 of 9 known pictures (64 x 64, quality 95) do not become OpenCV's bytes"
+    workers = open_workers(SPEC, make_codec(SPEC), 0, settings, encoders)
+    assert workers[0].encoder == workers[1].encoder != "cuda"
+    assert [worker.failures for worker in workers] == [{f"gpu:0: encoder=auto leaves out cuda: {told}": 1}, {}]
+    assert isinstance(workers[1].transform(images([WHOLE]))[0], Encoded)
+    for worker in workers:
+        worker.close()
+    asked = dataclasses.replace(settings, encoder="cuda")
+    with pytest.raises(BackendError) as error:
+        open_workers(SPEC, make_codec(SPEC), 0, asked, encoders)
+    assert str(error.value) == f"gpu:0: it cannot be set up: encoder=cuda (--encoder cuda): {told}"
+
+
+def test_kernels_that_break_the_device_are_told():
+    need_dali()
+    from gpu_pack.gpu.encoders import CpuEncoder
+    from gpu_pack.gpu.open_workers import open_workers
+
+    broken = []
+
+    class OnTheDevice(CpuEncoder):
+        def encode(self, crops):
+            if broken:
+                raise RuntimeError("the context is lost")
+            return super().encode(crops)
+
+    def breaking(context):
+        broken.append(True)
+        raise RuntimeError("an illegal memory access")
+
+    settings = GpuSettings(workers=1, batch_size=4, threads=1, encoder="auto", device=DEVICE)
+    encoders = {"cpu": OnTheDevice, "nvjpeg": OnTheDevice, "cuda": breaking}
+    reason = "the context is lost; before that, encoder=auto leaves out cuda: an illegal memory access"
+    with pytest.raises(BackendError, match=f"gpu:0: the device fails with a valid test image: {reason}"):
+        open_workers(SPEC, make_codec(SPEC), 0, settings, encoders)
 
 
 def test_a_run_ends_before_its_outputs_are_read_or_the_next_begins(monkeypatch):

@@ -22,7 +22,7 @@ from gpu_pack.gpu.kernels import SOURCE
 from gpu_pack.gpu.memory import Buffer, Memory
 from tests.gpu.compiler import compile_source
 from tests.gpu.host_kernels import SHIM
-from tests.gpu.signatures import KERNELS, Kernel
+from tests.gpu.signatures import KERNELS, WARP_KERNELS, Kernel
 
 _PROGRAM = Path(__file__).with_name("threaded_kernels.h")
 #: ThreadSanitizer's message where random addresses collide with its shadow memory.
@@ -83,7 +83,7 @@ def build_program(target: Path, sanitizers: str, source: str = SOURCE) -> None:
         f"static Kernel kernel_of(int number, const Argument* a) {{\n switch (number) {{\n{cases} }}\n abort();\n}}"
     )
     program = _PROGRAM.read_text(encoding="utf-8").replace("// KERNELS\n", SHIM + source + dispatch)
-    options = "-O1", "-g", "-pthread", "-DPER_THREAD=thread_local", "-fno-sanitize-recover=all"
+    options = "-O1", "-g", "-pthread", "-fno-sanitize-recover=all"
     compile_source(program, target, *options, f"-fsanitize={sanitizers}")
 
 
@@ -113,4 +113,5 @@ def _case(number: int, kernel: Kernel) -> str:
         f"({kind})a[{place}].address" if "*" in kind else f"({kind})a[{place}].number"
         for place, kind in enumerate(kernel.parameters.values())
     )
-    return f"  case {number}: return {{{len(kernel.parameters)}, [=] {{ {kernel.name}({arguments}); }}}};\n"
+    facts = f"{len(kernel.parameters)}, {str(kernel.name in WARP_KERNELS).lower()}"
+    return f"  case {number}: return {{{facts}, [=] {{ {kernel.name}({arguments}); }}}};\n"

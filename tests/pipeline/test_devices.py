@@ -16,12 +16,15 @@ from gpu_pack import recordio
 from gpu_pack.errors import BackendError
 from gpu_pack.gpu import gpu_processes, probe, settings
 from gpu_pack.gpu.gpu_processes import gpu_worker_groups
-from gpu_pack.pipeline.create import plan
+from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.pack_shards import pack_shards
+from gpu_pack.pipeline.plan import begin
 from gpu_pack.processes.process_group import WorkerGroup
 from tests.folders import write_picture
 from tests.gpu import codecs
 from tests.gpu.device import probe_of
 from tests.pipeline.outputs import published
+from tests.pipeline.runs import plan_of
 
 pytest.importorskip("nvidia.dali")
 pytest.importorskip("nvidia.nvimgcodec")
@@ -170,8 +173,37 @@ def test_runs_that_need_no_gpu_know_nothing_of_its_engines(mixed: Path, tmp_path
         with pytest.MonkeyPatch.context() as patch:
             split(patch, load)
             for name, asked in cases.items():
-                found[name].append(plan(mixed, tmp_path / "out", asked).identity)
+                found[name].append(plan_of(mixed, tmp_path / "out", asked).identity)
     assert [name for name, (one, other) in found.items() if one != other] == ["gpu"]
+
+
+@pytest.mark.parametrize("encoder", ["cpu", "nvjpeg"])
+def test_a_run_keeps_the_encoder_that_it_began_with(encoder: str, mixed: Path, tmp_path: Path) -> None:
+    """Whichever is faster today: each writes other bytes."""
+    automatic = dataclasses.replace(options("gpu"), device=gpu_pack.DeviceOptions("gpu"))
+    plan = plan_of(mixed, tmp_path / "out", automatic)
+    with Staging(plan.out, plan.staging) as staging:
+        begin(plan, staging)
+        staging.note_once("encoder", encoder)
+    assert gpu_pack.create(mixed, tmp_path / "out", automatic).encoder == encoder
+
+
+def test_processes_of_one_run_take_the_encoder_of_the_first(
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(mixed, tmp_path / "out", options("gpu"))
+    opened: list[str | None] = []
+
+    def groups(*arguments: Any) -> list[WorkerGroup]:
+        if not opened:  # while this process sets up its encoder, another one has done so
+            Staging(plan.out, plan.staging, locked=False).note_once("encoder", "nvjpeg")
+        found = gpu_worker_groups(*arguments)
+        opened.append(found[0].encoder)
+        return found
+
+    monkeypatch.setattr(gpu_processes, "gpu_worker_groups", groups)
+    assert pack_shards(plan).encoder == "nvjpeg"
+    assert opened == ["cpu", "nvjpeg"]
 
 
 def test_several_gpus_share_one_stream(mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
