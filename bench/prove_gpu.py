@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Proves the GPU path, in calls of a bounded time that go on where the last one ended.
+"""Proves the GPU path, in calls of a bounded time that resume where the last one ended.
 
     python bench/prove_gpu.py PHOTOS --out DIR                        # 540 s of whatever is still missing; repeat it
     python bench/prove_gpu.py PHOTOS --out DIR --part tests           # one part alone, or several
-    python bench/prove_gpu.py PHOTOS --out DIR --resume FILE          # go on with another folder's prove_gpu.json
+    python bench/prove_gpu.py PHOTOS --out DIR --resume FILE          # resume from another prove_gpu.json
     python bench/prove_gpu.py PHOTOS --out DIR --rehearse             # without a GPU: the same code, less of everything
     python -m bench.gpu.findings DIR/prove_gpu.json bench/results/gpu.md    # the page again, from the figures
 
