@@ -20,7 +20,7 @@ from gpu_pack.pipeline.pass_through import PassThroughWorker
 from gpu_pack.pipeline.plan import PackResult, Plan, ShardResult, begin, obstacle
 from gpu_pack.sources.listing import entries
 from gpu_pack.stores.reading_worker import ReadingWorker
-from gpu_pack.types import OnProgress, Outcome, Progress, Rejected, available_cores
+from gpu_pack.types import Entry, OnProgress, Outcome, Progress, Rejected, available_cores
 
 #: Seconds between two calls of ``on_progress``.
 _PROGRESS_EVERY = 0.1
@@ -85,11 +85,15 @@ def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:
 
 def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progress: _Progress) -> PackResult:
     store = plan.listing.store
-    listed = chain.from_iterable(entries(plan.listing, shard.shard.rows, shard.decided) for shard in files)
+    listed: Iterator[Entry] = chain.from_iterable(
+        entries(plan.listing, shard.shard.rows, shard.decided) for shard in files
+    )
+    if not backend.groups:  # other processes read for themselves
+        listed = store.ahead(listed)
     # Closed also if it is never run, since nothing is left to be done.
     limits = {"bytes_in_flight": backend.bytes_in_flight, "batch_bytes": backend.batch_bytes}
     choice, engine = backend.choice, Engine(backend.workers, backend.rescue, **limits)
-    with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(store.ahead(listed))) as outcomes:
+    with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(listed)) as outcomes:
         results = tuple(_pack(plan, shard, outcomes, progress) for shard in files)
     return PackResult(
         results,

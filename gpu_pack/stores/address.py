@@ -121,12 +121,14 @@ class Retry:
 
     Attributes:
         tries: in all.
+        stall_seconds: a server that sends nothing for so long has lost the request.
         first_seconds, most_seconds: between two tries; doubled each time, and shortened by chance to half at most.
     """
 
     tries: int = 9
     first_seconds: float = 0.2
     most_seconds: float = 15.0
+    stall_seconds: float = 30.0
 
     def seconds(self, tried: int, chance: Callable[[], float] = random.random) -> float:
         """How long to wait after so many tries, from 1."""

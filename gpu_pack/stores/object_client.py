@@ -7,6 +7,7 @@ import os
 import shutil
 import urllib.request
 from datetime import datetime, timedelta, timezone
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -16,7 +17,7 @@ from gpu_pack.stores.address import Address, StoreOptions
 from gpu_pack.stores.object_faults import judge, no_credentials
 
 #: Of whole requests: the largest object that is read at once has 0.5 GiB. A server that sends nothing is left sooner.
-_TIMEOUTS = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "20m"}
+_TIMEOUTS = {"connect_timeout": "5s", "timeout": "20m"}
 _REGION_SECONDS = 5.0
 #: Below ten minutes, at which boto3 gets new ones by itself.
 _KEPT_MINUTES = 5
@@ -55,7 +56,8 @@ def open_client(address: Address, options: StoreOptions) -> Any:
         endpoint = settings.get("endpoint")
     else:
         kind, settings, endpoint = stores.HTTPStore, {}, f"{address.scheme}://{address.bucket}"
-    client = {**_TIMEOUTS, "allow_http": (endpoint or "").startswith("http://")}
+    stalled = timedelta(seconds=options.retry.stall_seconds)
+    client = {**_TIMEOUTS, "read_timeout": stalled, "allow_http": (endpoint or "").startswith("http://")}
     place = endpoint if address.is_web else address.bucket
     try:
         return kind(place, **settings, client_options=client, retry_config={"max_retries": 0})
@@ -139,7 +141,7 @@ def _bucket_region(bucket: str, endpoint: str | None) -> str | None:
     except HTTPError as error:
         headers = error.headers
         error.close()
-    except (URLError, OSError, ValueError):
+    except (URLError, OSError, HTTPException, ValueError):
         return None  # the first request will say what is wrong
     region: str | None = headers.get("x-amz-bucket-region")
     return region

@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -25,6 +26,7 @@ class Requests:
 
     Args:
         address: of the bucket.
+        loop: runs in a thread of its own.
 
     Attributes:
         obstore: the module.
@@ -38,7 +40,8 @@ class Requests:
         SourceError: obstore is not installed, or there are no credentials.
     """
 
-    def __init__(self, address: Address, options: StoreOptions) -> None:
+    def __init__(self, address: Address, options: StoreOptions, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.obstore = import_obstore()
         self.client = open_client(address, options)
         self.is_web = address.is_web
@@ -48,6 +51,8 @@ class Requests:
         self.answered = 0
         self._denied = 0  # in a row
         self._lock = threading.Lock()
+        self._new: deque[Request] = deque()
+        self._told = False  # its thread knows that there are new ones
 
     # ---- one that is waited for
 
@@ -74,8 +79,16 @@ class Requests:
     def start(self, key: str, ask: Callable[[], Any]) -> Request:
         """Ask in the thread of the requests; ``ask`` gives an awaitable there."""
         request = Request(self, key, ask)
-        _loop().call_soon_threadsafe(request.begin)
+        self._new.append(request)
+        if not self._told:  # each wake-up of a thread costs as much as a sixth of a request
+            self._told = True
+            self.loop.call_soon_threadsafe(self._begin_new)
         return request
+
+    def _begin_new(self) -> None:
+        self._told = False  # before the new ones are taken: what comes later is told again
+        while self._new:
+            self._new.popleft().begin()
 
     # ---- what becomes of a failure
 
@@ -150,7 +163,7 @@ class Request:
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._cancelled = True
-        _loop().call_soon_threadsafe(self._stop)
+        self._requests.loop.call_soon_threadsafe(self._stop)
 
     # ---- in the thread of the requests
 
@@ -189,7 +202,7 @@ class Request:
             self._error = final
             self._ended.set()
         else:
-            _loop().call_later(pause, self.begin)
+            self._requests.loop.call_later(pause, self.begin)
 
 
 # ---- of this process
@@ -218,9 +231,7 @@ def requests_to(address: Address, options: StoreOptions) -> Requests:
         with _LOCK:
             found = _OPEN.get(key)
             if found is None:
-                found = Requests(Address(address.scheme, address.bucket), options)
-                _start_loop()
-                _OPEN[key] = found
+                found = _OPEN[key] = Requests(Address(address.scheme, address.bucket), options, _loop())
     return found
 
 
@@ -229,12 +240,9 @@ def count_retries() -> int:
     return sum(requests.retries for requests in tuple(_OPEN.values()))
 
 
-def _start_loop() -> None:
+def _loop() -> asyncio.AbstractEventLoop:
     if not _LOOPS:
         loop = asyncio.new_event_loop()
         threading.Thread(target=loop.run_forever, name="object-store", daemon=True).start()
         _LOOPS.append((loop, os.getpid()))
-
-
-def _loop() -> asyncio.AbstractEventLoop:
     return _LOOPS[0][0]
