@@ -94,12 +94,12 @@ def judge(error: BaseException, address: Address) -> Fault:
     return Fault("refused", "the store's answer is not understood")
 
 
-def no_credentials(address: Address, more: str = "") -> Fault:
+def no_credentials(address: Address) -> Fault:
     """The fault of a store for which this machine has no credentials."""
     place = Address(address.scheme, address.bucket)
     return Fault(
         "fatal",
-        f"{place}: no credentials were found{more}: {_WHERE[address.scheme]}; public buckets are read without any by "
+        f"{place}: no credentials were found: {_WHERE[address.scheme]}; public buckets are read without any by "
         "anonymous=True (--anonymous)",
     )
 
@@ -127,6 +127,6 @@ def _of_all(text: str, code: str, status: int, address: Address) -> Fault | None
 def _lost(text: str) -> str:
     if "TimedOut" in text or "timed out" in text or "kind: Timeout" in text:
         return "the store did not answer in time"
-    if "kind: Connect" in text:
+    if re.search(r"kind: Connect\b", text):
         return "there is no connection to the store"
     return "the connection was lost"

@@ -133,7 +133,7 @@ class Requests:
             self._denied += 1
             many = self._denied >= _DENIED_IN_A_ROW
         if many:
-            raise SourceError(f"{address}: {fault.reason}, as to the {self._denied - 1} objects before it")
+            raise SourceError(f"{address}: {fault.reason}, as it is to all {_DENIED_IN_A_ROW} that were asked for last")
 
 
 class Request:

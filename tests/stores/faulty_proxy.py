@@ -19,7 +19,7 @@ class Failure(NamedTuple):
 
     Attributes:
         reset: the connection is reset, without an answer.
-        status, code: answered so, with an XML body as S3's.
+        status, code, more: answered so, with an XML body as S3's that also has ``more`` in it.
         cut: half of the body comes, then the end of the connection.
         seconds: the answer waits so long.
     """
@@ -38,16 +38,44 @@ CUT = Failure(cut=True)
 Plan = Callable[[str, str], Failure | None]
 
 
-class Proxy(NamedTuple):
+class Asked(NamedTuple):
+    """A request that came; ``signed`` is its Authorization header, or empty."""
+
+    method: str
+    path: str
+    signed: str
+
+
+class Proxy:
     """A running proxy.
 
     Attributes:
         url: its address.
-        asked: method and path of every request.
+        asked: every request.
+        most: how many there were at once.
     """
 
-    url: str
-    asked: list[tuple[str, str]]
+    def __init__(self) -> None:
+        self.url = ""
+        self.asked: list[Asked] = []
+        self.most = self._now = 0
+        self._lock = threading.Lock()
+
+    def gets(self, part: str = "") -> int:
+        """How many objects or lists were asked for."""
+        return sum(each.method == "GET" and part in each.path for each in self.asked)
+
+    @contextlib.contextmanager
+    def count(self, asked: Asked) -> Iterator[None]:
+        with self._lock:
+            self.asked.append(asked)
+            self._now += 1
+            self.most = max(self.most, self._now)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._now -= 1
 
 
 def always(failure: Failure, part: str = "") -> Plan:
@@ -77,20 +105,21 @@ def proxy(target: str, plan: Plan = lambda _method, _path: None, mend_put: bool 
         plan: asked with method and path of each request.
         mend_put: for fake-gcs-server, which takes PUTs only with a query, and answers them without an etag.
     """
-    asked: list[tuple[str, str]] = []
+    found = Proxy()
 
     class Handler(_Handler):
         def do(self) -> None:
-            asked.append((self.command, self.path))
-            self.answer(target, plan(self.command, self.path), mend_put and self.command == "PUT")
+            with found.count(Asked(self.command, self.path, self.headers.get("Authorization", ""))):
+                self.answer(target, plan(self.command, self.path), mend_put and self.command == "PUT")
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PROPFIND = do  # noqa: N815
 
     server = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
+    found.url = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        yield Proxy(f"http://127.0.0.1:{server.server_address[1]}", asked)
+        yield found
     finally:
         server.shutdown()
         server.server_close()

@@ -42,7 +42,10 @@ def test_paths_are_no_addresses(text: str) -> None:
         ("az://no container/x", "'no container' can be no container: write az://CONTAINER/FOLDER"),
         ("https:///x", "no host: write https://HOST/FOLDER/FILE"),
         ("https://host:port/x", "no host: write https://HOST/FOLDER/FILE"),
-        ("s3a://bucket/x", "s3a://: the addresses that are known begin with s3://, gs://, az://, https://: write s3://"),
+        (
+            "s3a://bucket/x",
+            "s3a://: the addresses that are known begin with s3://, gs://, az://, https://: write s3://",
+        ),
         ("ftp://host/x", "ftp://: the addresses that are known begin with s3://, gs://, az://, https://"),
         ("s3://bucket/a//b", "a folder in an address has a name"),
         ("gs://bucket/../b", "a folder in an address has a name"),
