@@ -1,6 +1,6 @@
-"""Reading and listing of object stores on this machine: beside boto3, with a delay of 20 ms, and 100,000 keys.
+"""Reading and listing of object stores on this machine: beside boto3, with a delay of 20 ms, and lists.
 
-    python bench/stores.py PHOTOS [--images 3000] [--rounds 5] [--only bare,delay,list]
+    python bench/stores.py PHOTOS [--images 3000] [--keys 100000] [--rounds 5] [--only bare,delay,list] [--json FILE]
 
 PHOTOS is a folder of JPEGs, repeated until there are enough. `bare` wants nginx, and compares reading through
 `ObjectStore` with boto3 in 16 threads. `delay` packs through the engine, once from a server that answers at once, and
@@ -42,7 +42,6 @@ ENVIRONMENT = {
     "NO_PROXY": "127.0.0.1",
 }
 _DELAY = 20
-_KEYS = 100_000
 _BATCH = 32
 _NGINX = """worker_processes 1; daemon off; pid {work}/pid; error_log {work}/log;
 events {{ worker_connections 4096; }}
@@ -56,7 +55,9 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keys", type=int, default=100_000)
     parser.add_argument("--only", default="bare,delay,list")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ.update(ENVIRONMENT)
     with tempfile.TemporaryDirectory() as folder:
@@ -64,10 +65,15 @@ def main() -> None:
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "bare": lambda: bare(Path(folder), entries, options.rounds),
             "delay": lambda: delay(Path(folder), entries, options.rounds),
-            "list": lambda: listing(Path(folder), options.rounds),
+            "list": lambda: listing(Path(folder), options.keys, options.rounds),
         }
+        results = []
         for name in options.only.split(","):
-            print(json.dumps({name: parts[name]()}), flush=True)
+            results.append({"scenario": name, **parts[name]()})
+            print(json.dumps(results[-1]), flush=True)
+            if options.json:
+                facts = {"cores": os.cpu_count(), "load": os.getloadavg()[1], "results": results}
+                options.json.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def collect(photos: Path, folder: Path, count: int) -> list[Entry]:
@@ -152,26 +158,26 @@ def pack(url: str, entries: list[Entry]) -> None:
 # ---- lists
 
 
-def listing(work: Path, rounds: int) -> dict[str, Any]:
+def listing(work: Path, keys: int, rounds: int) -> dict[str, Any]:
     empty = work / "empty"
     empty.mkdir()
-    with server(empty, "--keys", str(_KEYS)) as url:
-        return side_by_side(rounds, _KEYS, ours=lambda: walk(url), boto3=lambda: walk_boto3(url)) | {
+    with server(empty, "--keys", str(keys)) as url:
+        return side_by_side(rounds, keys, ours=lambda: walk(url, keys), boto3=lambda: walk_boto3(url, keys)) | {
             "peak memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
         }
 
 
-def walk(url: str) -> None:
-    assert sum(1 for _ in ObjectStore(Address("s3", "many", "photos"), StoreOptions(url)).walk()) == _KEYS
+def walk(url: str, keys: int) -> None:
+    assert sum(1 for _ in ObjectStore(Address("s3", "many", "photos"), StoreOptions(url)).walk()) == keys
 
 
-def walk_boto3(url: str) -> None:
+def walk_boto3(url: str, keys: int) -> None:
     import boto3
 
     pages = (
         boto3.client("s3", endpoint_url=url).get_paginator("list_objects_v2").paginate(Bucket="many", Prefix="photos/")
     )
-    assert sum(len(page["Contents"]) for page in pages) == _KEYS
+    assert sum(len(page["Contents"]) for page in pages) == keys
 
 
 # ---- what they share

@@ -81,7 +81,7 @@ def judge(error: BaseException, address: Address) -> Fault:
     if status == 416:
         return Fault("range", "it ends before")
     if kind in ("NotSupportedError", "NotImplementedError"):
-        return Fault("refused", "the store does not offer what is needed")
+        return Fault("refused", "the server sends whole files only: download it")
     told = " ".join(str(part) for part in (status or "", code) if part)
     if status in _DENIED and code in ("", "AccessDenied", "AuthorizationFailure", "AuthorizationPermissionMismatch"):
         return Fault("denied", f"{_DENIED[status]} ({told})")

@@ -104,7 +104,9 @@ class _Stream:
         while chunk := self._wait():
             self._last = chunk[-1]["path"]
             self._next = self._ask()
-            yield from ((meta["path"], stat_of(meta)) for meta in chunk)
+            for meta in chunk:
+                if meta["path"] != self._address.key:  # else the empty object that marks this folder
+                    yield meta["path"], stat_of(meta)
 
     def close(self) -> None:
         self._next.cancel()

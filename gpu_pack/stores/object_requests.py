@@ -19,6 +19,8 @@ from gpu_pack.types import Entry
 _Result = TypeVar("_Result")
 #: Objects in a row to which access is denied before it is said of all of them.
 _DENIED_IN_A_ROW = 100
+#: Of requests before anything was answered.
+_FIRST_TRIES = 5
 
 
 class Requests:
@@ -90,6 +92,10 @@ class Requests:
         while self._new:
             self._new.popleft().begin()
 
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Do something in the thread of the requests."""
+        self.loop.call_soon_threadsafe(self.loop.call_later, seconds, act)
+
     # ---- what becomes of a failure
 
     def pause(self, key: str, error: BaseException, tried: int, answered: int) -> float:
@@ -109,7 +115,9 @@ class Requests:
         if fault.kind == "fatal":
             raise SourceError(fault.reason) from error
         if fault.kind == "transient":
-            if tried < self._retry.tries:
+            # An address with a slip in it never answers: that is said within seconds.
+            tries = self._retry.tries if self.answered else min(self._retry.tries, _FIRST_TRIES)
+            if tried < tries:
                 with self._lock:
                     self.retries += 1
                 return self._retry.seconds(tried)

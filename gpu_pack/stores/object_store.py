@@ -6,6 +6,7 @@ import posixpath
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from gpu_pack.errors import OutputError, SourceError
 from gpu_pack.stores.address import Address, StoreOptions, is_address, parse_address
@@ -21,6 +22,8 @@ from gpu_pack.types import Entry, Image, Rejected, file_bytes
 #: In flight for one `ahead`, and for one `read_many`, which several threads call.
 _AHEAD, _AHEAD_BYTES = 128, 128 << 20
 _MANY, _MANY_BYTES = 64, 32 << 20
+#: What was announced last is kept so long; an engine gives up waiting after as much.
+_LAST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class ObjectStore:
         Raises:
             SourceError: obstore is not installed, or there are no credentials.
         """
-        announced = self._requests(self.folder).announced
+        requests = self._requests(self.folder)
         waiting: deque[Entry] = deque()
         given: deque[Entry] = deque()  # from the oldest on that is not yet asked for
         size = given_size = 0
@@ -63,15 +66,17 @@ class ObjectStore:
                     size -= _bytes(given[-1])
                     given_size += _bytes(given[-1])
                     yield given[-1]
-                    while given and (given[0] not in announced or given_size > _AHEAD_BYTES):
+                    while given and (given[0] not in requests.announced or given_size > _AHEAD_BYTES):
                         given_size -= _bytes(given[0])
-                        self._withdraw(given.popleft())
+                        self._withdraw([given.popleft()])
             while waiting:
                 given.append(waiting.popleft())
                 yield given[-1]
-        finally:
-            for entry in (*given, *waiting):
-                self._withdraw(entry)
+        except BaseException:  # it is closed, before its end
+            self._withdraw([*given, *waiting])
+            raise
+        # The last ones are still to be asked for, but by a run that failed meanwhile.
+        requests.later(_LAST_SECONDS, partial(self._withdraw, [*given]))
 
     def read_many(self, entries: Iterable[Entry]) -> Generator[Image | Rejected, None, None]:
         """See `Store.read_many`. Up to 64 requests and 32 MiB are in flight, besides what was announced."""
@@ -161,9 +166,11 @@ class ObjectStore:
         if entry not in announced and isinstance(request := self._ask(entry), Request):
             announced[entry] = request
 
-    def _withdraw(self, entry: Entry) -> None:
-        if (request := self._requests(self.folder).announced.pop(entry, None)) is not None:
-            request.cancel()
+    def _withdraw(self, entries: Iterable[Entry]) -> None:
+        announced = self._requests(self.folder).announced
+        for entry in entries:
+            if (request := announced.pop(entry, None)) is not None:
+                request.cancel()
 
     # ---- one image
 
