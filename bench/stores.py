@@ -1,9 +1,10 @@
 """Reading and listing of object stores on this machine: beside boto3, with a delay of 20 ms, and lists.
 
-    python bench/stores.py PHOTOS [--images 3000] [--keys 100000] [--rounds 5] [--only bare,delay,list] [--json FILE]
+    python bench/stores.py PHOTOS [--images 3000] [--keys 100000] [--rounds 5] [--only bare,near,...] [--json FILE]
 
 PHOTOS is a folder of JPEGs, repeated until there are enough. `bare` wants nginx, and compares reading through
-`ObjectStore` with boto3 in 16 threads. `delay` packs through the engine, once from a server that answers at once, and
+`ObjectStore` with boto3 in 16 threads; `near` too, and compares packing from it with packing from the folder that it
+serves. `delay` packs through the engine, once from a server that answers at once, and
 once from one that waits 20 ms. Every two are measured A B A B; the medians are printed, and the median of the ratios.
 """
 
@@ -30,7 +31,9 @@ from typing import Any
 from gpu_pack.backends import Choice, DeviceOptions, open_backend
 from gpu_pack.pipeline.engine import Engine
 from gpu_pack.stores.address import Address, StoreOptions
+from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.object_store import ObjectStore
+from gpu_pack.stores.store import Store
 from gpu_pack.types import Encoded, Entry, Image, TransformSpec
 
 HERE = Path(__file__).parent
@@ -56,7 +59,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--keys", type=int, default=100_000)
-    parser.add_argument("--only", default="bare,delay,list")
+    parser.add_argument("--only", default="bare,near,delay,list")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     os.environ.update(ENVIRONMENT)
@@ -64,6 +67,7 @@ def main() -> None:
         entries = collect(options.photos, Path(folder, "root/bucket/photos"), options.images)
         parts: dict[str, Callable[[], dict[str, Any]]] = {
             "bare": lambda: bare(Path(folder), entries, options.rounds),
+            "near": lambda: near(Path(folder), entries, options.rounds),
             "delay": lambda: delay(Path(folder), entries, options.rounds),
             "list": lambda: listing(Path(folder), options.keys, options.rounds),
         }
@@ -135,20 +139,31 @@ def check(size: int, entries: list[Entry]) -> None:
     assert size == sum(entry.size or 0 for entry in entries), "some bytes are missing"
 
 
-# ---- with a delay
+# ---- packing
+
+
+def near(work: Path, entries: list[Entry], rounds: int) -> dict[str, Any]:
+    local = LocalStore(str(work / "root/bucket/photos"))
+    with nginx(work) as url:
+        return side_by_side(
+            rounds, len(entries), store=lambda: pack(store_at(url), entries), folder=lambda: pack(local, entries)
+        )
 
 
 def delay(work: Path, entries: list[Entry], rounds: int) -> dict[str, Any]:
     folder = work / "root/bucket/photos"
     with server(folder) as at_once, server(folder, "--delay", str(_DELAY)) as later:
         return side_by_side(
-            rounds, len(entries), delayed=lambda: pack(later, entries), at_once=lambda: pack(at_once, entries)
+            rounds,
+            len(entries),
+            delayed=lambda: pack(store_at(later), entries),
+            at_once=lambda: pack(store_at(at_once), entries),
         )
 
 
-def pack(url: str, entries: list[Entry]) -> None:
+def pack(store: Store, entries: list[Entry]) -> None:
     """Decode, resize and encode all, as `create` does."""
-    store, spec, choice = store_at(url), TransformSpec(), Choice("cpu", "as asked")
+    spec, choice = TransformSpec(), Choice("cpu", "as asked")
     backend = open_backend(spec, DeviceOptions("cpu"), choice, store, len(entries))
     engine = Engine(backend.workers, bytes_in_flight=backend.bytes_in_flight, batch_bytes=backend.batch_bytes)
     packed = sum(isinstance(outcome, Encoded) for outcome in engine.run(store.ahead(entries)))

@@ -193,8 +193,8 @@ class Request:
 
     def _end(self, pending: asyncio.Future[Any]) -> None:
         self._pending = None
-        error = None if pending.cancelled() else pending.exception()
-        if self._cancelled or pending.cancelled():
+        error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
+        if self._cancelled:
             return
         if error is not None:
             self._fail(error)

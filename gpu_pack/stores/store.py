@@ -80,7 +80,11 @@ class Store(Protocol):
         ...
 
     def stat(self, path: str) -> Stat:
-        """Size and version of one file."""
+        """Size and version of one file.
+
+        Raises:
+            SourceError: the store does not answer, or not to this user.
+        """
         ...
 
     def open(self, path: str) -> OpenFile:
