@@ -37,6 +37,7 @@ class Requests:
         retries: how often a request was repeated.
         answered: requests that went well.
         announced: what `ObjectStore.ahead` asked for and nobody took yet.
+        last: those of them that were yielded by one that has ended.
 
     Raises:
         SourceError: obstore is not installed, or there are no credentials.
@@ -49,6 +50,7 @@ class Requests:
         self.is_web = address.is_web
         self.retries = 0
         self.announced: dict[Entry, Request] = {}
+        self.last: list[Entry] = []
         self._address, self._retry = address, options.retry
         self.answered = 0
         self._denied = 0  # in a row
@@ -91,10 +93,6 @@ class Requests:
         self._told = False  # before the new ones are taken: what comes later is told again
         while self._new:
             self._new.popleft().begin()
-
-    def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Do something in the thread of the requests."""
-        self.loop.call_soon_threadsafe(self.loop.call_later, seconds, act)
 
     # ---- what becomes of a failure
 

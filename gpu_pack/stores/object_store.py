@@ -6,7 +6,6 @@ import posixpath
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
 
 from gpu_pack.errors import OutputError, SourceError
 from gpu_pack.stores.address import Address, StoreOptions, is_address, parse_address
@@ -22,8 +21,6 @@ from gpu_pack.types import Entry, Image, Rejected, file_bytes
 #: In flight for one `ahead`, and for one `read_many`, which several threads call.
 _AHEAD, _AHEAD_BYTES = 128, 128 << 20
 _MANY, _MANY_BYTES = 64, 32 << 20
-#: What was announced last is kept so long; an engine gives up waiting after as much.
-_LAST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,10 @@ class ObjectStore:
             self._withdraw([*given, *waiting])
             raise
         # The last ones are still to be asked for, but by a run that failed meanwhile.
-        requests.later(_LAST_SECONDS, partial(self._withdraw, [*given]))
+        kept = [entry for entry in (*requests.last, *given) if entry in requests.announced]
+        while sum(map(_bytes, kept)) > _AHEAD_BYTES:
+            self._withdraw([kept.pop(0)])
+        requests.last = kept
 
     def read_many(self, entries: Iterable[Entry]) -> Generator[Image | Rejected, None, None]:
         """See `Store.read_many`. Up to 64 requests and 32 MiB are in flight, besides what was announced."""

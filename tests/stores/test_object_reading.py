@@ -63,7 +63,7 @@ def store(s3_url: str, bucket: str) -> ObjectStore:
 
 def _put(store: ObjectStore, keys: list[str], data: bytes = b"12") -> None:
     """Many objects at once."""
-    requests = requests_to(store.root, store.options)
+    requests = requests_to(store.folder, store.options)
 
     async def put(slots: asyncio.Semaphore, key: str) -> None:
         async with slots:
@@ -88,7 +88,7 @@ def test_keys_with_spaces_signs_and_other_scripts(store: ObjectStore) -> None:
     (item,) = store.list("日本")
     assert (item.name, item.path, item.is_dir()) == ("😀.jpg", "日本/😀.jpg", False)
     assert dict(store.walk()) == {name: store.stat(name) for name in _ODD}
-    root = ObjectStore(store.root.below("ä"), store.options)
+    root = ObjectStore(store.folder.below("ä"), store.options)
     assert [path for path, _ in root.walk()] == ["é ü.jpg"]
 
 
@@ -98,14 +98,14 @@ def test_lists_of_more_than_a_page(store: ObjectStore) -> None:
     assert [path for path, _ in store.walk()] == [*keys, "many/a/x", "z/y"]
     assert [item.name for item in store.list("many")] == [*(f"{number:04d}" for number in range(1050)), "a"]
     with proxy(os.environ["AWS_ENDPOINT_URL"], first(1, SLOW_DOWN, "list-type")) as found:
-        behind = ObjectStore(store.root, StoreOptions(found.url, retry=QUICK))
+        behind = ObjectStore(store.folder, StoreOptions(found.url, retry=QUICK))
         assert [path for path, _ in behind.walk()] == [*keys, "many/a/x", "z/y"], "none is lost or comes twice"
 
 
 def test_a_walk_keeps_the_order_of_keys_and_leaves_out_what_marks_folders(store: ObjectStore, client: Any) -> None:
     _put(store, ["a-b", "a/x", "a.b", "a/y/z", "b", "empty/x"])
     for marker in ("a/", "a/y/", "empty/"):
-        client.put_object(Bucket=store.root.bucket, Key=marker, Body=b"")
+        client.put_object(Bucket=store.folder.bucket, Key=marker, Body=b"")
     store.write("empty/none", b"")
     assert [path for path, _ in store.walk()] == ["a-b", "a.b", "a/x", "a/y/z", "b", "empty/none", "empty/x"]
     assert [path for path, _ in store.walk("a")] == ["a/x", "a/y/z"]
@@ -115,14 +115,14 @@ def test_a_walk_keeps_the_order_of_keys_and_leaves_out_what_marks_folders(store:
 def test_a_walk_that_is_left_asks_for_no_more(store: ObjectStore) -> None:
     _put(store, [f"{number:02d}/x" for number in range(40)])
     with proxy(os.environ["AWS_ENDPOINT_URL"]) as found:
-        walk = ObjectStore(store.root, StoreOptions(found.url)).walk()
+        walk = ObjectStore(store.folder, StoreOptions(found.url)).walk()
         assert next(walk)[0] == "00/x"
         walk.close()  # type: ignore[attr-defined]
         assert found.gets("list-type") < 25, "folders are listed a few ahead"
 
 
 def test_keys_that_cannot_be_listed_are_told(store: ObjectStore, client: Any) -> None:
-    client.put_object(Bucket=store.root.bucket, Key="a//b", Body=b"")
+    client.put_object(Bucket=store.folder.bucket, Key="a//b", Body=b"")
     with pytest.raises(SourceError, match=r"cannot be listed: a key has an empty part, \. or \.\. .*a//b"):
         list(store.walk())
 
@@ -136,7 +136,7 @@ def test_paths_as_find_writes_them(store: ObjectStore) -> None:
 def test_a_path_may_be_an_address(store: ObjectStore) -> None:
     store.write("a/x", b"12")
     (found,) = ObjectStore(Address("s3", "elsewhere"), store.options).read_many(
-        [Entry(0, (0.0,), f"s3://{store.root.bucket}/a/x", 2)]
+        [Entry(0, (0.0,), f"s3://{store.folder.bucket}/a/x", 2)]
     )
     assert isinstance(found, Image) and found.data == b"12"
 
@@ -148,7 +148,7 @@ def test_many_requests_are_in_flight_and_each_object_is_asked_for_once(store: Ob
     _put(store, [f"{number:03d}" for number in range(150)])
     entries = [Entry(number, (0.0,), f"{number:03d}", 2) for number in range(150)]
     with proxy(os.environ["AWS_ENDPOINT_URL"], always(Failure(seconds=0.2), "/0")) as found:
-        behind = ObjectStore(store.root, StoreOptions(found.url))
+        behind = ObjectStore(store.folder, StoreOptions(found.url))
         ahead = behind.ahead(entries)
         while batch := list(itertools.islice(ahead, 32)):
             assert list(behind.read_many(batch)) == [Image(entry, b"12") for entry in batch]
@@ -160,8 +160,8 @@ def test_what_was_announced_and_not_asked_for_is_dropped(store: ObjectStore) -> 
     _put(store, [f"{number}" for number in range(20)])
     entries = [Entry(number, (0.0,), f"{number}", 2) for number in range(20)]
     with proxy(os.environ["AWS_ENDPOINT_URL"], always(Failure(seconds=0.2))) as found:
-        behind = ObjectStore(store.root, StoreOptions(found.url))
-        announced = requests_to(behind.root, behind.options).announced
+        behind = ObjectStore(store.folder, StoreOptions(found.url))
+        announced = requests_to(behind.folder, behind.options).announced
         ahead = behind.ahead(entries)
         taken = [next(ahead) for _ in range(5)]
         assert len(announced) == 20
@@ -186,7 +186,7 @@ def test_headers_in_a_row_do_not_cost_a_request_each(store: ObjectStore) -> None
     data = bytes(range(256)) * (3 << 12)
     store.write("x.tar", data)
     with proxy(os.environ["AWS_ENDPOINT_URL"]) as found:
-        behind = ObjectStore(store.root, StoreOptions(found.url))
+        behind = ObjectStore(store.folder, StoreOptions(found.url))
         with behind.open("x.tar") as file:
             for offset in range(0, len(data), 4096):
                 assert file.read_at(offset, 300) == data[offset : offset + 300]
@@ -218,7 +218,7 @@ def test_a_run_gives_what_a_local_run_gives(store: ObjectStore, tmp_path: Path, 
         entries.append(Entry(number, (0.0,), f"{number}.jpg", len(data)))
     before = store.retries()
     with proxy(os.environ["AWS_ENDPOINT_URL"], first(1, SLOW_DOWN, "5.jpg")) as found:
-        behind = ObjectStore(store.root, StoreOptions(found.url, retry=QUICK))
+        behind = ObjectStore(store.folder, StoreOptions(found.url, retry=QUICK))
         expected, outcomes = (_run(each, entries, processes) for each in (LocalStore(str(tmp_path)), behind))
     assert outcomes == expected and len(outcomes) == 40
     assert processes or store.retries() == before + 4, "counted by the process that reads"
@@ -242,9 +242,9 @@ store = ObjectStore(Address("s3", sys.argv[1]))
 ahead = store.ahead([Entry(n, (0.0,), str(n), 2) for n in range(50)])
 print(next(ahead).path)
 """
-    with proxy(os.environ["AWS_ENDPOINT_URL"], always(Failure(seconds=3), f"{store.root.bucket}/")) as found:
+    with proxy(os.environ["AWS_ENDPOINT_URL"], always(Failure(seconds=3), f"{store.folder.bucket}/")) as found:
         environment = {**ENVIRONMENT, **os.environ, "AWS_ENDPOINT_URL": found.url, "NO_PROXY": "127.0.0.1"}
-        command = [sys.executable, "-c", code, store.root.bucket]
+        command = [sys.executable, "-c", code, store.folder.bucket]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
@@ -270,7 +270,7 @@ if not os.fork():
     os._exit(0)
 os.wait()
 """
-    command = [sys.executable, "-c", code, store.root.bucket]
+    command = [sys.executable, "-c", code, store.folder.bucket]
     done = subprocess.run(command, env={**ENVIRONMENT, **os.environ}, capture_output=True, text=True, timeout=20)
     assert "this process was forked from one that had read object stores" in done.stdout
 
