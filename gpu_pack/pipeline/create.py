@@ -16,7 +16,7 @@ from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import format_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
 from gpu_pack.formats.manifest import manifest_bytes, published_document
-from gpu_pack.formats.notices import select
+from gpu_pack.formats.notices import Notice, select
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.formats.rejects import Reject, reject_line
 from gpu_pack.output.staging import Staging, differences, refuse_existing
@@ -83,6 +83,7 @@ def plan(sources: Sequence[str], out: Path, options: CreateOptions, spool: Spool
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
     source = ", ".join(names)
+    _note_records(listing, options)
     division = _with_order(options.division, listing)
     shards = tuple(_divide(source, listing, division))
     if options.strict:
@@ -104,6 +105,16 @@ def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = Fals
     """
     policy = CreatePolicy(overwrite)
     return Report.from_json(publish_once(plan, policy, merge(plan, results)))
+
+
+def _note_records(listing: Listing, options: CreateOptions) -> None:
+    """Note what packing records again does to their splits and pictures; fractions take the place of their splits."""
+    own = listing.own_splits
+    if own is not None and not own.bind and options.division.splits:
+        listing.own_splits = None
+        listing.notices.append(Notice("split-anew", len(own.names), ", ".join(own.names)))
+    if listing.records and options.spec.encoding == "jpg" and not options.spec.pass_through:
+        listing.notices.append(Notice("re-encoded", listing.records))
 
 
 def _with_order(division: Division, listing: Listing) -> Division:

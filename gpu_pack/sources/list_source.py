@@ -17,6 +17,7 @@ from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
+from gpu_pack.sources.records import open_records
 from gpu_pack.sources.remote_folder import remote_tree
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
@@ -78,6 +79,7 @@ def _open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, s
 _OPENERS: dict[str, Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenSource]] = {
     "folder": _open_folder,
     "list": open_list,
+    "rec": open_records,
 }
 
 
@@ -115,5 +117,11 @@ def _joined(opened: Sequence[tuple[str | None, OpenSource]], facts: Facts) -> It
         facts.splits += [name for name in own.splits if name not in facts.splits]
         facts.skipped += own.skipped
         facts.notices += own.notices
+        facts.records += own.records
+        if own.numbered is not None and facts.numbered not in (None, own.numbered):
+            raise SourceError(
+                f"{own.source}: its labels are numbers of other classes than those of the sources before: pack them "
+                "one by one"
+            )
         facts.numbered = facts.numbered or own.numbered
     facts.class_names = sorted(names) or None

@@ -97,10 +97,17 @@ def split_name_fault(name: object) -> str:
 
 
 class OwnSplits(NamedTuple):
-    """The splits of a source that is divided already: their names, and each row's as a number among them."""
+    """The splits of a source that is divided already.
+
+    Attributes:
+        names: in order.
+        rows: each row's, as a number among them.
+        bind: fractions are not to divide the images anew.
+    """
 
     names: tuple[str, ...]
     rows: array[int]
+    bind: bool = True
 
 
 class Shard(NamedTuple):
