@@ -13,6 +13,7 @@ from gpu_pack.formats.classes import read_classes
 from gpu_pack.sources.find_sources import Located, locate
 from gpu_pack.sources.folder import find_in_folder
 from gpu_pack.sources.found import Facts, Found
+from gpu_pack.sources.given import GivenImages, open_given
 from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
@@ -30,7 +31,7 @@ Classes = tuple[str, ...] | None
 
 
 def list_source(
-    sources: Sequence[str],
+    sources: Sequence[str] | GivenImages,
     options: SourceOptions,
     spool: Spool,
     splits: Sequence[tuple[str, str]] = (),
@@ -39,7 +40,7 @@ def list_source(
     """The images of all sources, as one set.
 
     Args:
-        sources: paths, quoted patterns, or addresses.
+        sources: paths, quoted patterns, or addresses; or what a caller in Python gave.
         options: what is said of them.
         spool: for what cannot be read where it lies.
         splits: names with a source each, in place of ``sources``.
@@ -50,6 +51,10 @@ def list_source(
         UsageError: an option that is not about such a source.
     """
     classes = read_classes(options.classes) if options.classes is not None else None
+    if isinstance(sources, GivenImages):
+        options.check_kind(str(sources), "given")
+        images = open_given(sources, spool)
+        return make_listing(images.images, images.facts, images.store, classes, options.class_order)
     wanted: list[tuple[str | None, Sequence[str]]] = [(None, sources)] if sources else []
     wanted += [(name, [source]) for name, source in splits]
     opened = [

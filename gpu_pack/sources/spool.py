@@ -84,10 +84,16 @@ class Spool:
         path = self._open() / f"{self._files:05d}-{os.path.basename(name)[-80:]}"
         self._files += 1
         try:
-            with path.open("wb") as file:
-                yield SpoolFile(path, file)
+            file = path.open("wb")  # what fails while it is open is not about it
         except OSError as error:
             raise unwritable(path, error) from error
+        try:
+            yield SpoolFile(path, file)
+        finally:
+            try:
+                file.close()
+            except OSError as error:
+                raise unwritable(path, error) from error
 
     def reserve(self, needed: int, what: str) -> None:
         """Raise `OutputError` unless the disk has room for ``needed`` bytes; ``what`` is to be spooled."""
