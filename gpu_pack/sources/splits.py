@@ -44,7 +44,7 @@ class Division:
             those of a source that is divided already, or else one, ``train``.
         seed: of the shuffle, NumPy's legacy MT19937, whose stream NumPy promises never to change.
         shuffle: shuffle the images of each split; otherwise they keep the listing's order. None shuffles, unless the
-            source is a .lst that is not divided: its order counts.
+            source is a .lst or .rec that is not divided: its order counts.
         stratify: give every split its share of each label.
         shards: files that each split is divided into, in its order.
 
