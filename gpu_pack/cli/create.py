@@ -37,7 +37,7 @@ def create(
         bool | None,
         typer.Option(
             "--shuffle/--no-shuffle",
-            help="Shuffle the images of each split [shuffle; a .lst without --split keeps its order].",
+            help="Shuffle the images of each split [shuffle; a .lst or .rec without --split keeps its order].",
         ),
     ] = None,
     stratify: Annotated[

@@ -207,13 +207,19 @@ def _label(text: str) -> float:
         raise ValueError(f"label {_short(text)} is no number") from None
     if "_" in text or not text.isascii():  # Python's float reads 1_000, other readers of the list do not
         raise ValueError(f"label {_short(text)} is no number that every reader of .lst files understands")
-    if not -_EXACT <= value <= _EXACT:  # NaN too
-        _check_label(text, value)
+    check_label(value, text)
     return value
 
 
-def _check_label(text: str, value: float) -> None:
-    """Refuse what float32 cannot hold, and the magic number's bits."""
+def check_label(value: float, text: str | None = None) -> None:
+    """Refuse what float32 cannot hold, and the magic number's bits; ``text`` is how the label is written.
+
+    Raises:
+        ValueError: why no record can hold it.
+    """
+    if -_EXACT <= value <= _EXACT:  # not NaN
+        return
+    text = repr(value) if text is None else text
     if not math.isfinite(value):
         raise ValueError(f"label {_short(text)} is not finite")
     try:

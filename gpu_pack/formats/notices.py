@@ -19,6 +19,7 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "note",
         "the source is divided already, and its folders become splits with one list of classes: {example}",
     ),
+    "split-anew": ("note", "the splits of the records are given up, as --split divides all of them anew: {example}"),
     "split-left-out": ("note", "split folders without class folders are left out: {example}"),
     "list-backslashes": ("note", "paths of the list with backslashes between folders: {count:,}, such as {example}"),
     "list-dialect": ("note", "the list was read as {example}"),
@@ -28,6 +29,16 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "pictures with an EXIF orientation, which not every reader applies: {count:,}, such as {example}",
     ),
     "metadata-records": ("note", "records without a picture, taken for metadata: {count:,}, such as {example}"),
+    "re-encoded": (
+        "note",
+        "pictures out of records, which lose a little as they are encoded as JPEG again: {count:,}; --pass-through "
+        "keeps them as they are",
+    ),
+    "keys-renumbered": (
+        "note",
+        "keys that come twice, so that all records are numbered anew from 0: {count:,}, such as {example}",
+    ),
+    "beside-unused": ("note", "files beside records that are not used: {count:,}, such as {example}"),
     "no-manifest": (
         "note",
         "no manifest beside {example} (paths without one: {count:,}): what the structure does not show, such as a bit "
@@ -73,6 +84,10 @@ NOTICES: dict[str, tuple[Level, str]] = {
     "blemish-kept": (
         "warning",
         "damaged pictures packed, as they have data for every pixel: {count:,}, such as {example}",
+    ),
+    "records-incomplete": (
+        "warning",
+        "records that seem to be incomplete: {count:,}, such as {example}; `gpu-pack verify` tells what is missing",
     ),
     "repeated-keys": (
         "warning",

@@ -10,7 +10,8 @@ from gpu_pack.formats.bounded_json import bounded_json
 from gpu_pack.types import REJECT_CODES, Rejected, Stage
 
 NAME = "rejects.jsonl"
-#: key, path, label (a number, or a list), split (None for a file that no list can name), stage, reason, code.
+#: key, path, label (a number, or a list, empty if it is not known), split (None for what is in no list),
+#: stage, reason, code.
 Reject = dict[str, Any]
 
 
@@ -56,7 +57,7 @@ def parse_reject(line: bytes, splits: Collection[str | None]) -> Reject:
         "path": isinstance(value.get("path"), str),
         "reason": isinstance(value.get("reason"), str),
         "known code": value.get("code") in (None, *REJECT_CODES),  # None: earlier versions had no codes
-        "label": bool(labels) and all(type(item) in (int, float) for item in labels),
+        "label": (bool(labels) or split is None) and all(type(item) in (int, float) for item in labels),
         "known stage": value.get("stage") in get_args(Stage),
         "known split": isinstance(split, (str, type(None))) and split in splits,
     }

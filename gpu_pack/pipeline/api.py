@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_pack import backends, console
 from gpu_pack.errors import UsageError
@@ -22,6 +22,7 @@ from gpu_pack.pipeline.options import (
     transform_options,
 )
 from gpu_pack.pipeline.report import Report
+from gpu_pack.sources.given import GivenImages
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.types import Entry, Image, OnProgress, Outcome, Rejected
 
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
 Given = bytes | str | os.PathLike[str]
 Label = float | Sequence[float]
 MaybeLabelled = Given | tuple[Given, Label]
+#: ``(path or bytes, label)``, or a dict with ``image`` or ``path``, ``label``, ``split`` and ``key``.
+GivenImage = tuple[Given, Label | str] | Mapping[str, Any]
 #: Images to expect where nobody counted them: all the processes that a GPU can use are started.
 _MANY = 1 << 40
 
 
 def create(
-    source: PathLike | Sequence[PathLike] | None,
+    source: PathLike | Sequence[PathLike] | Iterable[GivenImage] | None,
     out: str | os.PathLike[str],
     options: CreateOptions | None = None,
     *,
@@ -49,8 +52,15 @@ def create(
     rejects.jsonl.
 
     Args:
-        source: a folder of class folders, of splits with class folders, or of images; a .lst file; or several of them.
-            None where ``splits`` names a source for each split.
+        source: a folder of class folders, of splits with class folders, or of images; a .lst file; .rec files; or
+            several of them, as a list. None where ``splits`` names a source for each split.
+
+            Or any iterable of images, such as a generator or a dataset: ``(path or bytes, label)``, or dicts with
+            ``image`` (a path, the bytes of an image file, or Hugging Face's dict of these) or ``path``, ``label``, and,
+            if wanted, ``split`` and ``key``. A label is a number, several numbers, or the name of a class. The iterable
+            is read once, to its end, before the first image is packed; bytes are spooled on the disk of ``out``, so
+            that the set may be larger than memory, and is shuffled and divided as any other. To resume a run, call
+            with a fresh iterable that gives the same images.
         out: the folder that receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and
             manifest.json.
         options: what the keyword arguments start from.
@@ -70,7 +80,7 @@ def create(
         formats: ``any`` packs every format that OpenCV decodes, ``standard`` JPEG, PNG, WebP, BMP and TIFF [standard].
         splits: fractions by name, as ``{"train": 0.9, "val": 0.1}``, or a source each, as ``{"train": "a", "val":
             "b"}``; pairs, or ``"train=0.9"`` each, are taken too [train=1, or the source's own].
-        seed, shuffle: of the order of each split [100; True, unless an undivided .lst gives the order].
+        seed, shuffle: of the order of each split [100; True, unless an undivided .lst or .rec gives the order].
         stratify: give each split its share of every label [True].
         shards: files that each split is divided into [1].
         boxes: of detection lists, where a crop cuts the picture: ``move`` them, ``keep`` them with a warning, or
@@ -87,6 +97,7 @@ def create(
 
     Raises:
         GpuPackError: see `gpu_pack.errors`; what is written stays, and the run can be resumed.
+        Exception: whatever an iterable of images raises.
     """
     chosen = create_options(options, **keywords)
     sources = _sources(source)
@@ -96,10 +107,13 @@ def create(
         return pipeline.create(sources, Path(out), chosen, on_progress)
 
 
-def _sources(given: PathLike | Sequence[PathLike] | None) -> list[str]:
+def _sources(given: Any) -> list[str] | GivenImages:
     if given is None:
         return []
-    return [os.fspath(each) for each in ([given] if isinstance(given, (str, os.PathLike)) else given)]
+    named = [given] if isinstance(given, (str, os.PathLike)) else given
+    if isinstance(named, (list, tuple)) and all(isinstance(each, (str, os.PathLike)) for each in named):
+        return [os.fspath(each) for each in named]
+    return GivenImages(given)
 
 
 def transform(images: Iterable[MaybeLabelled], **keywords: Unpack[TransformKeywords]) -> Iterator[Outcome]:

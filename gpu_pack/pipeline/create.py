@@ -16,7 +16,7 @@ from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import format_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
 from gpu_pack.formats.manifest import manifest_bytes, published_document
-from gpu_pack.formats.notices import select
+from gpu_pack.formats.notices import Notice, select
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.formats.rejects import Reject, reject_line
 from gpu_pack.output.staging import Staging, differences, refuse_existing
@@ -26,6 +26,7 @@ from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
 from gpu_pack.pipeline.plan import PackResult, Plan, gpu_options, lists_digest, merge, versions
 from gpu_pack.pipeline.report import Report, account, manifest, planned
 from gpu_pack.pipeline.run import Publication, all_rejects, publish_once, run
+from gpu_pack.sources.given import GivenImages
 from gpu_pack.sources.list_source import list_source
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.missing_classes import missing_classes
@@ -40,7 +41,7 @@ _STAGING = ".gpu-pack"
 _SPOOL = ".gpu-pack-spool"
 
 
-def create(sources: Sequence[str], out: Path, options: CreateOptions, on_progress: OnProgress) -> Report:
+def create(sources: Sequence[str] | GivenImages, out: Path, options: CreateOptions, on_progress: OnProgress) -> Report:
     """Pack sources into RecordIO files under ``out``; the same call resumes an interrupted run.
 
     Raises:
@@ -55,11 +56,11 @@ def create(sources: Sequence[str], out: Path, options: CreateOptions, on_progres
         return Report.from_json(run(made, policy, choice, on_progress))
 
 
-def plan(sources: Sequence[str], out: Path, options: CreateOptions, spool: Spool) -> Plan:
+def plan(sources: Sequence[str] | GivenImages, out: Path, options: CreateOptions, spool: Spool) -> Plan:
     """List and divide sources: everything that is known before the first image is read.
 
     Args:
-        sources: paths or addresses; none where every split has its own.
+        sources: paths or addresses, none where every split has its own; or images that a caller in Python gave.
         out: the output folder.
         options: of the run.
         spool: for images that cannot be read where they lie; the plan's shards can be packed while it is open.
@@ -67,22 +68,11 @@ def plan(sources: Sequence[str], out: Path, options: CreateOptions, spool: Spool
     Raises:
         GpuPackError: there is nothing that can be packed as asked.
     """
-    splits = options.split_sources
-    if bool(sources) == bool(splits):
-        raise UsageError(
-            f"splits {splits[0][0]}={splits[0][1]} (--split) and {sources[0]} both name a source: give every split one "
-            "of its own, or none"
-            if sources
-            else "SOURCE is missing: give SOURCE and OUT, or a source for each split (--split NAME=SOURCE)"
-        )
-    names = [*sources, *(source for _, source in splits)]
-    for source in names:
-        if not is_address(source):
-            _refuse_inside(Path(source), out)
-    listing = list_source(sources, options.source, spool, splits)
+    source = _check_sources(sources, options.split_sources, out)
+    listing = list_source(sources, options.source, spool, options.split_sources)
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
-    source = ", ".join(names)
+    _note_records(listing, options)
     division = _with_order(options.division, listing)
     shards = tuple(_divide(source, listing, division))
     if options.strict:
@@ -104,6 +94,16 @@ def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = Fals
     """
     policy = CreatePolicy(overwrite)
     return Report.from_json(publish_once(plan, policy, merge(plan, results)))
+
+
+def _note_records(listing: Listing, options: CreateOptions) -> None:
+    """Note what packing records again does to their splits and pictures; fractions take the place of their splits."""
+    own = listing.own_splits
+    if own is not None and not own.bind and options.division.splits:
+        listing.own_splits = None
+        listing.notices.append(Notice("split-anew", len(own.names), ", ".join(own.names)))
+    if listing.records and options.spec.encoding == "jpg" and not options.spec.pass_through:
+        listing.notices.append(Notice("re-encoded", listing.records))
 
 
 def _with_order(division: Division, listing: Listing) -> Division:
@@ -129,7 +129,7 @@ def _divide(source: str, listing: Listing, division: Division) -> list[Shard]:
     if division.splits:
         raise UsageError(
             f"splits (--split): {source} is divided already, into {', '.join(own.names)}: leave --split out, give one "
-            "of these folders as the source, or take them for classes with layout='classes' (--layout classes)"
+            "of them alone as the source, or take folders for classes with layout='classes' (--layout classes)"
         )
     return divide(listing.labels, division, own)
 
@@ -250,6 +250,23 @@ def _in_the_way(plan: Plan, found: dict[str, Any], interrupted: bool) -> str:
     now = {name: plan.identity[name] for name in ("versions", "options") if isinstance(found.get(name), dict)}
     others = "".join(f"; {each}" for each in differences({name: found[name] for name in now}, now))
     return f"{finished}{others}): choose another output, or replace it with overwrite=True (--overwrite)"
+
+
+def _check_sources(sources: Sequence[str] | GivenImages, splits: Sequence[tuple[str, str]], out: Path) -> str:
+    """The names of all sources; each split has one of its own, or none has."""
+    named = [str(sources)] if isinstance(sources, GivenImages) else list(sources)
+    if bool(named) == bool(splits):
+        raise UsageError(
+            f"splits {splits[0][0]}={splits[0][1]} (--split) and {named[0]} both name a source: give every split one "
+            "of its own, or none"
+            if named
+            else "SOURCE is missing: give SOURCE and OUT, or a source for each split (--split NAME=SOURCE)"
+        )
+    names = named + [source for _, source in splits]
+    for source in () if isinstance(sources, GivenImages) else names:
+        if not is_address(source):
+            _refuse_inside(Path(source), out)
+    return ", ".join(names)
 
 
 def _refuse_inside(source: Path, out: Path) -> None:

@@ -55,6 +55,7 @@ class HeaderInfo(NamedTuple):
         key, id2: the header's id (the .lst key) and id2.
         labels: one or more, as float32 holds them.
         data_size: of the image, in bytes.
+        data_offset: where the image lies in one piece, in bytes; None where magic numbers split the record.
     """
 
     offset: int
@@ -63,6 +64,7 @@ class HeaderInfo(NamedTuple):
     id2: int
     labels: tuple[float, ...]
     data_size: int
+    data_offset: int | None = None
 
     @property
     def end(self) -> int:
@@ -96,7 +98,7 @@ def read_record_header(read_at: ReadAt, offset: int, size: int, path: str | None
     Raises:
         FormatError: there is no whole record, or it is not an image record.
     """
-    start, total, after = bytearray(), 0, offset
+    start, total, after, cflag = bytearray(), 0, offset, WHOLE
     for cflag, begin, length, after in _parts(read_at, offset, size, path):  # noqa: B007
         if cflag in (MIDDLE, LAST):
             total += 4
@@ -107,7 +109,7 @@ def read_record_header(read_at: ReadAt, offset: int, size: int, path: str | None
             piece = _exactly(read_at, begin, min(length, missing), path)
             start += piece
             begin, length = begin + len(piece), length - len(piece)
-    return _header_info(offset, after - offset, bytes(start), total, path)
+    return _header_info(offset, after - offset, bytes(start), total, cflag == WHOLE, path)
 
 
 def scan(file: BinaryIO, path: str | None = None, *, start: int = 0) -> Iterator[Record]:
@@ -194,8 +196,11 @@ def _header_end(start: bytearray) -> int:
     return HEADER_SIZE + (4 * labels if labels <= MAX_LABELS else 0)
 
 
-def _header_info(offset: int, length: int, start: bytes, total: int, path: str | None) -> HeaderInfo:
-    """From the first bytes of a payload of ``total`` bytes: its header, and its labels if there are several."""
+def _header_info(offset: int, length: int, start: bytes, total: int, whole: bool, path: str | None) -> HeaderInfo:
+    """From the first bytes of a payload of ``total`` bytes: its header, and its labels if there are several.
+
+    ``whole``: the payload lies in one piece.
+    """
     if total < HEADER_SIZE:
         raise FormatError(f"no image record: {total} bytes, and its header alone has {HEADER_SIZE}", path, offset)
     flag, label, key, id2 = IMAGE_HEADER.unpack_from(start)
@@ -205,4 +210,5 @@ def _header_info(offset: int, length: int, start: bytes, total: int, path: str |
     if flag > MAX_LABELS:
         raise FormatError(f"no image record: it claims {flag} labels, more than {MAX_LABELS}", path, offset)
     labels = struct.unpack_from(f"<{flag}f", start, HEADER_SIZE) if flag else (label,)
-    return HeaderInfo(offset, length, key, id2, labels, data_size)
+    data_offset = offset + PART.size + total - data_size if whole else None
+    return HeaderInfo(offset, length, key, id2, labels, data_size, data_offset)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from gpu_pack.formats.image_headers import ImageError, read_header, sniff
 from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.salvage_scan import Damage, FoundRecord, salvage_scan
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.keys_beside import keys_beside
 from gpu_pack.tools.locate import Target
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
 
 _PROGRESS_BYTES = 16 << 20
 

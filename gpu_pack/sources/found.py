@@ -20,7 +20,7 @@ class Found(NamedTuple):
     Attributes:
         path: as `Entry.path`.
         stat: of the file; of an image in an archive its own size, and the version of the archive.
-        label: the name of its class, or label values.
+        label: the name of its class, or label values; () for a reject whose label is not known.
         place: where it lies inside of another file.
         split: the name of its split, in a source that is divided already.
         key: its own record id, in a source that has such ids.
@@ -45,7 +45,9 @@ class Facts:
         class_names: of folders, also of empty ones, in any order; None where the images' labels tell all.
         numbered: names by label, where labels are numbers that have names.
         splits: names in order, of a source that is divided already.
+        splits_bind: they are not to be divided anew.
         ordered: the order of its images was chosen by someone: it is kept unless a division asks for another.
+        records: how many images are out of records, for which they were encoded before.
         skipped: how many files were no images, by suffix.
         notices: notes and warnings.
     """
@@ -54,6 +56,8 @@ class Facts:
     class_names: list[str] | None = None
     numbered: tuple[str, ...] | None = None
     splits: list[str] = field(default_factory=list)
+    splits_bind: bool = True
     ordered: bool = False
+    records: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     notices: list[Notice] = field(default_factory=list)

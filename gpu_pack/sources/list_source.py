@@ -13,10 +13,12 @@ from gpu_pack.formats.classes import read_classes
 from gpu_pack.sources.find_sources import Located, locate
 from gpu_pack.sources.folder import find_in_folder
 from gpu_pack.sources.found import Facts, Found
+from gpu_pack.sources.given import GivenImages, open_given
 from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
+from gpu_pack.sources.records import open_records
 from gpu_pack.sources.remote_folder import remote_tree
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
@@ -29,7 +31,7 @@ Classes = tuple[str, ...] | None
 
 
 def list_source(
-    sources: Sequence[str],
+    sources: Sequence[str] | GivenImages,
     options: SourceOptions,
     spool: Spool,
     splits: Sequence[tuple[str, str]] = (),
@@ -38,7 +40,7 @@ def list_source(
     """The images of all sources, as one set.
 
     Args:
-        sources: paths, quoted patterns, or addresses.
+        sources: paths, quoted patterns, or addresses; or what a caller in Python gave.
         options: what is said of them.
         spool: for what cannot be read where it lies.
         splits: names with a source each, in place of ``sources``.
@@ -49,6 +51,10 @@ def list_source(
         UsageError: an option that is not about such a source.
     """
     classes = read_classes(options.classes) if options.classes is not None else None
+    if isinstance(sources, GivenImages):
+        options.check_kind(str(sources), "given")
+        images = open_given(sources, spool)
+        return make_listing(images.images, images.facts, images.store, classes, options.class_order)
     wanted: list[tuple[str | None, Sequence[str]]] = [(None, sources)] if sources else []
     wanted += [(name, [source]) for name, source in splits]
     opened = [
@@ -78,6 +84,7 @@ def _open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, s
 _OPENERS: dict[str, Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenSource]] = {
     "folder": _open_folder,
     "list": open_list,
+    "rec": open_records,
 }
 
 
@@ -115,5 +122,11 @@ def _joined(opened: Sequence[tuple[str | None, OpenSource]], facts: Facts) -> It
         facts.splits += [name for name in own.splits if name not in facts.splits]
         facts.skipped += own.skipped
         facts.notices += own.notices
+        facts.records += own.records
+        if own.numbered is not None and facts.numbered not in (None, own.numbered):
+            raise SourceError(
+                f"{own.source}: its labels are numbers of other classes than those of the sources before: pack them "
+                "one by one"
+            )
         facts.numbered = facts.numbered or own.numbered
     facts.class_names = sorted(names) or None

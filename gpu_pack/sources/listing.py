@@ -31,6 +31,7 @@ class Listing:
         skipped: how many files were no images, by suffix.
         notices: notes and warnings about the source.
         ordered: someone chose the order, as in a .lst.
+        records: how many images are out of records, for which they were encoded before.
         own_splits: the splits of a source that is divided already, with a row's split; None for any other.
     """
 
@@ -47,6 +48,7 @@ class Listing:
     notices: list[Notice] = field(default_factory=list)
     own_splits: OwnSplits | None = None
     ordered: bool = False
+    records: int = 0
 
     def __len__(self) -> int:
         """The number of rows."""

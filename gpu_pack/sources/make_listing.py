@@ -46,7 +46,8 @@ def make_listing(
     for found in images:
         rows.add(found)
     listing = rows.listing
-    listing.skipped, listing.notices, listing.ordered = facts.skipped, facts.notices, facts.ordered
+    listing.skipped, listing.notices = facts.skipped, facts.notices
+    listing.ordered, listing.records = facts.ordered, facts.records
     if not listing.listed:
         raise SourceError(f"{facts.source}: no images found: {describe_skipped(facts.skipped)}")
     rows.set_labels(_number_classes(rows, facts, known, class_order))
@@ -77,13 +78,14 @@ class _Rows:
             return
         self._row_labels.append(label)
         if found.split is not None or self.splits:
-            self._row_splits.extend([0] * (len(self.listing) - len(self._row_splits)))
+            if before := len(self.listing) - len(self._row_splits):  # those of no split
+                self._row_splits.extend([self.splits.setdefault(None, 0)] * before)
             self._row_splits.append(self.splits.setdefault(found.split, len(self.splits)))
         self.listing.add(key, (), found.path, found.stat, found.place)
 
     def set_labels(self, values: dict[Label, Values]) -> None:
         """Give every row its label values: one tuple for all that share them."""
-        by_number = [values[label] for label in self.labels]
+        by_number = [values.get(label, ()) for label in self.labels]
         self.listing.labels = [by_number[number] for number in self._row_labels]
         self.listing.unlistable = [
             each._replace(entry=each.entry._replace(labels=by_number[int(each.entry.labels[0])]))
@@ -100,7 +102,7 @@ def _number_classes(rows: _Rows, facts: Facts, known: tuple[str, ...] | None, or
     """The values of each label that was met; sets the listing's classes."""
     listing = rows.listing
     words = {label for label in rows.labels if isinstance(label, str)} | set(facts.class_names or ())
-    numbers = [label for label in rows.labels if not isinstance(label, str)]
+    numbers = [label for label in rows.labels if not isinstance(label, str) and label]
     if words and numbers:
         label = ", ".join(f"{value:.9g}" for value in numbers[0])
         raise SourceError(
@@ -146,7 +148,7 @@ def _own_splits(rows: _Rows, facts: Facts) -> OwnSplits:
             raise SourceError(
                 f"{facts.source}: split {name!r} has no image that can be listed: leave it out, or put images into it"
             )
-    return OwnSplits(tuple(names), column)
+    return OwnSplits(tuple(names), column, facts.splits_bind)
 
 
 def _untrained(listing: Listing) -> Iterator[Notice]:

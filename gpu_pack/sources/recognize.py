@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 
 from gpu_pack.errors import SourceError
+from gpu_pack.formats.classes import NAME as CLASSES
+from gpu_pack.formats.manifest import NAME as MANIFEST
+from gpu_pack.formats.rejects import NAME as REJECTS
+from gpu_pack.recordio.framing import MAGIC_BYTES
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.tree import IMAGE_SUFFIXES, SYSTEM_NAMES, is_folder, suffix
 from gpu_pack.stores.store import Store
@@ -38,9 +42,14 @@ def recognize_folder(store: Store, options: SourceOptions) -> tuple[str, list[st
     """The kind of what is directly in a folder, with the names of its files: ``folder`` unless all are of one kind."""
     if options.source_format == "folder":
         return "folder", []
-    names = [item.name for item in store.list("") if not is_folder(item)]
+    items = store.list("")
+    names = [item.name for item in items if not is_folder(item)]
     wanted = [name for name in names if name.lower() not in SYSTEM_NAMES and not name.startswith(".")]
     kinds = {name: _SUFFIXES.get(_ending(name)) for name in wanted}
+    if "rec" in kinds.values():  # what lies beside records is about them, and class folders are not
+        if any(is_folder(item) and not item.name.startswith(".") for item in items):
+            return "folder", []
+        kinds = {name: kind for name, kind in kinds.items() if name not in _BESIDE and suffix(name) not in _BESIDE}
     found = {kind for kind in kinds.values() if kind is not None}
     if len(found) != 1 or any(suffix(name) in IMAGE_SUFFIXES for name in wanted):
         return "folder", []
@@ -63,6 +72,8 @@ def _ending(name: str) -> str:
 
 
 #: Offset, bytes and kind.
-_MAGICS: list[tuple[int, bytes, str]] = []
+_MAGICS: list[tuple[int, bytes, str]] = [(0, MAGIC_BYTES, "rec")]
 #: Kinds by suffix, where the first bytes do not tell.
-_SUFFIXES: dict[str, str] = {}
+_SUFFIXES: dict[str, str] = {"rec": "rec"}
+#: Names and suffixes of the files beside records.
+_BESIDE = frozenset({"idx", "lst", CLASSES, MANIFEST, REJECTS, "sagemaker.json"})

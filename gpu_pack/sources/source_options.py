@@ -32,7 +32,7 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "allow_outside": ("list", "table"),
     "list_format": ("list",),
     "layout": _TREES,
-    "class_order": (*_TREES, "webdataset", "parquet", "table"),
+    "class_order": (*_TREES, "webdataset", "parquet", "table", "given"),
     "image_key": ("webdataset", "parquet"),
     "label_key": ("webdataset",),
     "path_column": ("table",),
@@ -104,6 +104,8 @@ class SourceOptions:
 
     def check_kind(self, source: str, kind: str) -> None:
         """Raise `UsageError` for an option that is not about this kind of source."""
+        if kind == "given" and self.source_format != "auto":
+            raise UsageError(f"{told('source_format', self.source_format)}: {source} is {_WORDS[kind]}: leave it out")
         defaults = SourceOptions()
         for name, kinds in _ABOUT.items():
             value = getattr(self, name)
@@ -125,6 +127,7 @@ _WORDS = {
     "parquet": "Parquet files",
     "table": "a table",
     "rec": "a .rec file",
+    "given": "an iterable",
 }
 
 

@@ -44,7 +44,7 @@ class Division:
             those of a source that is divided already, or else one, ``train``.
         seed: of the shuffle, NumPy's legacy MT19937, whose stream NumPy promises never to change.
         shuffle: shuffle the images of each split; otherwise they keep the listing's order. None shuffles, unless the
-            source is a .lst that is not divided: its order counts.
+            source is a .lst or .rec that is not divided: its order counts.
         stratify: give every split its share of each label.
         shards: files that each split is divided into, in its order.
 
@@ -97,10 +97,17 @@ def split_name_fault(name: object) -> str:
 
 
 class OwnSplits(NamedTuple):
-    """The splits of a source that is divided already: their names, and each row's as a number among them."""
+    """The splits of a source that is divided already.
+
+    Attributes:
+        names: in order.
+        rows: each row's, as a number among them.
+        bind: fractions are not to divide the images anew.
+    """
 
     names: tuple[str, ...]
     rows: array[int]
+    bind: bool = True
 
 
 class Shard(NamedTuple):

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import BinaryIO
 
@@ -55,13 +56,15 @@ class Spool:
     """The spool of one run; a context manager.
 
     Args:
-        folder: made when something is spooled. None, in a dry run: nothing can be spooled.
+        folder: made when something is spooled. None, in a dry run: nothing can be spooled, and local copies lie in a
+            temporary folder.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = None if folder is None else folder.absolute()
         self._lock: FolderLock | None = None
         self._files = 0
+        self._temporary: TemporaryDirectory[str] | None = None
 
     @property
     def folder(self) -> str | None:
@@ -73,21 +76,30 @@ class Spool:
         """Nothing can be spooled: what is listed will not be read."""
         return self._folder is None
 
-    @contextmanager
-    def create(self, name: str) -> Iterator[SpoolFile]:
+    def create(self, name: str) -> AbstractContextManager[SpoolFile]:
         """A new file; ``name`` is a hint for people who look into the folder.
 
         Raises:
             OutputError: it cannot be written.
             OutputLockedError: another run is spooling there.
         """
-        path = self._open() / f"{self._files:05d}-{os.path.basename(name)[-80:]}"
+        return self._create(self._open(), name)
+
+    @contextmanager
+    def _create(self, folder: Path, name: str) -> Iterator[SpoolFile]:
+        path = folder / f"{self._files:05d}-{os.path.basename(name)[-80:]}"
         self._files += 1
         try:
-            with path.open("wb") as file:
-                yield SpoolFile(path, file)
+            file = path.open("wb")  # what fails while it is open is not about it
         except OSError as error:
             raise unwritable(path, error) from error
+        try:
+            yield SpoolFile(path, file)
+        finally:
+            try:
+                file.close()
+            except OSError as error:
+                raise unwritable(path, error) from error
 
     def reserve(self, needed: int, what: str) -> None:
         """Raise `OutputError` unless the disk has room for ``needed`` bytes; ``what`` is to be spooled."""
@@ -114,7 +126,7 @@ class Spool:
             return local
         with store.open(path) as file:
             self.reserve(file.stat.size, path)
-            with self.create(path) as copy:
+            with self._create(self._temporary_folder() if self.dry else self._open(), path) as copy:
                 while data := file.read_at(copy.size, _COPY_BYTES):
                     copy.append(data)
         return copy.path
@@ -129,12 +141,19 @@ class Spool:
                     item.unlink()
         return self._folder
 
+    def _temporary_folder(self) -> Path:
+        if self._temporary is None:
+            self._temporary = TemporaryDirectory(prefix="gpu-pack-")
+        return Path(self._temporary.name)
+
     def __enter__(self) -> Spool:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._temporary is not None:
+            self._temporary.cleanup()
         if self._lock is None:
             return
         assert self._folder is not None

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from gpu_pack.formats.record_keys import NO_KEYS, RecordKeys
+from gpu_pack.formats.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
 from gpu_pack.tools.bounded_pool import BoundedPool
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_table import RecordTable
-from gpu_pack.tools.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
 from gpu_pack.types import TransformSpec
 
 _BATCH_BYTES = 1 << 20

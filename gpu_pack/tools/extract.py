@@ -16,13 +16,13 @@ from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.image_headers import sniff
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import metadata_notice
+from gpu_pack.formats.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
 from gpu_pack.tools.keys_beside import keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.safe_folder import SafeFolder
 from gpu_pack.tools.safe_names import UniquePaths, safe_part, safe_parts, with_suffix
-from gpu_pack.tools.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
 from gpu_pack.tools.text_lines import list_entry, parsed_lines
 from gpu_pack.types import OnProgress, Progress
 

@@ -14,13 +14,13 @@ from typing import Any
 from gpu_pack.errors import OutputExistsError, UsageError
 from gpu_pack.formats.foreign import name_foreign
 from gpu_pack.formats.record_keys import NO_KEYS, metadata_notice, repeated_rows
+from gpu_pack.formats.salvage_scan import OVERLONG, Damage, salvage_scan
 from gpu_pack.recordio.index import format_index
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
 from gpu_pack.tools.keys_beside import index_beside
 from gpu_pack.tools.locate import Target, as_paths, locate
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.salvage_scan import OVERLONG, Damage, salvage_scan
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from gpu_pack.formats.image_headers import ImageError, read_header, sniff
 from gpu_pack.formats.manifest import NAME, histogram
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.rejects import NAME as REJECTS
+from gpu_pack.formats.salvage_scan import Damage, FoundRecord, salvage_scan
 from gpu_pack.recordio.scanning import read_record, read_record_header
 from gpu_pack.tools.check_account import group_rejects
 from gpu_pack.tools.check_ranges import check_ranges
@@ -25,7 +26,6 @@ from gpu_pack.tools.keys_beside import keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_table import RecordTable
-from gpu_pack.tools.salvage_scan import Damage, FoundRecord, salvage_scan
 
 #: Images whose headers are read for sizes and formats.
 _SAMPLE = 1000

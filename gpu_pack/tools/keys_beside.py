@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gpu_pack.formats.record_keys import NO_KEYS, RecordKeys, by_headers, by_index, reaches_on
+from gpu_pack.formats.salvage_scan import FoundRecord, salvage_scan
 from gpu_pack.recordio.scanning import reader
 from gpu_pack.tools.faults import Faults, unreadable
 from gpu_pack.tools.locate import Target
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.salvage_scan import FoundRecord, salvage_scan
 
 
 def keys_beside(target: Target, faults: Faults | None = None) -> RecordKeys:

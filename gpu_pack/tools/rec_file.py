@@ -6,19 +6,16 @@ import errno
 import hashlib
 import os
 import stat
-from bisect import bisect_left
 from pathlib import Path
 
-from gpu_pack.errors import FormatError, SourceError
-from gpu_pack.recordio.framing import MAGIC
+from gpu_pack.errors import SourceError
+from gpu_pack.recordio.searched_file import MAX_READS, SearchedFile
 from gpu_pack.tools.faults import unreadable
 
-#: Reads that one record may take: two for each part, and the record of a real image has one part, or a few.
-MAX_READS = 200_000
 _BLOCK, _HEADER_BLOCK = 4 << 20, 4 << 10
 
 
-class RecFile:
+class RecFile(SearchedFile):
     """A .rec file, for one thread.
 
     Args:
@@ -33,19 +30,16 @@ class RecFile:
 
     def __init__(self, path: Path, *, whole: bool, hashed: bool = False, max_reads: int = MAX_READS) -> None:
         self.path = path
-        self.reads = self._limit = 0
-        self._max_reads = max_reads
         self._sha256 = hashlib.sha256() if hashed else None
         self._hashed = 0
-        self._searched = range(0)  # offsets in which `next_magic` has found
-        self._magics: list[int] = []
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for a writer
                 raise SourceError(f"{path}: not a plain file")
             self._file = open(path, "rb", buffering=_BLOCK if whole else _HEADER_BLOCK)  # noqa: SIM115
-            self.size = os.fstat(self._file.fileno()).st_size
+            size = os.fstat(self._file.fileno()).st_size
         except (OSError, ValueError) as error:
             raise unreadable(path, error if isinstance(error, OSError) else OSError(str(error))) from error
+        super().__init__(self._read_block, size, max_reads)
 
     def __enter__(self) -> RecFile:
         return self
@@ -54,46 +48,16 @@ class RecFile:
         self._file.close()
 
     def begin_record(self, offset: int) -> None:
-        """Allow `read_at` as many calls as the record of an image needs; nothing before ``offset`` is read again."""
-        self._limit = self.reads + self._max_reads
+        """See `SearchedFile.begin_record`."""
+        super().begin_record(offset)
         if self._sha256 is not None and offset - self._hashed >= _BLOCK:
             self._hash_to(offset)
-
-    def read_at(self, offset: int, count: int) -> bytes:
-        """``count`` bytes from ``offset``, fewer only where the file ends.
-
-        Raises:
-            FormatError: more calls than `begin_record` allowed.
-            SourceError: the file cannot be read.
-        """
-        self.reads += 1
-        if self.reads > self._limit:
-            raise FormatError(f"the record has over {self._max_reads // 2} parts, which no image has")
-        return self._read(offset, count)
 
     def sha256(self) -> str:
         """Of the whole file, in hexadecimal; for a file that is ``hashed``."""
         assert self._sha256 is not None
         self._hash_to(self.size)
         return self._sha256.hexdigest()
-
-    def next_magic(self, start: int) -> int:
-        """Where the next magic number at a multiple of four lies, from ``start`` on; the file's size if none does."""
-        import numpy as np
-
-        start += -start % 4
-        while start < self.size:
-            if start not in self._searched:
-                start = self._next_data(start)
-                block = self._read(start, _BLOCK)
-                self._searched = range(start, start + max(len(block), 4))
-                words = np.frombuffer(block, "<u4", len(block) // 4)
-                self._magics = (np.flatnonzero(words == MAGIC) * 4 + start).tolist()
-            found = bisect_left(self._magics, start)
-            if found < len(self._magics):
-                return self._magics[found]
-            start = self._searched.stop + -self._searched.stop % 4
-        return self.size
 
     def _next_data(self, start: int) -> int:
         """Skip a hole, if the system knows of holes: a sparse file may claim terabytes that are not on the disk."""
@@ -110,11 +74,11 @@ class RecFile:
 
     def _hash_to(self, offset: int) -> None:
         assert self._sha256 is not None
-        while self._hashed < offset and (block := self._read(self._hashed, min(_BLOCK, offset - self._hashed))):
+        while self._hashed < offset and (block := self._read_block(self._hashed, min(_BLOCK, offset - self._hashed))):
             self._sha256.update(block)
             self._hashed += len(block)
 
-    def _read(self, offset: int, count: int) -> bytes:
+    def _read_block(self, offset: int, count: int) -> bytes:
         try:
             self._file.seek(offset)
             return self._file.read(count)

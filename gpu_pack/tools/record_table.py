@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import metadata_notice
-from gpu_pack.tools.salvage_scan import FoundRecord
+from gpu_pack.formats.salvage_scan import FoundRecord
 
 
 @dataclass

@@ -35,6 +35,11 @@ def test_lines_are_read_as_they_were_written(entry: Entry, split: str | None, li
     assert parse_reject(reject_line(value), SPLITS) == value
 
 
+def test_a_label_that_is_not_known_is_empty_outside_of_lists() -> None:
+    value = reject(Rejected(Entry(7, (), "a.rec!/byte 8"), "read", "cut short", "damaged"), None)
+    assert parse_reject(reject_line(value), [None]) == value and value["label"] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "what"),
     [

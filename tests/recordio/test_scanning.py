@@ -120,3 +120,15 @@ def test_malformed_files_say_what_and_where(data: bytes, what: str) -> None:
 def test_records_that_are_no_image_records(payload: bytes) -> None:
     with pytest.raises(FormatError, match="no image record"):
         list(recordio.scan_headers(io.BytesIO(recordio.frame(payload))))
+
+
+def test_headers_tell_where_an_image_lies_in_one_piece() -> None:
+    data = (GOLDENS / "images.rec").read_bytes()
+    records, infos = list(recordio.scan(io.BytesIO(data))), list(recordio.scan_headers(io.BytesIO(data)))
+    for record, info in zip(records, infos, strict=True):
+        _, image = recordio.unpack(record.payload)
+        aligned = any(record.payload[at : at + 4] == recordio.MAGIC_BYTES for at in range(0, len(record.payload), 4))
+        assert (info.data_offset is None) == aligned
+        if info.data_offset is not None:
+            assert data[info.data_offset : info.data_offset + info.data_size] == image
+    assert len({info.data_offset is None for info in infos}) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
 from gpu_pack.types import Image
 from tests.folders import write_picture
+from tests.sources.test_records import with_magic
 from tests.stores import servers
+from tests.tools.datasets import pack_dataset, smooth_jpeg
+from tests.tools.foreign_records import write_rec
 
 pytest.importorskip("obstore")
 boto3 = pytest.importorskip("boto3")
@@ -42,7 +46,8 @@ def upload(s3_url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
 
 
 def listed(source: str | Path, **options: str) -> Listing:
-    return list_source([str(source)], SourceOptions(**options), Spool(None))  # type: ignore[arg-type]
+    with Spool(None) as spool:
+        return list_source([str(source)], SourceOptions(**options), spool)  # type: ignore[arg-type]
 
 
 def test_a_bucket_is_listed_and_read_as_the_folder_is(tmp_path: Path, upload: Upload) -> None:
@@ -80,3 +85,19 @@ def test_a_folder_that_is_not_there(tmp_path: Path, upload: Upload) -> None:
     address = upload(tmp_path)
     with pytest.raises(SourceError, match="in/missing"):
         listed(f"{address}/missing")
+
+
+def test_records_in_a_bucket_are_those_of_the_folder(tmp_path: Path, upload: Upload) -> None:
+    out = pack_dataset(tmp_path)
+    address = upload(out)
+    here, there = listed(out), listed(address)
+    for name in ("keys", "labels", "paths", "sizes", "classes", "own_splits", "notices"):
+        assert getattr(there, name) == getattr(here, name), name
+    split = write_rec(tmp_path / "split/a.rec", [(4, 4, 1, with_magic(0)), (2, 2, 0, smooth_jpeg(1))])
+    client = boto3.client("s3")
+    client.upload_file(str(split), address.split("/")[2], "in/a.rec")
+    client.close()
+    with Spool(tmp_path / "spool") as spool:
+        found = list_source([f"{address}/a.rec"], SourceOptions(), spool)
+        images = list(found.store.read_many(found.store.ahead(entries(found, array("q", [0, 1])))))
+    assert [item.data for item in images if isinstance(item, Image)] == [with_magic(0), smooth_jpeg(1)]

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from gpu_pack.dataset import RecordDataset
 from gpu_pack.errors import GpuPackError
 from gpu_pack.formats.manifest import manifest_bytes
+from gpu_pack.formats.salvage_scan import FoundRecord, salvage_scan
 from gpu_pack.recordio.framing import MAGIC_BYTES
 from gpu_pack.tools.extract import extract
 from gpu_pack.tools.index import index
 from gpu_pack.tools.inspect import inspect
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.salvage_scan import FoundRecord, salvage_scan
 from gpu_pack.tools.verify import Verification, verify
 from tests.tools.foreign_records import entries, insightface, joined, protobuf, without_ids
 

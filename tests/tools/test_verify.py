@@ -18,9 +18,9 @@ import pytest
 
 import gpu_pack
 from gpu_pack.errors import SourceError, UsageError
+from gpu_pack.formats.salvage_scan import Damage, salvage_scan
 from gpu_pack.recordio import frame, frame_image, read_index, scanning
 from gpu_pack.tools.rec_file import RecFile
-from gpu_pack.tools.salvage_scan import Damage, salvage_scan
 from gpu_pack.tools.verify import Verification, VerifyOptions, verify
 from gpu_pack.types import Progress
 from tests.tools.datasets import FILES, faults_of, gray_square, offsets, replace_record

@@ -14,7 +14,7 @@ from gpu_pack.errors import FormatError
 from gpu_pack.formats.foreign import name_foreign
 from gpu_pack.recordio.framing import framed_size
 from gpu_pack.recordio.scanning import HeaderInfo, read_record, read_record_header
-from gpu_pack.tools.rec_file import RecFile
+from gpu_pack.recordio.searched_file import SearchedFile
 
 #: Reads that one file may spend at places where no record begins after all.
 MAX_WASTED = 1_000_000
@@ -29,7 +29,8 @@ class FoundRecord(NamedTuple):
     Attributes:
         info: its header; without labels if the record is no image's.
         payload: header, labels and image; empty if the scan reads no payloads.
-        overlong: the payload holds a magic number that should have split it, so the length may be damaged.
+        overlong: the payload holds a magic number that should have split it, so the length may be damaged; without
+            payloads, looked for only where no record follows.
     """
 
     info: HeaderInfo
@@ -76,7 +77,7 @@ class Damage(NamedTuple):
 
 
 def salvage_scan(
-    file: RecFile, *, payloads: bool, any_record: bool = False, max_wasted: int = MAX_WASTED
+    file: SearchedFile, *, payloads: bool, any_record: bool = False, max_wasted: int = MAX_WASTED
 ) -> Iterator[FoundRecord | Damage]:
     """Every whole image record and the damage between them, in the file's order.
 
@@ -89,26 +90,37 @@ def salvage_scan(
         SourceError: the file cannot be read.
     """
     offset = wasted = overlapping = 0
+    held: FoundRecord | None = None  # without payloads, until another record begins where it ends
     while offset < file.size:
         before = file.reads
         try:
             found = _record(file, offset, payloads, any_record)
+            if not payloads:
+                if held is not None:
+                    yield held
+                held, offset = found, found.info.end
+                continue
         except FormatError as error:
-            wasted += file.reads - before + 1
-            end, wasted = _next_whole(file, offset, any_record, wasted, max_wasted)
-            damage = _damage(file, offset, end, error, wasted > max_wasted)
-            yield damage
-            offset = end if damage.kind == "damage" else file.size
-            continue
+            if held is None:
+                wasted += file.reads - before + 1
+                end, wasted = _next_whole(file, offset, any_record, wasted, max_wasted)
+                damage = _damage(file, offset, end, error, wasted > max_wasted)
+                yield damage
+                offset = end if damage.kind == "damage" else file.size
+                continue
+            # The length of the record before may be what is damaged.
+            found, held = _record(file, held.offset, True, any_record)._replace(payload=b""), None
         yield found
         offset = found.info.end
         if found.overlong and overlapping < file.size:
             inner, wasted = _next_whole(file, found.offset, False, wasted, max_wasted)
             overlapping += max(0, offset - inner)
             offset = min(offset, inner)
+    if held is not None:
+        yield held
 
 
-def _damage(file: RecFile, offset: int, end: int, error: FormatError, unread: bool) -> Damage:
+def _damage(file: SearchedFile, offset: int, end: int, error: FormatError, unread: bool) -> Damage:
     if offset == 0 and (unread or end >= file.size):
         file.begin_record(0)
         if (name := name_foreign(file.read_at, file.size)) is not None:
@@ -120,7 +132,7 @@ def _damage(file: RecFile, offset: int, end: int, error: FormatError, unread: bo
     return Damage(offset, end, reason)
 
 
-def _next_whole(file: RecFile, damaged: int, any_record: bool, wasted: int, max_wasted: int) -> tuple[int, int]:
+def _next_whole(file: SearchedFile, damaged: int, any_record: bool, wasted: int, max_wasted: int) -> tuple[int, int]:
     """Where the next whole record after ``damaged`` begins, or the file ends; and the reads wasted so far."""
     offset = damaged
     while wasted <= max_wasted:
@@ -136,7 +148,7 @@ def _next_whole(file: RecFile, damaged: int, any_record: bool, wasted: int, max_
     return offset, wasted
 
 
-def _record(file: RecFile, offset: int, payload: bool, any_record: bool) -> FoundRecord:
+def _record(file: SearchedFile, offset: int, payload: bool, any_record: bool) -> FoundRecord:
     file.begin_record(offset)
     try:
         # Headers first, so that a false start that claims 400 MB is refused before they are read.
