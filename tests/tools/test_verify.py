@@ -402,7 +402,7 @@ def test_intact_datasets_of_every_kind_have_no_faults(tmp_path: Path) -> None:
         path.write_text("".join(f"{key}\t{label}\t{row}.jpg\n" for key, label, row in rows))
         for number, division in enumerate((half, gpu_pack.Division(shards=2))):
             out = tmp_path / f"{name} {number}"
-            gpu_pack.create(path, out, gpu_pack.CreateOptions(root=root, device=device, division=division))
+            gpu_pack.create(path, out, gpu_pack.CreateOptions(device=device, division=division), root=root)
             assert faults_of(_check(out)) == ""
     (root / "tab\there.jpg").write_bytes(gray_square())
     gpu_pack.create(root, tmp_path / "folder", gpu_pack.CreateOptions(device=device, division=half))
