@@ -86,7 +86,7 @@ def parse_line(line: str, path: str, number: int) -> Entry:
             raise ValueError(_too_few(fields))
         name = fields[-1].strip()
         key = _key(fields[0].strip())
-        labels = (_label(fields[1]),) if len(fields) == 3 else tuple(map(_label, fields[1:-1]))
+        labels = (read_label(fields[1]),) if len(fields) == 3 else tuple(map(read_label, fields[1:-1]))
         if key >= _SAFE_KEYS and header_carries_magic(key):
             raise ValueError(
                 f"key {key} puts RecordIO's magic number into the record's header, which readers take for a damaged "
@@ -145,6 +145,22 @@ def format_label(value: float) -> str:
     return str(int(value)) if -1e16 < value < 1e16 and value == int(value) else repr(value)
 
 
+def read_label(text: str) -> float:
+    """A label value.
+
+    Raises:
+        ValueError: no finite number, or one that no record can hold as it is.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"label {_short(text)} is no number") from None
+    if "_" in text or not text.isascii():  # Python's float reads 1_000, other readers of the list do not
+        raise ValueError(f"label {_short(text)} is no number that every reader of .lst files understands")
+    check_label(value, text)
+    return value
+
+
 def unlistable_reason(path: str) -> str | None:
     """Why no line of a .lst can hold this name; None where one can."""
     if path.isascii() and path.isprintable() and path and path[0] != " " and path[-1] != " ":
@@ -198,17 +214,6 @@ def _key(text: str) -> int:
     if key > _MAX_KEY:
         raise ValueError(f"key {key} is larger than 2^64-1, and a record's id has 64 bits")
     return key
-
-
-def _label(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"label {_short(text)} is no number") from None
-    if "_" in text or not text.isascii():  # Python's float reads 1_000, other readers of the list do not
-        raise ValueError(f"label {_short(text)} is no number that every reader of .lst files understands")
-    check_label(value, text)
-    return value
 
 
 def check_label(value: float, text: str | None = None) -> None:

@@ -5,7 +5,6 @@ A list that begins as `gpu_pack.formats.lst` has it is no dialect, and one look 
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Sequence
 from contextlib import closing
@@ -18,14 +17,10 @@ from gpu_pack.errors import ListError, SourceError, told
 from gpu_pack.formats import lst
 from gpu_pack.sources.list_dialect import SEPARATORS, Dialect, is_number
 from gpu_pack.sources.source_options import ListFormat
+from gpu_pack.sources.text_encoding import text_encoding
 
 #: Lines that are looked at.
 _SAMPLE = 200
-_MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 #: Separators by list format, in the order in which they are tried.
 _TRIED = {"mxnet": "\t ", "csv": ",;", "aligned": "\t,; "}
 #: What the words of a header line stand for.
@@ -156,16 +151,9 @@ def _format(dialect: Dialect) -> str:
 
 
 def _encoding(path: str) -> str:
-    """UTF-16 and UTF-32 by their marks, and UTF-16 without one by every other byte of its first two letters."""
     try:
         with Path(path).open("rb") as file:
             head = file.read(4)
     except OSError as error:
         raise SourceError(f"{path}: the list cannot be read: {error.strerror or error}") from error
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return encoding
-    zeros = [byte == 0 for byte in head]
-    if zeros in ([True, False, True, False], [False, True, False, True]):
-        return "utf-16-be" if zeros[0] else "utf-16-le"
-    return Dialect.encoding
+    return text_encoding(head)
