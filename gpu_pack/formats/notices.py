@@ -23,6 +23,11 @@ NOTICES: dict[str, tuple[Level, str]] = {
     "split-left-out": ("note", "split folders without class folders are left out: {example}"),
     "list-backslashes": ("note", "paths of the list with backslashes between folders: {count:,}, such as {example}"),
     "list-dialect": ("note", "the list was read as {example}"),
+    "table-columns": ("note", "columns of the table: {example}"),
+    "labels-unused": (
+        "note",
+        "rows of the label file that name no image of the source: {count:,}, such as {example}",
+    ),
     "boxes-dropped": ("note", "objects dropped, as the crop cuts off their centre: {count:,}, the first in {example}"),
     "exif-orientation": (
         "note",
@@ -58,6 +63,11 @@ NOTICES: dict[str, tuple[Level, str]] = {
     "class-untrained": (
         "warning",
         "classes with images in other splits but none in train: {count:,}, such as {example}",
+    ),
+    "label-order": (
+        "warning",
+        "lines of the label file are for the images in the order of their names as text, {example}, which is not that "
+        "of the numbers in them",
     ),
     "faces-unaligned": (
         "warning",

@@ -18,10 +18,12 @@ from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
+from gpu_pack.sources.parquet_source import open_parquet
 from gpu_pack.sources.records import open_records
 from gpu_pack.sources.remote_folder import remote_tree
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
+from gpu_pack.sources.table_source import open_table
 from gpu_pack.sources.tree import LocalTree, Tree
 from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.joined_store import JoinedStore
@@ -84,7 +86,9 @@ def _open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, s
 _OPENERS: dict[str, Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenSource]] = {
     "folder": _open_folder,
     "list": open_list,
+    "parquet": open_parquet,
     "rec": open_records,
+    "table": open_table,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
 
 from gpu_pack.errors import SourceError
 from gpu_pack.formats.classes import NAME as CLASSES
@@ -31,7 +32,7 @@ def recognize_file(store: Store, path: str, options: SourceOptions) -> str:
     with store.open(path) as file:
         head = file.read_at(0, _HEAD_BYTES)
     if kind := _kind(path, head):
-        return kind
+        return _parquet_kind(store, path, options) if kind == "parquet" else kind
     where = os.path.join(store.root, path)
     raise SourceError(
         f"{where}: neither a folder nor a .lst file; --list-format mxnet, csv or aligned reads a list of any name"
@@ -39,22 +40,43 @@ def recognize_file(store: Store, path: str, options: SourceOptions) -> str:
 
 
 def recognize_folder(store: Store, options: SourceOptions) -> tuple[str, list[str]]:
-    """The kind of what is directly in a folder, with the names of its files: ``folder`` unless all are of one kind."""
+    """The kind of what is directly in a folder, with its files' paths: ``folder`` unless all are of one kind.
+
+    Of a folder that holds nothing but one called `data`, as Hugging Face's repositories do, what that one holds counts.
+    """
     if options.source_format == "folder":
         return "folder", []
-    items = store.list("")
+    items = [item for item in store.list("") if not item.name.startswith(".")]
     names = [item.name for item in items if not is_folder(item)]
-    wanted = [name for name in names if name.lower() not in SYSTEM_NAMES and not name.startswith(".")]
-    kinds = {name: _SUFFIXES.get(_ending(name)) for name in wanted}
+    folders = [item.name for item in items if is_folder(item)]
+    shards = _shards(names, folders)
+    if not shards and folders == ["data"] and not _images(names):
+        inside = [f"data/{item.name}" for item in store.list("data/") if not is_folder(item)]
+        shards = [name for name in _shards(inside, []) if _SUFFIXES.get(_ending(name)) == "parquet"]
+    kind = recognize_file(store, shards[0], options) if shards else "folder"
+    return (kind, shards) if kind in SETS else ("folder", [])
+
+
+def _shards(names: Iterable[str], folders: Sequence[str]) -> list[str]:
+    """The files that make one set, if there are no images or files of another kind beside them."""
+    names = [name for name in names if name.lower() not in SYSTEM_NAMES]
+    kinds = {name: kind for name in names if (kind := _SUFFIXES.get(_ending(name))) in SETS}
     if "rec" in kinds.values():  # what lies beside records is about them, and class folders are not
-        if any(is_folder(item) and not item.name.startswith(".") for item in items):
-            return "folder", []
+        if folders:
+            return []
         kinds = {name: kind for name, kind in kinds.items() if name not in _BESIDE and suffix(name) not in _BESIDE}
-    found = {kind for kind in kinds.values() if kind is not None}
-    if len(found) != 1 or any(suffix(name) in IMAGE_SUFFIXES for name in wanted):
-        return "folder", []
-    shards = [name for name, kind in kinds.items() if kind is not None]
-    return recognize_file(store, shards[0], options), shards
+    return list(kinds) if len(set(kinds.values())) == 1 and not _images(names) else []
+
+
+def _images(names: Iterable[str]) -> bool:
+    return any(suffix(name) in IMAGE_SUFFIXES for name in names)
+
+
+def _parquet_kind(store: Store, path: str, options: SourceOptions) -> str:
+    """Whether a Parquet file holds images, or paths of images as a table."""
+    from gpu_pack.sources.parquet_source import is_image_parquet
+
+    return "parquet" if is_image_parquet(store, path, options) else "table"
 
 
 def _kind(path: str, head: bytes) -> str | None:
@@ -72,8 +94,12 @@ def _ending(name: str) -> str:
 
 
 #: Offset, bytes and kind.
-_MAGICS: list[tuple[int, bytes, str]] = [(0, MAGIC_BYTES, "rec")]
+_MAGICS: list[tuple[int, bytes, str]] = [(0, MAGIC_BYTES, "rec"), (0, b"PAR1", "parquet")]
 #: Kinds by suffix, where the first bytes do not tell.
-_SUFFIXES: dict[str, str] = {"rec": "rec"}
+_SUFFIXES: dict[str, str] = {
+    "rec": "rec",
+    "parquet": "parquet",
+    **dict.fromkeys(("csv", "tsv", "jsonl", "ndjson"), "table"),
+}
 #: Names and suffixes of the files beside records.
 _BESIDE = frozenset({"idx", "lst", CLASSES, MANIFEST, REJECTS, "sagemaker.json"})

@@ -1,0 +1,201 @@
+"""The images inside of Parquet files, as Hugging Face publishes datasets: spooled once, in the files' order."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from gpu_pack.errors import SourceError, UsageError, told
+from gpu_pack.formats import lst
+from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.found import Facts, Found, Label
+from gpu_pack.sources.open_source import OpenSource, SourceFiles
+from gpu_pack.sources.parquet_file import ParquetTable, images_of
+from gpu_pack.sources.source_options import SourceOptions
+from gpu_pack.sources.splits import split_name_fault
+from gpu_pack.sources.spool import Spool, SpoolFile, as_container
+from gpu_pack.sources.table import sample
+from gpu_pack.sources.table_cells import read_labels, read_split
+from gpu_pack.sources.table_columns import Columns, find_labels, find_split
+from gpu_pack.stores.store import Stat, Store
+from gpu_pack.types import Place
+
+#: Rows in memory at once, for 12-megapixel images some 200 MB.
+_BATCH_ROWS = 32
+#: Splits as they are usually called, in their order.
+_KNOWN = ("train", "validation", "valid", "val", "dev", "test")
+_SHARD = re.compile(r"(.+?)-\d+-of-\d+(?:-[0-9a-f]+)?")
+_NUMBERED = re.compile(rf"({'|'.join(_KNOWN)})(?:[-_.]?\d+)?")
+
+
+class _Rows(NamedTuple):
+    """What one file holds: a column each; an offset of -1 where a row has no image."""
+
+    labels: list[Label | None]
+    splits: list[str | None]
+    names: list[str]
+    offsets: array[int]
+    lengths: array[int]
+
+
+def is_image_parquet(store: Store, path: str, options: SourceOptions) -> bool:
+    """Whether a Parquet file holds images, and not the paths of some.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    table = ParquetTable(store, path)
+    return options.image_key is not None or bool(table.images)
+
+
+def open_parquet(
+    files: SourceFiles, options: SourceOptions, classes: tuple[str, ...] | None, spool: Spool
+) -> OpenSource:
+    """The images of Parquet files that make one set, in their order.
+
+    Args:
+        files: of the same columns.
+        options: columns.
+        classes: names by label, which the listing checks.
+        spool: receives the images, but in a dry run.
+
+    Raises:
+        SourceError: a file cannot be read, or has other columns than the first one.
+        UsageError: a column that is told is not there.
+        OutputError: there is no room for the images.
+    """
+    tables = [ParquetTable(files.store, path) for path in files.paths]
+    columns = _columns(tables[0], options)
+    names = tables[0].class_names.get(columns.labels[0]) if len(columns.labels) == 1 else None
+    for table in tables:
+        _check_same(tables[0], table, columns)
+    splits = split_names(files.paths) if options.split_column is None and columns.split is None else {}
+    facts = Facts(files.source, numbered=names, splits=_in_order(splits.values()))
+    told_ = [f"image={columns.path}", str(columns).partition(", ")[2]]
+    told_ += [f"splits by the files' names: {', '.join(facts.splits)}"] if splits else []
+    facts.notices.append(Notice("table-columns", 1, ", ".join(told_)))
+    spool.reserve(sum(table.image_bytes[columns.path] for table in tables), files.source)
+
+    def images() -> Iterator[Found]:
+        for table, path in zip(tables, files.paths, strict=True):
+            yield from _find(table, files.store, path, columns, splits.get(path), facts, spool)
+
+    return OpenSource(files.store, images(), facts)
+
+
+def split_names(paths: Sequence[str]) -> dict[str, str]:
+    """The splits by the files' names, such as ``train-00000-of-00002.parquet``; none where they tell no several."""
+    found = {}
+    for path in paths:
+        stem = path.rpartition("/")[2].rpartition(".")[0]
+        matched = _SHARD.fullmatch(stem) or _NUMBERED.fullmatch(stem)
+        if matched is None or split_name_fault(matched[1]):
+            return {}
+        found[path] = matched[1]
+    several = set(found.values())
+    return found if len(several) > 1 and several & set(_KNOWN) else {}
+
+
+def _in_order(splits: Any) -> list[str]:
+    names = set(splits)
+    return [name for name in _KNOWN if name in names] + sorted(names - set(_KNOWN))
+
+
+def _columns(table: ParquetTable, options: SourceOptions) -> Columns:
+    image = options.image_key
+    if image is not None and image not in table.images:
+        raise UsageError(
+            f"{told('image_key', image)}: {table.name} has no such column of images; "
+            + (f"it has {', '.join(map(repr, table.images))}" if table.images else "none of its columns holds bytes")
+        )
+    if image is None and len(table.images) != 1:
+        which = ", ".join(map(repr, table.images))
+        raise SourceError(
+            f"{table.name}: {which} may each be the column of images: name it, image_key (--image-key)"
+            if table.images
+            else f"{table.name}: none of its columns holds images; a table of their paths is read with "
+            "source_format='table' (--source-format table)"
+        )
+    rows = sample(table)
+    split = find_split(table, options, rows)
+    named = [name for name in table.class_names if name != split]
+    labels = tuple(named) if len(named) == 1 and not options.label_column else ()
+    return Columns(image or table.images[0], labels or find_labels(table, options, rows, {split}), split, guessed=True)
+
+
+def _check_same(first: ParquetTable, table: ParquetTable, columns: Columns) -> None:
+    for name in columns.all:
+        if name not in (table.images if name == columns.path else table.columns):
+            raise SourceError(f"{table.name}: it has no column {name!r}, and {first.name} has: pack them one by one")
+    for name in columns.labels:
+        if table.class_names.get(name) != first.class_names.get(name):
+            raise SourceError(
+                f"{table.name}: its labels have other names than those of {first.name}: give each as a source of its "
+                "own, so that their classes are joined by name"
+            )
+
+
+def _find(
+    table: ParquetTable, store: Store, path: str, columns: Columns, split: str | None, facts: Facts, spool: Spool
+) -> Iterator[Found]:
+    """The images of one file."""
+    with store.open(path) as file:
+        version = file.stat.version
+    container = None
+    if spool.dry:
+        rows = _read(table, columns, None)
+    else:
+        with spool.create(path) as spooled:
+            rows = _read(table, columns, spooled)
+        container = as_container(spooled.path)
+    for number, label in enumerate(rows.labels):
+        where = f"{path}!/{number}"
+        own = rows.names[number].replace("\\", "/").rpartition("/")[2]
+        inside = f"{where}/{own}" if own not in ("", ".", "..") and not lst.unlistable_reason(own) else where
+        length, offset = rows.lengths[number], rows.offsets[number]
+        stat = Stat(length, version)
+        place = Place(container, offset, length) if container is not None and offset >= 0 else None
+        own_split = rows.splits[number] or split
+        if own_split is not None and own_split not in facts.splits:
+            facts.splits.append(own_split)
+        yield Found(inside, stat, label or (), place, own_split, None, _refused(table, number, label, facts, offset))
+
+
+def _refused(
+    table: ParquetTable, number: int, label: Label | None, facts: Facts, offset: int
+) -> tuple[str, str] | None:
+    """The reason and the code of a reject."""
+    where = table.where(number)
+    if label is None:
+        return f"{where} has no label for it", "no-label"
+    if facts.numbered is not None and isinstance(label, tuple):
+        if label == (-1.0,):  # Hugging Face's number for none
+            return f"{where} has label -1, which stands for none", "no-label"
+        if not label[0].is_integer() or not 0 <= label[0] < len(facts.numbered):
+            raise SourceError(f"{where}: label {label[0]:.9g} is none of the {len(facts.numbered)} names in its schema")
+    return (f"{where} holds no image", "missing") if offset < 0 else None
+
+
+def _read(table: ParquetTable, columns: Columns, spooled: SpoolFile | None) -> _Rows:
+    """All rows of a file; the images are appended to the spool, or left unread without one."""
+    rows = _Rows([], [], [], array("q"), array("q"))
+    named = columns.path in table.named_images
+    image = columns.path if spooled is not None else f"{columns.path}.path" if named else None
+    others = [*([columns.split] if columns.split is not None else []), *columns.labels]
+    for batch in table.batches([*([image] if image is not None else []), *others], _BATCH_ROWS):
+        cells = [batch.column(name).to_pylist() for name in others]
+        images = images_of(batch, columns.path) if image is not None else iter([(None, "")] * len(batch))
+        for (data, name), row in zip(images, zip(*cells, strict=True), strict=True):
+            where = table.where(len(rows.labels))
+            if columns.split is not None:
+                rows.splits.append(read_split(row[0], columns.split, where))
+            else:
+                rows.splits.append(None)
+            rows.labels.append(read_labels(row[-len(columns.labels) :], columns.labels, where))
+            rows.names.append(name)
+            rows.lengths.append(len(data) if data is not None else -1)
+            # In a dry run nobody reads it, and every row counts.
+            rows.offsets.append(0 if spooled is None else -1 if data is None else spooled.append(memoryview(data)))
+    return rows
