@@ -17,7 +17,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises:
         SourceError: unreadable, too large, not UTF-8, empty, or with a blank or repeated name.
     """
-    lines = _read(path).split("\n")
+    lines = as_text(path, read_small_file(path)).split("\n")
     first: dict[str, int] = {}
     for number, line in enumerate(lines[:-1] if lines[-1] == "" else lines, 1):
         name = line.rstrip("\r")
@@ -36,7 +36,12 @@ def format_classes(names: Iterable[str]) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
 
 
-def _read(path: Path) -> str:
+def read_small_file(path: Path) -> bytes:
+    """All of a file with names of classes.
+
+    Raises:
+        SourceError: it cannot be read, or has over 64 MiB.
+    """
     try:
         if path.exists() and not path.is_file():
             raise SourceError(f"{path}: not a plain file")
@@ -46,6 +51,15 @@ def _read(path: Path) -> str:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     if len(data) > _MAX_BYTES:
         raise SourceError(f"{path}: over {_MAX_BYTES} bytes; this is not a list of class names")
+    return data
+
+
+def as_text(path: Path, data: bytes) -> str:
+    """The bytes of a file as text.
+
+    Raises:
+        SourceError: they are not UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

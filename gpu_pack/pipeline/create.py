@@ -129,7 +129,8 @@ def _divide(source: str, listing: Listing, division: Division) -> list[Shard]:
     if division.splits:
         raise UsageError(
             f"splits (--split): {source} is divided already, into {', '.join(own.names)}: leave --split out, give one "
-            "of them alone as the source, or take folders for classes with layout='classes' (--layout classes)"
+            "of them alone as the source, or take folders for classes with layout='classes' (--layout classes), and "
+            "tables for undivided with split_column='none' (--split-column none)"
         )
     return divide(listing.labels, division, own)
 

@@ -12,7 +12,7 @@ from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import UsageError, told
 from gpu_pack.pipeline.boxes import Boxes
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat, SourceOptions
-from gpu_pack.sources.splits import Division, is_split_source, split_pair
+from gpu_pack.sources.splits import Division, is_split_source, split_name_fault, split_pair
 from gpu_pack.types import MAX_EDGE, Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp, TransformSpec
 
 if TYPE_CHECKING:
@@ -63,6 +63,14 @@ class CreateOptions:
                 raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes True or False")
         if self.split_sources and self.division.splits:
             raise UsageError("splits (--split): give every split a fraction, or every split a source")
+        names = [name for name, _ in self.split_sources]
+        for name, source in self.split_sources:
+            if fault := split_name_fault(name):
+                raise UsageError(f"splits {str(name)[:20]}={source} (--split): {fault}")
+            if names.count(name) > 1:
+                raise UsageError(
+                    f"splits {name}={source} (--split): {name!r} is named twice; a pattern takes several files"
+                )
         if self.boxes not in get_args(Boxes):
             raise UsageError(f"{told('boxes', self.boxes)}: choose move, keep or refuse")
 

@@ -23,7 +23,12 @@ def order_classes(names: Iterable[str], order: ClassOrder) -> list[str]:
         return found
     if all(map(_WHOLE.fullmatch, found)):
         return sorted(found, key=int)
-    return sorted(found, key=_natural)
+    return sorted(found, key=natural_key)
+
+
+def natural_key(name: str) -> list[str | int]:
+    """What sorts 2 before 10: text and numbers in turn, beginning with text, so that only like is compared with like."""
+    return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(name))]
 
 
 def numeric_notice(names: Sequence[str]) -> Notice | None:
@@ -51,8 +56,3 @@ def check_class_names(source: str, names: Iterable[str]) -> None:
                 f"{source}: classes {other!r} and {name!r} have the same name in two Unicode "
                 "spellings: merge them, or rename one"
             )
-
-
-def _natural(name: str) -> list[str | int]:
-    """Text and numbers in turn, beginning with text, so that only like is compared with like."""
-    return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(name))]

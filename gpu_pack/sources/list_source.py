@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from gpu_pack.errors import SourceError
+from gpu_pack.errors import SourceError, UsageError, told
+from gpu_pack.formats.class_numbers import read_class_numbers
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.sources.find_sources import Located, locate
 from gpu_pack.sources.folder import find_in_folder
 from gpu_pack.sources.found import Facts, Found
 from gpu_pack.sources.given import GivenImages, open_given
+from gpu_pack.sources.label_file import with_labels
 from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
+from gpu_pack.sources.number_names import NumberNames, name_numbers, name_where_they_differ
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
 from gpu_pack.sources.parquet_source import open_parquet
 from gpu_pack.sources.records import open_records
@@ -53,19 +56,38 @@ def list_source(
         UsageError: an option that is not about such a source.
     """
     classes = read_classes(options.classes) if options.classes is not None else None
+    names = _number_names(options)
+    _check_labels(options, splits)
+    opened = [
+        (split, _labelled(split, source, options, names))
+        for split, source in _open_all(sources, options, None if names else classes, spool, splits, store)
+    ]
+    opened = name_where_they_differ(opened, classes)
+    joined = opened[0][1] if len(opened) == 1 and not splits else _join(opened)
+    listing = make_listing(joined.images, joined.facts, joined.store, classes, options.class_order)
+    if names is not None:
+        names.check_used()
+    return listing
+
+
+def _open_all(
+    sources: Sequence[str] | GivenImages,
+    options: SourceOptions,
+    classes: Classes,
+    spool: Spool,
+    splits: Sequence[tuple[str, str]],
+    store: StoreOptions | None,
+) -> Iterator[tuple[str | None, OpenSource]]:
+    """Every source, with the name of the split that it is for."""
     if isinstance(sources, GivenImages):
         options.check_kind(str(sources), "given")
-        images = open_given(sources, spool)
-        return make_listing(images.images, images.facts, images.store, classes, options.class_order)
+        yield None, open_given(sources, spool)
+        return
     wanted: list[tuple[str | None, Sequence[str]]] = [(None, sources)] if sources else []
     wanted += [(name, [source]) for name, source in splits]
-    opened = [
-        (name, _open(located, options, classes, spool))
-        for name, given in wanted
-        for located in locate(given, options, store or StoreOptions())
-    ]
-    joined = opened[0][1] if len(opened) == 1 and not splits else _join(opened)
-    return make_listing(joined.images, joined.facts, joined.store, classes, options.class_order)
+    for name, given in wanted:
+        for located in locate(given, options, store or StoreOptions()):
+            yield name, _open(located, options, classes, spool)
 
 
 def _open(located: Located, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
@@ -75,6 +97,30 @@ def _open(located: Located, options: SourceOptions, classes: Classes, spool: Spo
         return opened
     beside = JoinedStore(((spool.folder, LocalStore(spool.folder)), ("", opened.store)), opened.store.root)
     return opened._replace(store=beside)
+
+
+def _number_names(options: SourceOptions) -> NumberNames | None:
+    if options.class_names is None:
+        return None
+    names, counted = read_class_numbers(options.class_names)
+    return NumberNames(str(options.class_names), names, counted=counted)
+
+
+def _check_labels(options: SourceOptions, splits: Sequence[tuple[str, str]]) -> None:
+    names = [name for name, _ in splits]
+    for name, file in options.labels:
+        if name is not None and name not in names:
+            raise UsageError(
+                f"{told('labels', f'{name}={file}')}: there is no split {name!r} with a source of its own "
+                f"(--split {name}=SOURCE)"
+            )
+
+
+def _labelled(split: str | None, opened: OpenSource, options: SourceOptions, names: NumberNames | None) -> OpenSource:
+    """With the labels of a file, and names for numbers, where these are given."""
+    if (file := options.label_file(split)) is not None:
+        opened = with_labels(opened, file, options)
+    return opened if names is None else name_numbers(opened, names)
 
 
 def _open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
@@ -115,7 +161,8 @@ def _joined(opened: Sequence[tuple[str | None, OpenSource]], facts: Facts) -> It
         for found in source.images:
             if split is not None and found.split is not None:
                 raise SourceError(
-                    f"{own.source}: it is divided already, and cannot be split {split!r}: give one of its own splits"
+                    f"{own.source}: it is divided already, and cannot be split {split!r}: give one of its own splits, "
+                    "or for a table --split-column ''"
                 )
             place = found.place
             if place is not None and not os.path.isabs(place.container.path):

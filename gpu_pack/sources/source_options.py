@@ -40,6 +40,8 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "split_column": ("table", "parquet"),
     "rekey": ("rec",),
 }
+#: Options that are also about the tables that ``labels`` names.
+_OF_LABEL_FILES = ("path_column", "label_column")
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,11 @@ class SourceOptions:
         image_key, label_key: of WebDataset samples: the suffix of the image, and that of the label, or ``json.FIELD``;
             ``image_key`` is also the image column of Parquet files. None: guessed.
         path_column, label_column, split_column: of a table; several label columns make a label vector. None: guessed.
+            An empty ``split_column``: there is none, whatever columns and files are called.
         labels: files with labels, by split, or by None for all: a line an image in sorted order, or a table by file
-            name.
-        class_names: a file with the names of numbers that are labels.
+            name, whose columns are guessed or told as those of a table.
+        class_names: a file with the names of numbers that are labels; see
+            `gpu_pack.formats.class_numbers.read_class_numbers`.
         rekey: number the images of a .rec anew.
 
     Raises:
@@ -102,6 +106,11 @@ class SourceOptions:
                 f"{told('class_order', self.class_order)}: the labels are those of classes (--classes): leave one out"
             )
 
+    def label_file(self, split: str | None) -> str | None:
+        """The file with the labels of a split's source, or of one without a split; None where there is none."""
+        files = dict(self.labels)
+        return files.get(split, files.get(None))
+
     def check_kind(self, source: str, kind: str) -> None:
         """Raise `UsageError` for an option that is not about this kind of source."""
         if kind == "given" and self.source_format != "auto":
@@ -109,6 +118,8 @@ class SourceOptions:
         defaults = SourceOptions()
         for name, kinds in _ABOUT.items():
             value = getattr(self, name)
+            if self.labels and name in _OF_LABEL_FILES:
+                continue
             if value != getattr(defaults, name) and kind not in kinds:
                 shown = ", ".join(value) if isinstance(value, tuple) else value
                 raise UsageError(
@@ -133,15 +144,23 @@ _WORDS = {
 
 def _label_files(given: Any) -> tuple[tuple[str | None, str], ...]:
     """``labels`` as it may be given, a path, ``NAME=PATH``, several of these, a mapping or pairs, as pairs."""
-    if isinstance(given, Mapping):
-        return tuple((name, os.fspath(path)) for name, path in given.items())
-    items = [given] if isinstance(given, (str, os.PathLike)) else given
-    pairs = []
-    for item in items:
-        if isinstance(item, tuple):
-            pairs.append(item)
-            continue
-        name, equals, path = os.fspath(item).partition("=")
-        split = bool(equals) and "/" not in name and not os.path.exists(os.fspath(item))
-        pairs.append((name, path) if split else (None, os.fspath(item)))
+    items = given.items() if isinstance(given, Mapping) else [given] if isinstance(given, (str, os.PathLike)) else given
+    try:
+        pairs = [_label_pair(item) for item in items]
+    except (TypeError, ValueError):
+        raise UsageError(f"labels={given!r} (--labels): a file, or files by the names of their splits") from None
+    names = [name for name, _ in pairs]
+    for name, path in pairs:
+        if names.count(name) > 1:
+            of = "all sources" if name is None else f"split {name!r}"
+            raise UsageError(f"labels={path} (--labels): another file has the labels of {of} already")
     return tuple(pairs)
+
+
+def _label_pair(item: Any) -> tuple[str | None, str]:
+    if isinstance(item, tuple):
+        name, path = item
+        return name, os.fspath(path)
+    text = os.fspath(item)
+    name, equals, path = text.partition("=")
+    return (name, path) if equals and "/" not in name and not os.path.exists(text) else (None, text)

@@ -13,8 +13,8 @@ from gpu_pack.sources.table import Cell, Table, sample
 
 #: Names of columns, likely ones first.
 _PATHS = (
-    ("image", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file", "image_name",
-     "image_filename", "img", "img_path"),
+    ("image", "path", "file", "filename", "file_name", "filepath", "file_path", "image_path", "image_file",
+     "image_name", "image_filename", "img", "img_path"),
     ("id", "image_id", "img_id", "name"),
 )  # fmt: skip
 _LABELS = (
@@ -50,6 +50,11 @@ class Columns(NamedTuple):
     def __str__(self) -> str:
         parts = [f"path={self.path}", f"label={', '.join(self.labels)}"]
         return ", ".join(parts + ([f"split={self.split}"] if self.split is not None else []))
+
+
+def is_path_column(name: str) -> bool:
+    """Whether a column of this name is taken for paths."""
+    return any(name.strip().lower() in names for names in _PATHS)
 
 
 def find_columns(table: Table, options: SourceOptions) -> Columns:
