@@ -23,7 +23,7 @@ def create(
     *,
     source: Annotated[
         list[str] | None,
-        typer.Argument(help="A folder of class folders, of splits with class folders, or of images; or a list (.lst)."),
+        typer.Argument(help="Folders of class folders, of splits, or of images; lists (.lst); tables; Parquet files."),
     ] = None,
     out: Annotated[Path, typer.Argument(help="The folder that receives the records; created if missing.")],
     source_format: Annotated[SourceFormat, typer.Option(help="What SOURCE is; auto looks.")] = "auto",
@@ -110,18 +110,25 @@ def create(
         list[str] | None,
         typer.Option(help="FILE, or SPLIT=FILE: a label a line for images in sorted order, or a table by file name."),
     ] = None,
-    class_names: Annotated[Path | None, typer.Option(help="Names of the numbers that are labels.")] = None,
+    class_names: Annotated[
+        Path | None,
+        typer.Option(
+            help="Names of the numbers that are labels: NUMBER NAME lines, a name a line from 0, JSON, meta.mat."
+        ),
+    ] = None,
     image_key: Annotated[
         str | None, typer.Option(help="WebDataset: the image's suffix; Parquet: its column [guessed].")
     ] = None,
     label_key: Annotated[
         str | None, typer.Option(help="WebDataset: the label's suffix, or json.FIELD [cls, or json.label].")
     ] = None,
-    path_column: Annotated[str | None, typer.Option(help="Of a table [guessed].")] = None,
+    path_column: Annotated[str | None, typer.Option(help="Of a table: the images' paths [guessed].")] = None,
     label_column: Annotated[
         list[str] | None, typer.Option(help="Of a table; several make a label vector [guessed].")
     ] = None,
-    split_column: Annotated[str | None, typer.Option(help="Of a table [guessed].")] = None,
+    split_column: Annotated[
+        str | None, typer.Option(help="Of a table; none: not divided by a column or by files' names [guessed].")
+    ] = None,
     rekey: Annotated[bool, typer.Option("--rekey", help="Number the images of a .rec anew.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image, or at a warning.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,

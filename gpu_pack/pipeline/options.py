@@ -68,9 +68,7 @@ class CreateOptions:
             if fault := split_name_fault(name):
                 raise UsageError(f"splits {str(name)[:20]}={source} (--split): {fault}")
             if names.count(name) > 1:
-                raise UsageError(
-                    f"splits {name}={source} (--split): {name!r} is named twice; a pattern takes several files"
-                )
+                raise UsageError(f"splits {name}={source} (--split): named twice; a pattern stands for several files")
         if self.boxes not in get_args(Boxes):
             raise UsageError(f"{told('boxes', self.boxes)}: choose move, keep or refuse")
 

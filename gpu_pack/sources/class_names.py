@@ -27,7 +27,7 @@ def order_classes(names: Iterable[str], order: ClassOrder) -> list[str]:
 
 
 def natural_key(name: str) -> list[str | int]:
-    """What sorts 2 before 10: text and numbers in turn, beginning with text, so that only like is compared with like."""
+    """What sorts 2 before 10: text and numbers in turn, beginning with text, so that only like is compared."""
     return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(name))]
 
 

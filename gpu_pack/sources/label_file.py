@@ -104,8 +104,8 @@ def _by_line(images: Iterator[Found], text: Iterator[str], file: str, facts: Fac
 
 def _refuse_counts(file: str, lines: int, images: int, facts: Facts) -> None:
     raise SourceError(
-        f"{file}: {lines:,} lines with a label, and {facts.source} has {images:,} images: there must be one for each, in "
-        "the sorted order of their names, or a table by file name"
+        f"{file}: labels for {lines:,} images, a line each, and {facts.source} has {images:,}: it needs one for each, "
+        "in the sorted order of their names, or a table by file name"
     )
 
 

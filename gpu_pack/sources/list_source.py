@@ -162,7 +162,7 @@ def _joined(opened: Sequence[tuple[str | None, OpenSource]], facts: Facts) -> It
             if split is not None and found.split is not None:
                 raise SourceError(
                     f"{own.source}: it is divided already, and cannot be split {split!r}: give one of its own splits, "
-                    "or for a table --split-column ''"
+                    "or for a table --split-column none"
                 )
             place = found.place
             if place is not None and not os.path.isabs(place.container.path):

@@ -52,8 +52,8 @@ class NumberNames:
         if not self._counted:
             return f"{self.source} names"
         return (
-            f"{self.source} names, 0 to {len(self._names) - 1}, one a line from 0; where labels begin at 1, write lines "
-            "of NUMBER NAME"
+            f"{self.source} names, 0 to {len(self._names) - 1}, as it has a name a line: where labels begin at 1, it "
+            "needs lines of NUMBER NAME"
         )
 
 

@@ -26,6 +26,8 @@ from gpu_pack.types import Place
 _BATCH_ROWS = 32
 #: Splits as they are usually called, in their order.
 _KNOWN = ("train", "validation", "valid", "val", "dev", "test")
+#: Hugging Face's label of images that have none.
+_NONE = (-1.0,)
 _SHARD = re.compile(r"(.+?)-\d+-of-\d+(?:-[0-9a-f]+)?")
 _NUMBERED = re.compile(rf"({'|'.join(_KNOWN)})(?:[-_.]?\d+)?")
 
@@ -68,9 +70,11 @@ def open_parquet(
     """
     tables = [ParquetTable(files.store, path) for path in files.paths]
     columns = _columns(tables[0], options)
-    names = tables[0].class_names.get(columns.labels[0]) if len(columns.labels) == 1 else None
-    for table in tables:
+    for table in tables[1:]:
         _check_same(tables[0], table, columns)
+    # Where files have other names for their numbers, images are of classes by name.
+    lists = {_class_names(table, columns) for table in tables}
+    names = lists.pop() if len(lists) == 1 else None
     splits = split_names(files.paths) if options.split_column is None and columns.split is None else {}
     facts = Facts(files.source, numbered=names, splits=_in_order(splits.values()))
     told_ = [f"image={columns.path}", str(columns).partition(", ")[2]]
@@ -128,19 +132,14 @@ def _columns(table: ParquetTable, options: SourceOptions) -> Columns:
 def _check_same(first: ParquetTable, table: ParquetTable, columns: Columns) -> None:
     for name in columns.all:
         if name not in (table.images if name == columns.path else table.columns):
-            raise SourceError(f"{table.name}: it has no column {name!r}, and {first.name} has: pack them one by one")
-    for name in columns.labels:
-        if table.class_names.get(name) != first.class_names.get(name):
-            raise SourceError(
-                f"{table.name}: its labels have other names than those of {first.name}: give each as a source of its "
-                "own, so that their classes are joined by name"
-            )
+            raise SourceError(f"{table.name}: it has no column {name!r}, and {first.name} has: leave it out")
 
 
 def _find(
     table: ParquetTable, store: Store, path: str, columns: Columns, split: str | None, facts: Facts, spool: Spool
 ) -> Iterator[Found]:
     """The images of one file."""
+    names = _class_names(table, columns)
     with store.open(path) as file:
         version = file.stat.version
     container = None
@@ -160,21 +159,28 @@ def _find(
         own_split = rows.splits[number] or split
         if own_split is not None and own_split not in facts.splits:
             facts.splits.append(own_split)
-        yield Found(inside, stat, label or (), place, own_split, None, _refused(table, number, label, facts, offset))
+        refused = _refused(table.where(number), label, names, offset)
+        if label is None or (refused is not None and refused[1] == "no-label"):
+            label = ()
+        elif names is not None and facts.numbered is None and isinstance(label, tuple):
+            label = names[int(label[0])]
+        yield Found(inside, stat, label, place, own_split, refused=refused)
 
 
-def _refused(
-    table: ParquetTable, number: int, label: Label | None, facts: Facts, offset: int
-) -> tuple[str, str] | None:
+def _class_names(table: ParquetTable, columns: Columns) -> tuple[str, ...] | None:
+    """The names of the numbers that are labels."""
+    return table.class_names.get(columns.labels[0]) if len(columns.labels) == 1 else None
+
+
+def _refused(where: str, label: Label | None, names: tuple[str, ...] | None, offset: int) -> tuple[str, str] | None:
     """The reason and the code of a reject."""
-    where = table.where(number)
     if label is None:
         return f"{where} has no label for it", "no-label"
-    if facts.numbered is not None and isinstance(label, tuple):
-        if label == (-1.0,):  # Hugging Face's number for none
+    if names is not None and isinstance(label, tuple):
+        if label == _NONE:
             return f"{where} has label -1, which stands for none", "no-label"
-        if not label[0].is_integer() or not 0 <= label[0] < len(facts.numbered):
-            raise SourceError(f"{where}: label {label[0]:.9g} is none of the {len(facts.numbered)} names in its schema")
+        if not label[0].is_integer() or not 0 <= label[0] < len(names):
+            raise SourceError(f"{where}: label {label[0]:.9g} is none of the {len(names)} names in its schema")
     return (f"{where} holds no image", "missing") if offset < 0 else None
 
 

@@ -40,6 +40,8 @@ _ABOUT: dict[str, tuple[str, ...]] = {
     "split_column": ("table", "parquet"),
     "rekey": ("rec",),
 }
+#: As ``split_column``: no column.
+NO_COLUMN = "none"
 #: Options that are also about the tables that ``labels`` names.
 _OF_LABEL_FILES = ("path_column", "label_column")
 
@@ -59,7 +61,7 @@ class SourceOptions:
         image_key, label_key: of WebDataset samples: the suffix of the image, and that of the label, or ``json.FIELD``;
             ``image_key`` is also the image column of Parquet files. None: guessed.
         path_column, label_column, split_column: of a table; several label columns make a label vector. None: guessed.
-            An empty ``split_column``: there is none, whatever columns and files are called.
+            ``none`` as ``split_column``: there is none, whatever columns and files are called.
         labels: files with labels, by split, or by None for all: a line an image in sorted order, or a table by file
             name, whose columns are guessed or told as those of a table.
         class_names: a file with the names of numbers that are labels; see

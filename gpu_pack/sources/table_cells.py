@@ -92,8 +92,8 @@ def read_split(cell: Cell, column: str, where: str) -> str:
     name = cell_text(cell)
     if not name:
         raise SourceError(
-            f"{where}: no split in column {column!r}: fill it, or leave the column alone with split_column='' "
-            "(--split-column '')"
+            f"{where}: no split in column {column!r}: fill it, or leave the column alone with split_column='none' "
+            "(--split-column none)"
         )
     if fault := split_name_fault(name):
         raise SourceError(f"{where}: {name!r} in column {column!r} cannot name a split: {fault}")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from gpu_pack.errors import SourceError, UsageError, told
 from gpu_pack.sources.list_dialect import is_number
-from gpu_pack.sources.source_options import SourceOptions
+from gpu_pack.sources.source_options import NO_COLUMN, SourceOptions
 from gpu_pack.sources.splits import split_name_fault
 from gpu_pack.sources.table import Cell, Table, sample
 
@@ -70,14 +70,16 @@ def find_columns(table: Table, options: SourceOptions) -> Columns:
         raise SourceError(_none(table, "paths of images", "path_column"))
     split = find_split(table, options, rows)
     labels = find_labels(table, options, rows, {path, split})
-    guessed = options.path_column is None or not options.label_column or (split or "") != (options.split_column or "")
+    guessed = options.path_column is None or not options.label_column or split not in (None, options.split_column)
     return Columns(path, labels, split, guessed)
 
 
 def find_split(table: Table, options: SourceOptions, rows: _Sample) -> str | None:
     """The column of splits, which is guessed only where it has few values and all could be splits; None: no such."""
+    if options.split_column == NO_COLUMN:
+        return None
     if options.split_column is not None:
-        return _told(table, "split_column", options.split_column) if options.split_column else None
+        return _told(table, "split_column", options.split_column)
     split = _guess(table, "split_column", "splits", _SPLITS)
     values = {_text(row[split]) for row in rows} if split is not None else set()
     return split if 0 < len(values) <= _FEW and not any(map(split_name_fault, values)) else None

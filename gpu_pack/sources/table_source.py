@@ -81,6 +81,6 @@ def _split(cells: Sequence[Cell], columns: Columns, where: str, facts: Facts) ->
         if len(facts.splits) > _MOST_SPLITS:
             raise SourceError(
                 f"{where}: column {columns.split!r} names over {_MOST_SPLITS} splits: leave it alone with "
-                "split_column='' (--split-column '')"
+                "split_column='none' (--split-column none)"
             )
     return name
