@@ -113,7 +113,7 @@ def create(
     class_names: Annotated[
         Path | None,
         typer.Option(
-            help="Names of the numbers that are labels: NUMBER NAME lines, a name a line from 0, JSON, meta.mat."
+            help="Names of numbers that are labels: lines of NUMBER NAME, or of names from 0; JSON; meta.mat."
         ),
     ] = None,
     image_key: Annotated[

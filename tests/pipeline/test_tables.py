@@ -105,23 +105,33 @@ def test_parquet_gives_the_records_of_its_folder(photos: Path, gpu_pack_process:
     assert gpu_pack.inspect(tmp_path / "two/val.rec").records == 17
 
 
+def test_parquet_without_pyarrow_says_what_to_install(gpu_pack_process: Run, tmp_path: Path) -> None:
+    (tmp_path / "pyarrow.py").write_text("raise ImportError('no pyarrow here')")  # found first, in the working folder
+    (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    done = gpu_pack_process("create", "a.parquet", "out", code=1)
+    assert done.stderr == (
+        "gpu-pack: a.parquet: Parquet is read by pyarrow, which is missing (no pyarrow here): pip install "
+        "'gpu-pack[parquet]'\n"
+    )
+
+
 def test_parquet_resumes_from_a_new_spool(photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="needs pyarrow: pip install 'gpu-pack[parquet]'")
-    write_parquet(tmp_path / "a.parquet", rows_of(photos, ["ant", "bee", "cat"]), ["ant", "bee", "cat"])
-    options = create_options(size=16, device="cpu", workers=1)
+    write_parquet(tmp_path / "a.parquet", rows_of(photos, ["ant", "bee", "cat"]) * 5, ["ant", "bee", "cat"])
+    options = create_options(size=16, device="cpu", workers=1, batch_size=2)
 
     def plan(out: Path, spool: Spool) -> create.Plan:
         return create.plan([str(tmp_path / "a.parquet")], out, options, spool)
 
     def die(number: int, entry: object) -> None:
-        if number >= 28:
+        if number >= 100:
             raise Killed
 
     with Spool(tmp_path / "spool") as spool, pytest.raises(Killed):
         pack(watched(plan(tmp_path / "out", spool), die))
     with Spool(tmp_path / "spool") as spool:
         report = pack(plan(tmp_path / "out", spool))
-    assert report.resumed > 0 and report.packed == 30
+    assert report.resumed > 0 and report.packed == 150
     with Spool(tmp_path / "spool") as spool:
         pack(plan(tmp_path / "whole", spool))
     assert published(tmp_path / "out") == published(tmp_path / "whole")
