@@ -52,8 +52,9 @@ def create(
     rejects.jsonl.
 
     Args:
-        source: a folder of class folders, of splits with class folders, or of images; a .lst file; a table of paths and
-            labels; Parquet files that hold images; .rec files; or several of them, as a list. None where ``splits`` names a source for each split.
+        source: a folder of class folders, of splits with class folders, or of images; a .lst file; a table of paths
+            and labels; Parquet files that hold images; .rec files; or several of them, as a list. None where
+            ``splits`` names a source for each split.
 
             Or any iterable of images, such as a generator or a dataset: ``(path or bytes, label)``, or dicts with
             ``image`` (a path, the bytes of an image file, or Hugging Face's dict of these) or ``path``, ``label``, and,

@@ -43,7 +43,7 @@ class Facts:
     Attributes:
         source: its name in messages.
         class_names: of folders, also of empty ones, in any order; None where the images' labels tell all.
-        numbered: names by label, where labels are numbers that have names.
+        numbered: names by label, where labels are numbers that have names; told with the first image.
         splits: names in order, of a source that is divided already.
         splits_bind: they are not to be divided anew.
         ordered: the order of its images was chosen by someone: it is kept unless a division asks for another.

@@ -174,10 +174,5 @@ def _joined(opened: Sequence[tuple[str | None, OpenSource]], facts: Facts) -> It
         facts.skipped += own.skipped
         facts.notices += own.notices
         facts.records += own.records
-        if own.numbered is not None and facts.numbered not in (None, own.numbered):
-            raise SourceError(
-                f"{own.source}: its labels are numbers of other classes than those of the sources before: pack them "
-                "one by one"
-            )
         facts.numbered = facts.numbered or own.numbered
     facts.class_names = sorted(names) or None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 from gpu_pack.errors import SourceError, UsageError, told
 from gpu_pack.sources.found import Found
@@ -73,10 +74,15 @@ def name_where_they_differ(
     opened: Sequence[tuple[str | None, OpenSource]], known: tuple[str, ...] | None
 ) -> list[tuple[str | None, OpenSource]]:
     """Sources whose numbers have names of their own get these, unless all sources, and ``known``, have the same."""
-    lists = {each.facts.numbered for _, each in opened} | ({known} if known is not None else set())
-    if len(lists) == 1:
-        return list(opened)
-    return [(split, _with_own_names(each)) for split, each in opened]
+    begun = [(split, _begun(each) if len(opened) > 1 else each) for split, each in opened]
+    lists = {each.facts.numbered for _, each in begun} | ({known} if known is not None else set())
+    return begun if len(lists) == 1 else [(split, _with_own_names(each)) for split, each in begun]
+
+
+def _begun(opened: OpenSource) -> OpenSource:
+    """The same with its first image read, after which it has told the names of its numbers."""
+    first = list(islice(opened.images, 1))
+    return opened._replace(images=chain(first, opened.images))
 
 
 def _with_own_names(opened: OpenSource) -> OpenSource:
