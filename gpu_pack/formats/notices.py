@@ -21,6 +21,11 @@ NOTICES: dict[str, tuple[Level, str]] = {
     ),
     "split-anew": ("note", "the splits of the records are given up, as --split divides all of them anew: {example}"),
     "split-left-out": ("note", "split folders without class folders are left out: {example}"),
+    "archive-root": ("note", "everything lies in one folder, {example}, and the folders in it are the classes"),
+    "archives-as-classes": (
+        "note",
+        "archives without folders in them give their names to classes: {count:,}, such as {example}",
+    ),
     "list-backslashes": ("note", "paths of the list with backslashes between folders: {count:,}, such as {example}"),
     "list-dialect": ("note", "the list was read as {example}"),
     "table-columns": ("note", "columns of the table: {example}"),
@@ -68,6 +73,10 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "warning",
         "lines of the label file are for the images in the order of their names as text, {example}, which is not that "
         "of the numbers in them",
+    ),
+    "archive-damaged": (
+        "warning",
+        "damaged archives: some {count:,} members may be lost, the first in {example}",
     ),
     "faces-unaligned": (
         "warning",

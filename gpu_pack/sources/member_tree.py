@@ -5,12 +5,14 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable
+from itertools import zip_longest
 
 from gpu_pack.sources.places import Places
 from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Place
 
+_DUPLICATE = ("a later member of the archive has the same name, and is the one that counts", "duplicate")
 #: Whether the member at a path and place begins as an image does.
 Begins = Callable[[str, Place | None], bool]
 
@@ -64,11 +66,25 @@ class MemberTree:
         if refused is not None:
             self.refusals[row] = refused
 
+    def add_folder(self, folder: str) -> None:
+        """Add a folder, with ``/`` at the end, which may stay empty."""
+        self._folder(folder)
+
+    def move_loose(self, rows: range, folder: str) -> None:
+        """Put those of some rows that lie in no folder into one."""
+        loose = self._files[""]
+        moved = [row for row in loose if row in rows]
+        self._files[""] = array("I", (row for row in loose if row not in rows))
+        self._folder(folder).extend(moved)
+
     def scan(self, folder: str, skipped: Counter[str]) -> tuple[list[TreeFile], list[str]]:
         """See `Tree.scan`."""
         files: list[TreeFile] = []
-        for row in sorted(self._files.get(folder, ()), key=lambda row: (self.names[row], self.paths[row])):
+        rows = sorted(self._files.get(folder, ()), key=lambda row: (self.names[row], self.paths[row]))
+        for row, after in zip_longest(rows, rows[1:]):
             file = _Member(self, row)
+            if after is not None and self.paths[row] == self.paths[after]:
+                self.refusals.setdefault(row, _DUPLICATE)
             if file.name.lower() in SYSTEM_NAMES or (file.name.startswith("._") and not file.begins_as_image()):
                 continue
             files.append(file)

@@ -10,6 +10,8 @@ from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.manifest import NAME as MANIFEST
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.recordio.framing import MAGIC_BYTES
+from gpu_pack.sources.archives.kind_of_tar import kind_of_tar
+from gpu_pack.sources.archives.member_names import TAR_SUFFIXES
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.tree import IMAGE_SUFFIXES, SYSTEM_NAMES, is_folder, suffix
 from gpu_pack.stores.store import Store
@@ -30,8 +32,10 @@ def recognize_file(store: Store, path: str, options: SourceOptions) -> str:
     if suffix(path) == "lst" or options.list_format != "auto":
         return "list"
     with store.open(path) as file:
-        head = file.read_at(0, _HEAD_BYTES)
-    if kind := _kind(path, head):
+        kind = _kind(path, file.read_at(0, _HEAD_BYTES))
+        if kind in (None, "tar"):
+            kind = kind_of_tar(path, file, options) or kind
+    if kind is not None:
         return _parquet_kind(store, path, options) if kind == "parquet" else kind
     where = os.path.join(store.root, path)
     raise SourceError(
@@ -48,7 +52,7 @@ def recognize_folder(store: Store, options: SourceOptions) -> tuple[str, list[st
         return "folder", []
     items = [item for item in store.list("") if not item.name.startswith(".")]
     names = [item.name for item in items if not is_folder(item)]
-    folders = [item.name for item in items if is_folder(item)]
+    folders = [item.name for item in items if is_folder(item) and item.name.lower() not in SYSTEM_NAMES]
     shards = _shards(names, folders)
     if not shards and folders == ["data"] and not _images(names):
         inside = [f"data/{item.name}" for item in store.list("data/") if not is_folder(item)]
@@ -61,9 +65,9 @@ def _shards(names: Iterable[str], folders: Sequence[str]) -> list[str]:
     """The files that make one set, if there are no images or files of another kind beside them."""
     names = [name for name in names if name.lower() not in SYSTEM_NAMES]
     kinds = {name: kind for name in names if (kind := _SUFFIXES.get(_ending(name))) in SETS}
-    if "rec" in kinds.values():  # what lies beside records is about them, and class folders are not
-        if folders:
-            return []
+    if folders and not _BESIDE_CLASSES.isdisjoint(kinds.values()):
+        return []
+    if "rec" in kinds.values():  # what lies beside records is about them
         kinds = {name: kind for name, kind in kinds.items() if name not in _BESIDE and suffix(name) not in _BESIDE}
     return list(kinds) if len(set(kinds.values())) == 1 and not _images(names) else []
 
@@ -94,12 +98,19 @@ def _ending(name: str) -> str:
 
 
 #: Offset, bytes and kind.
-_MAGICS: list[tuple[int, bytes, str]] = [(0, MAGIC_BYTES, "rec"), (0, b"PAR1", "parquet")]
+_MAGICS: list[tuple[int, bytes, str]] = [
+    (0, MAGIC_BYTES, "rec"),
+    (0, b"PAR1", "parquet"),
+    (257, b"ustar", "tar"),
+]
 #: Kinds by suffix, where the first bytes do not tell.
 _SUFFIXES: dict[str, str] = {
     "rec": "rec",
     "parquet": "parquet",
+    **dict.fromkeys(TAR_SUFFIXES, "tar"),
     **dict.fromkeys(("csv", "tsv", "jsonl", "ndjson"), "table"),
 }
+#: Kinds of files that may have been left beside class folders.
+_BESIDE_CLASSES = frozenset({"rec", "tar", "zip"})
 #: Names and suffixes of the files beside records.
 _BESIDE = frozenset({"idx", "lst", CLASSES, MANIFEST, REJECTS, "sagemaker.json"})

@@ -1,0 +1,203 @@
+"""Compressed files as streams of bytes: gzip, bzip2, xz and Zstandard, by their first bytes."""
+
+from __future__ import annotations
+
+import bz2
+import importlib
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+from gpu_pack.errors import SourceError
+from gpu_pack.sources.archives.tar_search import ReadAt
+
+_MAGICS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "Zstandard"))
+_READ_BYTES = 1 << 18
+_PIECE_BYTES = 1 << 20
+#: Pictures hardly shrink, and blank ones not by that much.
+_MOST_RATIO = 500
+_BELOW_SUSPICION = 64 << 20
+#: That a `ForwardFile` goes back.
+_WINDOW_BYTES = 2 << 20
+#: With what xz's largest preset needs; hostile files ask for gigabytes.
+_XZ_MEMORY = 512 << 20
+#: Modules with `ZstdDecompressor`: Python 3.14's own, and the same for earlier ones.
+ZSTD_MODULES = ("compression.zstd", "backports.zstd")
+
+
+class _Decompressor(Protocol):
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = ...) -> bytes: ...
+
+
+def compression_of(head: bytes) -> str | None:
+    """How a file is compressed, by its first 6 bytes."""
+    return next((name for magic, name in _MAGICS if head.startswith(magic)), None)
+
+
+class Decompressed:
+    """The bytes of a compressed file, in pieces of at most 1 MiB.
+
+    Attributes:
+        fault: why reading ended before the end; empty where it did not. Complete once it is read to the end.
+
+    Args:
+        name: of the file, for messages.
+        read_at: reads up to so many bytes at an offset.
+        start, end: what to decompress.
+        zstd_modules: where to look for Zstandard.
+
+    Raises:
+        SourceError: Zstandard is not installed, or it grows without end, as hostile files do.
+    """
+
+    def __init__(
+        self, name: str, read_at: ReadAt, start: int, end: int, zstd_modules: Sequence[str] = ZSTD_MODULES
+    ) -> None:
+        self._name, self._read_at, self._start, self._end = name, read_at, start, end
+        self._method = compression_of(read_at(start, min(6, end - start))) or "gzip"
+        self._new = _zstd(name, zstd_modules) if self._method == "Zstandard" else _OPENERS[self._method]
+        self.fault = ""
+
+    def estimated_size(self) -> int:
+        """As far as the file tells it, or its own size, since pictures hardly shrink."""
+        size = self._end - self._start
+        if self._method != "gzip" or size < 4:
+            return size
+        told = int.from_bytes(self._read_at(self._end - 4, 4), "little")  # modulo 2**32
+        return max(told, size) if told < _MOST_RATIO * size else size
+
+    def __iter__(self) -> Iterator[bytes]:
+        made, position = 0, self._start
+        stream, data, piece = self._new(), b"", b""
+        try:
+            while True:
+                if not data and stream.needs_input and len(piece) < _PIECE_BYTES:
+                    data = self._read_at(position, min(_READ_BYTES, self._end - position))
+                    position += len(data)
+                    if not data:
+                        self.fault = f"its {self._method} data ends too early"
+                        return
+                piece, data = stream.decompress(data, _PIECE_BYTES), b""
+                if piece:
+                    made += len(piece)
+                    self._refuse_bomb(made)
+                    yield piece
+                if stream.eof:
+                    data = stream.unused_data.lstrip(b"\0")
+                    if not data:
+                        data = self._read_at(position, min(_READ_BYTES, self._end - position))
+                        position += len(data)
+                        data = data.lstrip(b"\0")  # padding
+                    if compression_of(data) is None:  # nothing, or what gzip too ignores
+                        return
+                    stream = self._new()
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, _ZstdError) as error:
+            self.fault = f"its {self._method} data is damaged near byte {position:,}: {error}"
+
+    def _refuse_bomb(self, made: int) -> None:
+        if made > _BELOW_SUSPICION and made > _MOST_RATIO * (self._end - self._start):
+            raise SourceError(
+                f"{self._name}: it decompresses to over {_MOST_RATIO} times its size, as no set of pictures does: "
+                "decompress it yourself if it is sound"
+            )
+
+
+class ForwardFile:
+    """What a stream of pieces yields, read at offsets that go on, or up to 2 MiB back."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._kept, self._start = bytearray(), 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes at ``offset``; fewer only at the end."""
+        while self._start + len(self._kept) < offset + length:
+            piece = next(self._pieces, None)
+            if piece is None:
+                break
+            self._kept += piece
+            if (surplus := min(offset - self._start, len(self._kept)) - _WINDOW_BYTES) > 0:
+                del self._kept[:surplus]
+                self._start += surplus
+        begin = offset - self._start
+        assert begin >= 0, "only 2 MiB are kept"
+        return bytes(self._kept[begin : begin + length])
+
+
+class _Gzip:
+    """zlib's object with the names of the others."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    @property
+    def eof(self) -> bool:
+        return self._stream.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._stream.unconsumed_tail
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._stream.unused_data
+
+    def decompress(self, data: bytes, max_length: int = 0) -> bytes:
+        tail = self._stream.unconsumed_tail
+        return self._stream.decompress(tail + data if tail else data, max_length)
+
+
+_OPENERS: dict[str, Callable[[], _Decompressor]] = {
+    "gzip": _Gzip,
+    "bzip2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY),
+}
+
+
+class _ZstdError(Exception):
+    """In place of the error of whichever module there is."""
+
+
+def _zstd(name: str, modules: Sequence[str]) -> Callable[[], _Decompressor]:
+    for module in modules:
+        try:
+            found: Any = importlib.import_module(module)
+        except ImportError:
+            continue
+        return lambda: _Zstd(found)
+    raise SourceError(
+        f"{name}: it is compressed by Zstandard, which this Python cannot read by itself: "
+        "pip install 'gpu-pack[zstd]', or decompress it yourself"
+    )
+
+
+class _Zstd:
+    """Zstandard's object with errors that are known here."""
+
+    def __init__(self, module: Any) -> None:
+        self._stream, self._error = module.ZstdDecompressor(), module.ZstdError
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return bool(self._stream.needs_input)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._stream.unused_data)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        try:
+            return bytes(self._stream.decompress(data, max_length))
+        except self._error as error:
+            raise _ZstdError(str(error)) from error

@@ -1,0 +1,195 @@
+"""The members of a tar, one after another, also behind damage.
+
+Python's tarfile ends at a bad header as if the archive ended there. Here the search goes on at the next block that is a
+header, and what was passed over is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gpu_pack.sources.archives.tar_header import (
+    BLOCK,
+    MOST_BYTES,
+    MOST_EXTENDED_BYTES,
+    TarHeader,
+    padded,
+    parse_header,
+    parse_pax,
+    text_of,
+)
+from gpu_pack.sources.archives.tar_search import ReadAt, find_header
+
+#: Read with every header, since they tell what a member without suffix is.
+HEAD_BYTES = 64
+#: Behind the end mark, where concatenated archives go on; GNU tar fills 10 KiB.
+_BEHIND_END = 1 << 20
+_KINDS = {
+    b"0": "file", b"\0": "file", b"7": "file", b"1": "hard link", b"2": "symbolic link", b"3": "device",
+    b"4": "device", b"5": "folder", b"6": "named pipe", b"S": "sparse file", b"M": "part of a file",
+    b"D": "list of a folder", b"V": "volume label",
+}  # fmt: skip
+#: Without data behind their headers, whatever their size says.
+_NO_DATA = frozenset({"hard link", "symbolic link", "device", "folder", "named pipe", "volume label"})
+
+
+class TarMember(NamedTuple):
+    """A member.
+
+    Attributes:
+        name: as the archive has it.
+        kind: ``file``, ``folder``, ``hard link``, ``symbolic link``, ``device`` and so on.
+        offset, size: of its data, in bytes.
+        link: the name that a link leads to.
+        head: its first bytes, up to 64.
+        fault: why its data cannot be read, and the code of the reject.
+        astray: found behind a damaged header, so that it may be a member of a member.
+    """
+
+    name: str
+    kind: str
+    offset: int
+    size: int
+    link: str = ""
+    head: bytes = b""
+    fault: tuple[str, str] | None = None
+    astray: bool = False
+
+
+class Damage(NamedTuple):
+    """What was passed over.
+
+    Attributes:
+        reason: what is wrong.
+        offset, size: of the part of the archive that was passed over, in bytes.
+    """
+
+    reason: str
+    offset: int
+    size: int
+
+
+@dataclass
+class TarWalk:
+    """Walks through a tar, in its order and without going back more than 2 MiB.
+
+    Attributes:
+        read_at: reads up to so many bytes at an offset.
+        end: where the archive ends; None: where reading ends.
+        start: where it begins.
+        damage: what was passed over so far.
+    """
+
+    read_at: ReadAt
+    end: int | None = None
+    start: int = 0
+    damage: list[Damage] = field(default_factory=list)
+    _pax: dict[str, str] = field(default_factory=dict)
+    _globals: dict[str, str] = field(default_factory=dict)
+    _fault: str = ""
+
+    def __iter__(self) -> Iterator[TarMember]:
+        position: int | None = self.start
+        astray = False
+        while position is not None:
+            block = self._read(position, BLOCK + HEAD_BYTES)
+            header = parse_header(block[:BLOCK]) if len(block) >= BLOCK else None
+            if header is None:
+                if len(block) < BLOCK:
+                    self._note_end(position, len(block))
+                    return
+                ended = not any(block[:BLOCK])
+                position = self._behind_zeros(position) if ended else self._behind_damage(position)
+                astray |= not ended
+                continue
+            data = position + BLOCK
+            if header.type in b"xXgLKN":
+                position = self._extend(header, data)
+                continue
+            member, stored = self._member(header, data, block[BLOCK:])
+            self._pax, self._fault = {}, ""
+            yield member._replace(astray=astray)
+            position = data + padded(stored)
+            if self._beyond(data, stored):
+                position = self._behind_damage(data, "the archive ends inside of a member")
+                astray |= position is not None
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if self.end is not None:
+            length = min(length, max(0, self.end - offset))
+        return self.read_at(offset, length)
+
+    def _beyond(self, offset: int, size: int) -> bool:
+        return offset + size > (MOST_BYTES if self.end is None else self.end)
+
+    def _member(self, header: TarHeader, data: int, head: bytes) -> tuple[TarMember, int]:
+        """A member, and how many bytes of data lie behind its header."""
+        pax = {**self._globals, **self._pax}
+        kind = _KINDS.get(header.type, "file")
+        name, link = pax.get("path", header.name), pax.get("linkpath", header.link)
+        if any(key.startswith("GNU.sparse.") for key in pax):
+            kind, name = "sparse file", pax.get("GNU.sparse.name", name)
+        if kind == "file" and name.endswith("/"):
+            kind = "folder"
+        size = self._size(header, pax)
+        fault = (self._fault, "damaged") if self._fault else None
+        if kind in _NO_DATA:
+            return TarMember(name, kind, data, 0, link, b"", fault), 0
+        skipped = self._sparse_map(data) if header.type == b"S" else 0
+        if self._beyond(data, skipped + size):
+            fault = fault or ("the archive ends before it does", "truncated")
+            size = min(size, MOST_BYTES)
+        return TarMember(name, kind, data, size, link, head[:size], fault), skipped + size
+
+    def _size(self, header: TarHeader, pax: dict[str, str]) -> int:
+        text = pax.get("size", "")
+        if not (text.isascii() and text.isdigit()):
+            return header.size
+        return MOST_BYTES if len(text) > 18 else int(text)
+
+    def _sparse_map(self, data: int) -> int:
+        """The bytes of a GNU sparse file's further headers."""
+        position = data
+        flag = self._read(data - BLOCK + 482, 1)
+        while flag and flag != b"\0":
+            flag = self._read(position + 504, 1)
+            position += BLOCK
+        return position - data
+
+    def _extend(self, header: TarHeader, data: int) -> int | None:
+        """Keep what a header tells of the next one; gives the next position."""
+        if self._beyond(data, header.size):
+            return self._behind_damage(data, "an extended header does not end inside of the archive")
+        if header.size > MOST_EXTENDED_BYTES:
+            self._fault = f"its extended header has {header.size:,} bytes"
+            return data + padded(header.size)
+        content = self._read(data, header.size)
+        try:
+            if header.type == b"g":
+                self._globals.update(parse_pax(content))
+            elif header.type in b"xX":
+                self._pax.update(parse_pax(content))
+            elif header.type in b"LK":
+                self._pax["path" if header.type == b"L" else "linkpath"] = text_of(content)
+        except ValueError as error:
+            self._fault = f"its extended header is damaged: {error}"
+        return data + padded(header.size)
+
+    def _behind_zeros(self, position: int) -> int | None:
+        """Where a concatenated archive goes on behind an end mark."""
+        limit = position + _BEHIND_END
+        return find_header(self.read_at, position, limit if self.end is None else min(limit, self.end))
+
+    def _behind_damage(self, position: int, reason: str = "there is no valid header") -> int | None:
+        found = find_header(self.read_at, position, self.end)
+        self._pax, self._fault = {}, ""
+        end = found if found is not None else self.end
+        self.damage.append(Damage(reason, position, end - position if end is not None else 0))
+        return found
+
+    def _note_end(self, position: int, left: int) -> None:
+        """The archive ends without its mark: something may be cut off."""
+        if position > self.start or left:
+            self.damage.append(Damage("it ends without an end mark, and may be cut short", position, left))
