@@ -13,6 +13,7 @@ from gpu_pack.formats.class_numbers import read_class_numbers
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.sources.archives.open_tar import open_tar
 from gpu_pack.sources.archives.open_webdataset import open_webdataset
+from gpu_pack.sources.archives.open_zip import open_zip
 from gpu_pack.sources.find_sources import Located, locate
 from gpu_pack.sources.folder import find_in_folder
 from gpu_pack.sources.found import Facts, Found
@@ -139,6 +140,7 @@ _OPENERS: dict[str, Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenS
     "table": open_table,
     "tar": open_tar,
     "webdataset": open_webdataset,
+    "zip": open_zip,
 }
 
 

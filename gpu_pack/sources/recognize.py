@@ -102,12 +102,15 @@ _MAGICS: list[tuple[int, bytes, str]] = [
     (0, MAGIC_BYTES, "rec"),
     (0, b"PAR1", "parquet"),
     (257, b"ustar", "tar"),
+    (0, b"PK\3\4", "zip"),
+    (0, b"PK\5\6", "zip"),
 ]
 #: Kinds by suffix, where the first bytes do not tell.
 _SUFFIXES: dict[str, str] = {
     "rec": "rec",
     "parquet": "parquet",
     **dict.fromkeys(TAR_SUFFIXES, "tar"),
+    "zip": "zip",
     **dict.fromkeys(("csv", "tsv", "jsonl", "ndjson"), "table"),
 }
 #: Kinds of files that may have been left beside class folders.

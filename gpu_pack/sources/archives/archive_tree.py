@@ -43,6 +43,11 @@ class Member(NamedTuple):
     head: bytes = b""
     refused: tuple[str, str] | None = None
 
+    @property
+    def is_image(self) -> bool:
+        """By its name, or by its first bytes."""
+        return may_be_image(self.name.rpartition("/")[2]) or begins_as_image(self.head)
+
 
 class ArchiveTree:
     """Archives as one tree of folders.

@@ -62,7 +62,7 @@ class Decompressed:
     ) -> None:
         self._name, self._read_at, self._start, self._end = name, read_at, start, end
         self._method = compression_of(read_at(start, min(6, end - start))) or "gzip"
-        self._new = _zstd(name, zstd_modules) if self._method == "Zstandard" else _OPENERS[self._method]
+        self._new = zstd_opener(name, zstd_modules) if self._method == "Zstandard" else _OPENERS[self._method]
         self.fault = ""
 
     def estimated_size(self) -> int:
@@ -98,7 +98,7 @@ class Decompressed:
                     if compression_of(data) is None:  # nothing, or what gzip too ignores
                         return
                     stream = self._new()
-        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, _ZstdError) as error:
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, ZstdError) as error:
             self.fault = f"its {self._method} data is damaged near byte {position:,}: {error}"
 
     def _refuse_bomb(self, made: int) -> None:
@@ -161,11 +161,11 @@ _OPENERS: dict[str, Callable[[], _Decompressor]] = {
 }
 
 
-class _ZstdError(Exception):
+class ZstdError(Exception):
     """In place of the error of whichever module there is."""
 
 
-def _zstd(name: str, modules: Sequence[str]) -> Callable[[], _Decompressor]:
+def zstd_opener(name: str, modules: Sequence[str]) -> Callable[[], _Decompressor]:
     for module in modules:
         try:
             found: Any = importlib.import_module(module)
@@ -200,4 +200,4 @@ class _Zstd:
         try:
             return bytes(self._stream.decompress(data, max_length))
         except self._error as error:
-            raise _ZstdError(str(error)) from error
+            raise ZstdError(str(error)) from error
