@@ -16,6 +16,8 @@ from gpu_pack.stores.store import OpenFile
 
 #: Looked at: some samples of several files each.
 _MEMBERS = 32
+#: Of what has to be decompressed.
+_MOST_DECOMPRESSED = 32 << 20
 
 
 def kind_of_tar(path: str, file: OpenFile, options: SourceOptions) -> str | None:
@@ -36,26 +38,30 @@ def kind_of_tar(path: str, file: OpenFile, options: SourceOptions) -> str | None
         return None
     if options.label_key is not None or options.image_key is not None:
         return "webdataset"
-    return "webdataset" if _has_samples(islice(TarWalk(read_at, end), _MEMBERS), read_at) else "tar"
+    most = _MOST_DECOMPRESSED if end is None else end
+    return "webdataset" if _has_samples(islice(TarWalk(read_at, end), _MEMBERS), read_at, most) else "tar"
 
 
-def _has_samples(members: Iterable[TarMember], read_at: ReadAt) -> bool:
+def _has_samples(members: Iterable[TarMember], read_at: ReadAt, most: int) -> bool:
     """Whether an image shares its name up to the first dot with a ``.cls``, or a ``.json`` that has a label."""
-    labels, images = set(), set()
+    images: set[str] = set()
+    labels: set[str] = set()
     for member in members:
         key, ending = split_name(member.name)
-        if member.kind != "file":
-            continue
-        if ending in IMAGE_SUFFIXES:
+        if member.kind == "file" and ending in IMAGE_SUFFIXES:
             images.add(key)
-        elif ending == "cls" or (ending == "json" and _tells_label(member, read_at)):
+        elif member.kind == "file" and _tells_label(member, ending, read_at):
             labels.add(key)
-        if key in images and key in labels:
+        if not images.isdisjoint(labels):
             return True
+        if member.offset + member.size > most:
+            break
     return False
 
 
-def _tells_label(member: TarMember, read_at: ReadAt) -> bool:
+def _tells_label(member: TarMember, ending: str, read_at: ReadAt) -> bool:
+    if ending != "json":
+        return ending == "cls"
     if "/" not in member.name.removeprefix("./"):
         return True  # no class folder tells it, and what else would
     return not set(JSON_FIELDS).isdisjoint(read_json(read_at(member.offset, min(member.size, MOST_BYTES))))

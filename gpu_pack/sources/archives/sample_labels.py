@@ -45,8 +45,9 @@ class LabelKey:
 
     def __init__(self, asked: str | None) -> None:
         self.name = asked
-        ending, _, self._field = (asked or "").partition(".")
-        self._ending = ending.lower()
+        self._ending, self._field = (asked or "").lower(), ""
+        if asked is not None and self._ending.startswith("json."):
+            self._ending, self._field = "json", asked.partition(".")[2]
 
     def may_be(self, ending: str) -> bool:
         """Whether a file with this suffix may have the label."""
