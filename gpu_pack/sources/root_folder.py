@@ -28,10 +28,14 @@ class RootedTree:
         """See `Tree.identity`; there are no links."""
 
 
-def root_folder(tree: MemberTree) -> str:
+def root_folder(tree: MemberTree, divided: bool = False) -> str:
     """The folder, with ``/`` at the end, that holds all folders which may be classes; empty where it is the tree's own.
 
     It is gone down as long as there is one folder alone, without images beside it, and with folders in it.
+
+    Args:
+        tree: the whole.
+        divided: the folders in it are splits, so that there must be folders in them too.
     """
     root = ""
     while True:
@@ -40,6 +44,8 @@ def root_folder(tree: MemberTree) -> str:
             return root
         inside = f"{root}{folders[0]}/"
         files, folders = tree.scan(inside, Counter())
+        if divided:
+            folders = [name for name in folders if tree.scan(f"{inside}{name}/", Counter())[1]]
         if not folders or any(map(is_image, files)):
             return root
         root = inside

@@ -120,7 +120,7 @@ class ArchiveTree:
         """
         if len(self._archives) > 1 and not self.tree.scan("", Counter())[1]:
             self._name_classes(options)
-        root = root_folder(self.tree)
+        root = root_folder(self.tree, options.layout == "splits")
         if root:
             self._facts.notices.append(Notice("archive-root", 1, root.rstrip("/")))
             yield from find_in_folder(RootedTree(self.tree, root), options, self._facts)

@@ -38,7 +38,13 @@ def _find(files: SourceFiles, options: SourceOptions, facts: Facts, spool: Spool
         tree.begin_archive()
         with open_plain(files.store, path, spool) as tar:
             _Reader(tree, facts, options, spool).read(tar)
+    if not tree.tree.names and facts.notices:
+        raise SourceError(f"{files.source}: nothing can be read from it as a tar: {facts.notices[0].example}")
     yield from tree.images(options)
+
+
+#: Members behind damage that may be those of one archive in a tar of tars; ImageNet's classes have up to 1,300.
+_MOST_ASTRAY = 100_000
 
 
 class _Waiting(NamedTuple):
@@ -93,7 +99,7 @@ class _Reader:
         if not member.astray:
             self._images |= member.kind == "file" and suffix(member.name) in IMAGE_SUFFIXES
             self._add(member, tar, below)
-        elif self._images or self._nested:
+        elif self._images or self._nested or len(self._astray) > _MOST_ASTRAY:
             self._add_astray(member, tar, below)
         else:
             self._astray.append(_Waiting(member, tar, below))
@@ -140,10 +146,8 @@ def _as_file(member: TarMember, tar: PlainTar) -> Member:
 
 
 def _refuse_lost_class(tar: PlainTar, damage: list[Damage]) -> None:
-    for each in damage:
-        if each.size:
-            raise SourceError(
-                f"{tar.shown}: {each.reason} at byte {each.offset:,}, which may hide an archive in it, and so a class, "
-                "without which the others would have other labels: --classes FILE with the names of all of them keeps "
-                "the labels"
-            )
+    for notice in damage_notices(tar, damage, 0):
+        raise SourceError(
+            f"{notice.example}, which may hide an archive in it, and so a class, without which the others would have "
+            "other labels: --classes FILE with the names of all of them keeps the labels"
+        )

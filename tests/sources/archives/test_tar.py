@@ -81,6 +81,9 @@ def test_splits_inside_of_an_archive_and_one_archive_a_split(tmp_path: Path) -> 
         write_picture(tmp_path / "photos" / name, 1)
     found = listed(tar_of(tmp_path / "photos", tmp_path / "x.tar"))
     assert found.own_splits is not None and found.own_splits.names == ("train", "val")
+    only = tar_of(tmp_path / "photos/train", tmp_path / "y.tar", top="data/train/")
+    one = listed(only, layout="splits").own_splits
+    assert one is not None and one.names == ("train",)
     for split in ("train", "val"):
         tar_of(tmp_path / "photos" / split, tmp_path / f"{split}.tar", top=f"{split}/")
     both = listed(tmp_path / "{train,val}.tar")

@@ -100,8 +100,21 @@ def test_an_inner_archive_that_is_cut_keeps_what_is_there(tmp_path: Path) -> Non
     (tmp_path / "classes.txt").write_text("n0\nn1\n")
     found = listed(tmp_path / "train.tar", classes=tmp_path / "classes.txt")
     assert len(read_all(found)) == 2 and refused(found)["train.tar!/n0.tar!/n0_2.JPEG"][0] == "truncated"
-    with pytest.raises(SourceError, match="the archive ends inside of a member"):
+    with pytest.raises(SourceError, match="the archive ends inside of a member at"):
         listed(tmp_path / "train.tar")
+
+
+def test_a_tar_of_tars_that_is_cut_is_an_error_too(tmp_path: Path) -> None:
+    inner = tar_bytes({"n0_1.JPEG": JPEG})
+    (tmp_path / "train.tar").write_bytes(member("n0.tar", inner))
+    with pytest.raises(SourceError, match=r"it ends without an end mark.*may hide an archive"):
+        listed(tmp_path / "train.tar")
+
+
+def test_a_file_that_is_no_tar_says_so(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(b"<html>404 Not Found</html>" * 99)
+    with pytest.raises(SourceError, match=r"x\.tar: nothing can be read from it as a tar: .*no valid header at byte 0"):
+        listed(tmp_path / "x.tar")
 
 
 @pytest.mark.parametrize(
