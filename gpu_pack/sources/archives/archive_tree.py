@@ -83,19 +83,18 @@ class ArchiveTree:
             version: of the archive.
             below: the folder that the archive's own folders are in; empty, or with ``/`` at the end.
         """
-        name, refused = member.name, member.refused
-        path, fault = clean_name(name)
+        path, fault = clean_name(member.name)
         if fault:
             self.add_nameless(member, archive, version, fault)
             return
-        looks = suffix(name) in IMAGE_SUFFIXES
+        refused = member.refused
         shown = f"{archive}!/{path}"
         if member.kind != "file":
-            if not looks:
+            if suffix(path) not in IMAGE_SUFFIXES:
                 self._facts.skipped[member.kind] += 1
                 return
             refused = (f"not a file but a {member.kind}", "unreadable")
-        if member.head and not may_be_image(path.rpartition("/")[2]) and begins_as_image(member.head):
+        elif member.is_image and not may_be_image(path.rpartition("/")[2]):
             self._images.add(shown)
         self.tree.add(below + path, shown, Stat(member.size, version), member.place, refused)
 

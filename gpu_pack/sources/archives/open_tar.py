@@ -97,7 +97,7 @@ class _Reader:
                 self._add_inner(member, tar, path)
                 return
         if not member.astray:
-            self._images |= member.kind == "file" and suffix(member.name) in IMAGE_SUFFIXES
+            self._images = self._images or (member.kind == "file" and suffix(member.name) in IMAGE_SUFFIXES)
             self._add(member, tar, below)
         elif self._images or self._nested or len(self._astray) > _MOST_ASTRAY:
             self._add_astray(member, tar, below)

@@ -126,14 +126,15 @@ class TarWalk:
 
     def _member(self, header: TarHeader, data: int, head: bytes) -> tuple[TarMember, int]:
         """A member, and how many bytes of data lie behind its header."""
-        pax = {**self._globals, **self._pax}
         kind = _KINDS.get(header.type, "file")
-        name, link = pax.get("path", header.name), pax.get("linkpath", header.link)
-        if any(key.startswith("GNU.sparse.") for key in pax):
-            kind, name = "sparse file", pax.get("GNU.sparse.name", name)
+        name, size, _, link = header
+        if self._pax or self._globals:
+            pax = {**self._globals, **self._pax}
+            name, link, size = pax.get("path", name), pax.get("linkpath", link), _pax_size(pax, size)
+            if any(key.startswith("GNU.sparse.") for key in pax):
+                kind, name = "sparse file", pax.get("GNU.sparse.name", name)
         if kind == "file" and name.endswith("/"):
             kind = "folder"
-        size = self._size(header, pax)
         fault = (self._fault, "damaged") if self._fault else None
         if kind in _NO_DATA:
             return TarMember(name, kind, data, 0, link, b"", fault), 0
@@ -142,12 +143,6 @@ class TarWalk:
             fault = fault or ("the archive ends before it does", "truncated")
             size = min(size, MOST_BYTES)
         return TarMember(name, kind, data, size, link, head[:size], fault), skipped + size
-
-    def _size(self, header: TarHeader, pax: dict[str, str]) -> int:
-        text = pax.get("size", "")
-        if not (text.isascii() and text.isdigit()):
-            return header.size
-        return MOST_BYTES if len(text) > 18 else int(text)
 
     def _sparse_map(self, data: int) -> int:
         """The bytes of a GNU sparse file's further headers."""
@@ -193,3 +188,11 @@ class TarWalk:
         """The archive ends without its mark: something may be cut off."""
         if position > self.start or left:
             self.damage.append(Damage("it ends without an end mark, and may be cut short", position, left))
+
+
+def _pax_size(pax: dict[str, str], size: int) -> int:
+    """The size that an extended header tells, or else the header's own."""
+    text = pax.get("size", "")
+    if not (text.isascii() and text.isdigit()):
+        return size
+    return MOST_BYTES if len(text) > 18 else int(text)
