@@ -11,6 +11,8 @@ _FIELDS = struct.Struct("100s24x12s12x8s1s100s6s2x80x155s12x")
 MOST_BYTES = 1 << 62
 #: Of an extended header, or of a long name.
 MOST_EXTENDED_BYTES = 1 << 20
+SPARSE = "GNU.sparse"
+_RECORDS = frozenset({b"path", b"linkpath", b"size", b"GNU.sparse.name"})
 
 
 class TarHeader(NamedTuple):
@@ -51,7 +53,7 @@ def padded(size: int) -> int:
 
 
 def parse_pax(data: bytes) -> dict[str, str]:
-    """The records of an extended header.
+    """The records of an extended header that matter here; `SPARSE` stands for those of sparse files.
 
     Raises:
         ValueError: it is damaged.
@@ -64,7 +66,10 @@ def parse_pax(data: bytes) -> dict[str, str]:
         key, equals, value = data[blank + 1 : end - 1].partition(b"=")
         if not equals or end > len(data) or end <= blank or data[end - 1 : end] != b"\n":
             raise ValueError("a record of it has a wrong length")
-        found[_decode(key)] = _decode(value)
+        if key in _RECORDS:
+            found[key.decode()] = _decode(value)
+        if key.startswith(b"GNU.sparse."):
+            found[SPARSE] = ""
         position = end
     return found
 

@@ -14,6 +14,7 @@ from gpu_pack.sources.archives.tar_header import (
     BLOCK,
     MOST_BYTES,
     MOST_EXTENDED_BYTES,
+    SPARSE,
     TarHeader,
     padded,
     parse_header,
@@ -26,6 +27,8 @@ from gpu_pack.sources.archives.tar_search import ReadAt, find_header
 HEAD_BYTES = 64
 #: Behind the end mark, where concatenated archives go on; GNU tar fills 10 KiB.
 _BEHIND_END = 1 << 20
+#: Told one by one; the last stands for all others.
+_MOST_DAMAGE = 1000
 _KINDS = {
     b"0": "file", b"\0": "file", b"7": "file", b"1": "hard link", b"2": "symbolic link", b"3": "device",
     b"4": "device", b"5": "folder", b"6": "named pipe", b"S": "sparse file", b"M": "part of a file",
@@ -108,9 +111,9 @@ class TarWalk:
             if header.type in b"xXgLKN":
                 position = self._extend(header, data)
                 continue
-            member, stored = self._member(header, data, block[BLOCK:])
+            member, stored = self._member(header, data, block[BLOCK:], astray)
             self._pax, self._fault = {}, ""
-            yield member._replace(astray=astray)
+            yield member
             position = data + padded(stored)
             if self._beyond(data, stored):
                 position = self._behind_damage(data, "the archive ends inside of a member")
@@ -124,25 +127,25 @@ class TarWalk:
     def _beyond(self, offset: int, size: int) -> bool:
         return offset + size > (MOST_BYTES if self.end is None else self.end)
 
-    def _member(self, header: TarHeader, data: int, head: bytes) -> tuple[TarMember, int]:
+    def _member(self, header: TarHeader, data: int, head: bytes, astray: bool) -> tuple[TarMember, int]:
         """A member, and how many bytes of data lie behind its header."""
         kind = _KINDS.get(header.type, "file")
         name, size, _, link = header
         if self._pax or self._globals:
             pax = {**self._globals, **self._pax}
             name, link, size = pax.get("path", name), pax.get("linkpath", link), _pax_size(pax, size)
-            if any(key.startswith("GNU.sparse.") for key in pax):
+            if SPARSE in pax:
                 kind, name = "sparse file", pax.get("GNU.sparse.name", name)
         if kind == "file" and name.endswith("/"):
             kind = "folder"
         fault = (self._fault, "damaged") if self._fault else None
         if kind in _NO_DATA:
-            return TarMember(name, kind, data, 0, link, b"", fault), 0
+            return TarMember(name, kind, data, 0, link, b"", fault, astray), 0
         skipped = self._sparse_map(data) if header.type == b"S" else 0
         if self._beyond(data, skipped + size):
             fault = fault or ("the archive ends before it does", "truncated")
             size = min(size, MOST_BYTES)
-        return TarMember(name, kind, data, size, link, head[:size], fault), skipped + size
+        return TarMember(name, kind, data, size, link, head[:size], fault, astray), skipped + size
 
     def _sparse_map(self, data: int) -> int:
         """The bytes of a GNU sparse file's further headers."""
@@ -181,13 +184,19 @@ class TarWalk:
         found = find_header(self.read_at, position, self.end)
         self._pax, self._fault = {}, ""
         end = found if found is not None else self.end
-        self.damage.append(Damage(reason, position, end - position if end is not None else 0))
+        self._note(Damage(reason, position, end - position if end is not None else 0))
         return found
+
+    def _note(self, damage: Damage) -> None:
+        if len(self.damage) < _MOST_DAMAGE:
+            self.damage.append(damage)
+        else:
+            self.damage[-1] = self.damage[-1]._replace(size=self.damage[-1].size + damage.size)
 
     def _note_end(self, position: int, left: int) -> None:
         """The archive ends without its mark: something may be cut off."""
         if position > self.start or left:
-            self.damage.append(Damage("it ends without an end mark, and may be cut short", position, left))
+            self._note(Damage("it ends without an end mark, and may be cut short", position, left))
 
 
 def _pax_size(pax: dict[str, str], size: int) -> int:
