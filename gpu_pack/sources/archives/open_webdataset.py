@@ -18,7 +18,9 @@ from gpu_pack.sources.spool import Spool
 from gpu_pack.sources.tree import IMAGE_SUFFIXES, suffix
 from gpu_pack.stores.store import Stat
 
-_TWICE = ("another sample of the archive has its name", "duplicate")
+#: Told where no label is found.
+_MOST_ENDINGS = 20
+_TWICE = ("another member of the archive has its name, and is the one that counts", "duplicate")
 
 
 def open_webdataset(
@@ -43,7 +45,7 @@ def _find(files: SourceFiles, options: SourceOptions, facts: Facts, spool: Spool
         with open_plain(files.store, path, spool) as tar:
             yield from reader.read(tar)
     if reader.images and not reader.labelled:
-        endings = ", ".join(sorted(reader.endings)[:20])
+        endings = ", ".join(sorted(reader.endings))
         looked = told("label_key", options.label_key) if options.label_key else "cls and json"
         raise SourceError(
             f"{files.source}: no sample has a label, looked for as {looked}; its files end with {endings}: "
@@ -114,7 +116,8 @@ class _Reader:
         """Whether it is a sample's image, or the file with its label."""
         if member.kind == "folder" or not key or key.endswith("/"):  # hidden files have no key
             return False
-        self.endings.add(ending) if len(self.endings) < 1000 else None
+        if len(self.endings) < _MOST_ENDINGS:
+            self.endings.add(ending)
         return self._is_image(ending) or self._label_key.may_be(ending)
 
     def _skip(self, tar: PlainTar, member: TarMember, fault: str) -> Iterator[Found]:
@@ -141,6 +144,8 @@ class _Reader:
 
     def _found(self, tar: PlainTar, key: str, sample: _Sample, given: set[str]) -> Iterator[Found]:
         """The image of a sample with its label, or as a reject."""
+        if sample.label is not None:
+            self._label_key.settle()
         if not sample.images:
             self._facts.skipped["sample without an image"] += 1
             return

@@ -45,13 +45,18 @@ class LabelKey:
 
     def __init__(self, asked: str | None) -> None:
         self.name = asked
+        self._guessing = asked is None
         self._ending, self._field = (asked or "").lower(), ""
         if asked is not None and self._ending.startswith("json."):
             self._ending, self._field = "json", asked.partition(".")[2]
 
     def may_be(self, ending: str) -> bool:
         """Whether a file with this suffix may have the label."""
-        return ending == self._ending or (not self._ending and ending in ("cls", "json"))
+        return ending == self._ending or (self._guessing and ending in ("cls", "json"))
+
+    def settle(self) -> None:
+        """All further samples have their labels where the first one had it."""
+        self._guessing = self._guessing and not self._ending
 
     def read(self, ending: str, data: bytes) -> Label | None:
         """The label in a file; None where it has none of the name that is looked for.
@@ -59,20 +64,23 @@ class LabelKey:
         Raises:
             ValueError: what is there is no label.
         """
+        if not self.may_be(ending):
+            return None
         if ending != "json":
-            self._settle(ending, "")
+            self._found(ending, "")
             return _from_text(data.decode("utf-8", "replace"))
+        if self._guessing and self._ending == "cls":
+            return None
         found = read_json(data)
         names = (self._field,) if self._field else JSON_FIELDS
         for name in names:
             value = _look_up(found, name)
             if value is not None:
-                self._settle("json", name)
+                self._found("json", name)
                 return _from_value(value)
         return None
 
-    def _settle(self, ending: str, field: str) -> None:
-        """All samples have their label where the first one has it."""
+    def _found(self, ending: str, field: str) -> None:
         self._ending, self._field = ending, field
         self.name = f"{ending}.{field}" if field else ending
 

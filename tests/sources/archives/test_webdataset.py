@@ -65,6 +65,13 @@ def test_labels_in_json(tmp_path: Path, document: object, options: dict[str, str
     assert labels(listed(path, **options)) == {"x.tar!/0.jpg": label}
 
 
+@pytest.mark.parametrize("order", [("json", "cls", "jpg"), ("cls", "jpg", "json"), ("jpg", "json", "cls")])
+def test_a_cls_goes_before_json(tmp_path: Path, order: tuple[str, ...]) -> None:
+    data = {"jpg": JPEG, "cls": b"1", "json": b'{"label": 2}'}
+    files = {f"{number}.{ending}": data[ending] for number in range(3) for ending in order}
+    assert set(labels(listed(shard(tmp_path / "x.tar", files))).values()) == {1.0}
+
+
 def test_several_values_are_a_label_vector(tmp_path: Path) -> None:
     path = shard(tmp_path / "x.tar", {"0.jpg": JPEG, "0.json": b'{"label": [1, 2.5]}'})
     assert listed(path).labels == [(1.0, 2.5)]
