@@ -20,6 +20,7 @@ ImageError           an image that cannot be read or decoded: becomes a `Rejecte
 ProcessEndedError    a worker's process ended: the batch is tried again, then a `Rejected` or a BackendError
 DriverError          a call of the CUDA driver failed: becomes the reason why no GPU is used
 ObjectError          a request to an object store failed: becomes a `Rejected`, a SourceError or an OutputError
+ZstdError            compressed data that is damaged: becomes a warning, or a `Rejected`
 PoolStoppedError     ends the threads of `verify` when one of them fails, whose own error is raised
 """
 
