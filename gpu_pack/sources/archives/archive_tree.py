@@ -125,7 +125,8 @@ class ArchiveTree:
             yield from find_in_folder(RootedTree(self.tree, root), options, self._facts)
         else:
             yield from find_in_folder(self.tree, options, self._facts)
-        yield from self._nameless
+        flat = self._facts.class_names is None  # with one class, that of every image
+        yield from (each._replace(label=self.tree.name) if flat else each for each in self._nameless)
 
     def _name_classes(self, options: SourceOptions) -> None:
         """Archives without folders: each is a class, unless they are the parts of one set."""

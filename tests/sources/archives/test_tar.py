@@ -104,6 +104,16 @@ def test_a_flat_tar_is_one_class_and_several_need_labels(tmp_path: Path) -> None
     assert listed(tmp_path / "n*.tar").classes == ("n01440764", "n01443537")
 
 
+def test_flat_tars_get_the_labels_of_a_file(tmp_path: Path) -> None:
+    for number in range(2):
+        files = {f"{number}{image}.jpg": JPEG for image in range(2)}
+        (tmp_path / f"val-{number}.tar").write_bytes(tar_bytes(files) + member("/etc/x.jpg", JPEG) + END)
+    (tmp_path / "labels.csv").write_text("image,label\n00.jpg,7\n01.jpg,8\n10.jpg,9\n11.jpg,7\n")
+    found = listed(tmp_path / "val-{0,1}.tar", labels=[str(tmp_path / "labels.csv")])
+    assert list(labels(found).values()) == [7.0, 8.0, 9.0, 7.0]
+    assert [each.code for each in found.unlistable] == ["name", "name"]
+
+
 def test_a_folder_of_tars_is_a_set(tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     for number in range(2):
