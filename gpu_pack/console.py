@@ -5,6 +5,7 @@ All of it goes to standard error; standard output is for results.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -24,6 +25,19 @@ def clean(text: str) -> str:
 def say(message: str) -> None:
     """Print one line on standard error."""
     print(clean(message), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def logged_warnings() -> Iterator[None]:
+    """What the library logs meanwhile as a warning, one line each on standard error."""
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: say(f"warning: {record.getMessage()}")  # type: ignore[method-assign]
+    logger = logging.getLogger("gpu_pack")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def human_size(count: float) -> str:

@@ -12,6 +12,7 @@ import typer
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
+from gpu_pack.stores.address import is_address
 from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ def create(
         list[str] | None,
         typer.Argument(help="Folders of class folders, of splits, or of images; lists (.lst); tables; Parquet files."),
     ] = None,
-    out: Annotated[Path, typer.Argument(help="The folder that receives the records; created if missing.")],
+    out: Annotated[
+        str, typer.Argument(help="The folder, or s3://, gs:// or az:// address, that receives the records.")
+    ],
     source_format: Annotated[SourceFormat, typer.Option(help="What SOURCE is; auto looks.")] = "auto",
     root: Annotated[str | None, typer.Option(help="Folder of the paths in a list or table [its own].")] = None,
     split: Annotated[
@@ -133,6 +136,11 @@ def create(
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image, or at a warning.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
+    endpoint_url: Annotated[str | None, typer.Option(help="Of another server than the cloud's own.")] = None,
+    anonymous: Annotated[bool, typer.Option("--anonymous", help="Read public buckets without credentials.")] = False,
+    staging: Annotated[
+        Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")
+    ] = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -140,6 +148,7 @@ def create(
 
     OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
     """
+    from gpu_pack.output.destination import find_destination
     from gpu_pack.pipeline import api
     from gpu_pack.pipeline.options import create_options
 
@@ -153,9 +162,13 @@ def create(
         source_format=source_format, image_key=image_key, label_key=label_key, path_column=path_column,
         label_column=label_column, split_column=split_column, labels=labels, class_names=class_names, rekey=rekey,
         root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
+        endpoint_url=endpoint_url, anonymous=anonymous, staging=staging,
     )  # fmt: skip
 
-    with console.progress(quiet) as on_progress:
+    if is_address(out) and not (dry_run or quiet):
+        folder = find_destination(out, options.store, options.staging).folder
+        console.say(f"packing in {folder}, from where finished shards go to {out}")
+    with console.logged_warnings(), console.progress(quiet) as on_progress:
         report = api.create(source or None, out, options=options, progress=on_progress)
     if json_:
         print(json.dumps(report.to_json(), indent=1))

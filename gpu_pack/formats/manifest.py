@@ -129,8 +129,16 @@ def read_manifest(path: Path) -> Manifest | None:
 def published_document(folder: Path) -> dict[str, Any] | None:
     """All values of the manifest in a folder, unchecked; None where there is none that can be read."""
     try:
-        found = json.loads((folder / NAME).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return unchecked_document((folder / NAME).read_bytes())
+    except OSError:
+        return None
+
+
+def unchecked_document(text: bytes) -> dict[str, Any] | None:
+    """All values of a manifest's text; None where it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from gpu_pack.errors import FormatError, OutputLockedError
 from gpu_pack.formats import lst
 from gpu_pack.formats.boxes import held_labels, is_detection
-from gpu_pack.output.checkpoint import Checkpoint, ChecksumName, Journal, recover
+from gpu_pack.output.checkpoint import MADE_BY, Checkpoint, ChecksumName, Journal, recover
 from gpu_pack.output.notice_log import NoticeLog
 from gpu_pack.output.reject_log import ImageName, RejectLog
 from gpu_pack.output.shard_writer import RecordWriter, WriterSettings, write_index
@@ -104,6 +104,13 @@ class ShardFiles:
         labels = self._listing.labels
         if self._moves_boxes and any(is_detection(labels[row]) for row in self.shard.rows):
             write_atomically(self._staging.path(self.shard.name + ".lst"), lst.format_list(self._packed_entries()))
+
+    def paths(self) -> list[Path]:
+        """All files of the shard in the staging folder."""
+        name, staging = self.shard.name, self._staging
+        published = [staging.path(name + suffix) for suffix in (".rec", ".idx", ".lst", ".rejects.jsonl")]
+        noted = [staging.folder / f"{name}{suffix}" for suffix in (".checkpoints", ".notices")]
+        return [*published, self._rec.with_suffix(MADE_BY), *noted]
 
     def close(self) -> None:
         """Close the files; what was written stays, to be resumed."""

@@ -11,14 +11,15 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_pack.errors import OutputError, OutputExistsError, OutputLockedError
-from gpu_pack.stores.atomic_file import sync_folder, unwritable, write_atomically
+from gpu_pack.formats.manifest import published_document
+from gpu_pack.output.identity import Identity
+from gpu_pack.stores.atomic_file import hash_file, sync_folder, unwritable, write_atomically
 from gpu_pack.stores.folder_lock import FolderLock
 
 if TYPE_CHECKING:
@@ -29,27 +30,30 @@ _RUN = "run.json"
 _PUBLISH = "publish.json"
 _BEGIN = "begin"
 
-#: What must be the same for a run to be resumed; plain JSON.
-Identity = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One way in which an interrupted run differs from the one that is asked for now."""
-
-    what: str
-    before: object
-    now: object
-
-    def __str__(self) -> str:
-        return f"{self.what} was {self.before}, is {self.now}"
-
 
 class Published(NamedTuple):
     """A publication that was decided before: by which run, and that run's report."""
 
     identity: Identity
     report: dict[str, Any]
+
+
+class FinishedShard(NamedTuple):
+    """A shard whose files lie complete and synced in the staging folder.
+
+    Attributes:
+        name: of its files, without suffix.
+        files: the names they will be published under.
+        sha256: of those files of which it is known.
+        paths: all files of the shard in the staging folder.
+        result: what packing it gave, as plain JSON values.
+    """
+
+    name: str
+    files: Sequence[str]
+    sha256: Mapping[str, str]
+    paths: Sequence[Path]
+    result: dict[str, Any]
 
 
 class Staging:
@@ -59,20 +63,21 @@ class Staging:
         out: the folder that receives the published files; made if need be.
         name: of the staging folder in it.
         locked: hold the folder's lock while this object is open, so that no other run uses it.
+        place: the output, for messages; None for ``out``.
 
     Raises:
         OutputError: not writable.
         OutputLockedError: another run holds the lock.
     """
 
-    def __init__(self, out: Path, name: str = ".gpu-pack", *, locked: bool = True) -> None:
-        self.out = out
+    def __init__(self, out: Path, name: str = ".gpu-pack", *, locked: bool = True, place: str | None = None) -> None:
+        self.out, self.place = out, place or str(out)
         self.folder = out / name
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise unwritable(self.folder, error) from error
-        self._lock = FolderLock(self.folder) if locked else None
+        self._lock = FolderLock(self.folder, self.place) if locked else None
 
     def __enter__(self) -> Staging:
         return self
@@ -111,23 +116,27 @@ class Staging:
                 write_atomically(self.folder / f"{name}.note", json.dumps(value).encode())
             return self.note(name)
 
-    def begin(self, identity: Identity, files: Mapping[str, bytes]) -> None:
+    def begin(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> None:
         """Empty the folder and begin a run in it.
 
         Args:
             identity: see `Identity`.
             files: what is known from the start, by name.
+            shards: names of the files that will be published of the shards.
         """
         self.clear()
-        for name, data in files.items():
-            write_atomically(self.folder / name, data)
-        write_atomically(self.folder / _RUN, json.dumps(identity, indent=1).encode())
+        self._write_run(identity, files)
 
-    def begin_once(self, identity: Identity, files: Mapping[str, bytes]) -> None:
+    def begin_once(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> None:
         """`begin`, unless another process does so at the same time: then wait for it."""
         with self._starting():
             if self.identity() is None:
-                self.begin(identity, files)
+                self.begin(identity, files, shards)
+
+    def _write_run(self, identity: Identity, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            write_atomically(self.folder / name, data)
+        write_atomically(self.folder / _RUN, json.dumps(identity, indent=1).encode())
 
     @contextlib.contextmanager
     def _starting(self) -> Iterator[None]:
@@ -137,12 +146,12 @@ class Staging:
                 yield
         except TimeoutError:
             raise OutputLockedError(
-                f"{self.out}: another process has been starting a run there for a minute: end it"
+                f"{self.place}: another process has been starting a run there for a minute: end it"
             ) from None
 
     def reopen(self) -> None:
         """Lock the folder again after a publication removed it."""
-        self._lock = FolderLock(self.folder)
+        self._lock = FolderLock(self.folder, self.place)
 
     def discard(self) -> None:
         """Remove a staging folder in which no run began, and an output folder that was made for it."""
@@ -159,6 +168,44 @@ class Staging:
             self._remove_all_but(*FolderLock.names, f"{_BEGIN}.lock")
         except OSError as error:
             raise unwritable(self.folder, error) from error
+
+    # ---- what is done
+
+    def published(self) -> dict[str, Any] | None:
+        """All values of the manifest in the output, unchecked; None where there is none."""
+        return published_document(self.out)
+
+    def replaced(self) -> Sequence[str]:
+        """The files that an earlier run published, and that this one replaces."""
+        found = self.published()
+        return [] if found is None else [*found["files"]]
+
+    def refuse_existing(self, names: Iterable[str]) -> None:
+        """Raise `OutputExistsError` if the output has a file of one of these names."""
+        for name in names:
+            if (self.out / name).exists():
+                raise taken(str(self.out / name))
+
+    def result(self, shard: str) -> dict[str, Any] | None:
+        """What packing a shard gave that is finished and need not be packed again; None for any other."""
+        return None
+
+    def add_finished(self, shard: FinishedShard) -> None:
+        """A shard is finished; here it waits until all are published."""
+
+    def send_finished(self) -> None:
+        """The finished shards may go where they will be published; here nothing does before all are there."""
+
+    def wait(self) -> None:
+        """Wait until those that were sent are there."""
+
+    def check(self) -> None:
+        """Raise what went wrong meanwhile in the background. Called a few times a second."""
+
+    def describe(self, name: str, sha256: str | None = None) -> dict[str, Any]:
+        """Size and sha256 of a file that will be published as ``name``, as they stand in the manifest."""
+        path = self.path(name)
+        return {"bytes": path.stat().st_size, "sha256": sha256 or hash_file(path)}
 
     # ---- publish
 
@@ -209,25 +256,11 @@ class Staging:
                 shutil.rmtree(item) if item.is_dir() and not item.is_symlink() else item.unlink()
 
 
-def differences(before: Identity, now: Identity) -> list[Difference]:
-    """How an identity that was read from JSON differs from this run's."""
-    found, asked = _flatten(before), _flatten(plain(now))
-    names = sorted(found.keys() | asked.keys())
-    return [Difference(name, found.get(name), asked.get(name)) for name in names if found.get(name) != asked.get(name)]
-
-
-def plain(value: Identity) -> Identity:
-    """An identity as it is after a trip through JSON."""
-    return dict(json.loads(json.dumps(value)))
-
-
-def refuse_existing(out: Path, names: Iterable[str]) -> None:
-    """Raise `OutputExistsError` if one of the names is taken."""
-    for name in names:
-        if (out / name).exists():
-            raise OutputExistsError(
-                f"{out / name} is there already: choose another output, or replace it with overwrite=True (--overwrite)"
-            )
+def taken(name: str) -> OutputExistsError:
+    """The error for a file that is in the way."""
+    return OutputExistsError(
+        f"{name} is there already: choose another output, or replace it with overwrite=True (--overwrite)"
+    )
 
 
 def _read_json(path: Path) -> Any:
@@ -235,13 +268,3 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, item in value.items():
-        if isinstance(item, dict):
-            flat |= _flatten(item, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = item
-    return flat

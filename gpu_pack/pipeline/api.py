@@ -6,7 +6,6 @@ import os
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_pack import backends, console
@@ -63,7 +62,7 @@ def create(
             that the set may be larger than memory, and is shuffled and divided as any other. To resume a run, call
             with a fresh iterable that gives the same images.
         out: the folder that receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and
-            manifest.json.
+            manifest.json; or its address in an object store (``s3://``, ``gs://``, ``az://``).
         options: what the keyword arguments start from.
         progress: True shows it on standard error; a function is called with a `Progress` a few times a second.
         size: shorter edge of the results in pixels, of which the central square is kept [224].
@@ -94,7 +93,8 @@ def create(
         list_format: ``auto``, ``mxnet``, ``csv`` or ``aligned`` [auto].
         source_format, root, allow_outside, classes, image_key, label_key, path_column, label_column, split_column,
         labels, class_names, rekey: see `SourceOptions`.
-        strict, overwrite, dry_run: see `CreateOptions`.
+        strict, overwrite, dry_run, staging: see `CreateOptions`.
+        endpoint_url, anonymous: of object stores, see `StoreOptions`.
 
     Raises:
         GpuPackError: see `gpu_pack.errors`; what is written stays, and the run can be resumed.
@@ -103,9 +103,9 @@ def create(
     chosen = create_options(options, **keywords)
     sources = _sources(source)
     if callable(progress):
-        return pipeline.create(sources, Path(out), chosen, progress)
+        return pipeline.create(sources, os.fspath(out), chosen, progress)
     with console.progress(quiet=not progress) as on_progress:
-        return pipeline.create(sources, Path(out), chosen, on_progress)
+        return pipeline.create(sources, os.fspath(out), chosen, on_progress)
 
 
 def _sources(given: Any) -> list[str] | GivenImages:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from gpu_pack.backends import DeviceOptions
@@ -13,6 +14,7 @@ from gpu_pack.errors import UsageError, told
 from gpu_pack.pipeline.boxes import Boxes
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat, SourceOptions
 from gpu_pack.sources.splits import Division, is_split_source, split_name_fault, split_pair
+from gpu_pack.stores.address import StoreOptions
 from gpu_pack.types import MAX_EDGE, Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp, TransformSpec
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ class CreateOptions:
         strict: the first bad image or a warning fails the run, and nothing is published.
         overwrite: replace what an earlier run published.
         dry_run: list and divide only.
+        store: how addresses are reached.
+        staging: folder of this machine in which the files of an output that is an address grow; None for one in the
+            user's cache. Each address has a folder of its own there.
 
     Raises:
         UsageError: a value of the wrong type or out of range.
@@ -56,6 +61,8 @@ class CreateOptions:
     strict: bool = False
     overwrite: bool = False
     dry_run: bool = False
+    store: StoreOptions = field(default_factory=StoreOptions)
+    staging: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("strict", "overwrite", "dry_run"):
@@ -124,6 +131,9 @@ class CreateKeywords(TransformKeywords, total=False):
     labels: PathLike | Mapping[str, PathLike] | Sequence[PathLike] | None
     class_names: PathLike | None
     rekey: bool | None
+    endpoint_url: str | None
+    anonymous: bool | None
+    staging: PathLike | None
 
 
 def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateKeywords]) -> CreateOptions:
@@ -140,6 +150,8 @@ def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateK
     given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
     if "splits" in given:
         given |= _splits(given.pop("splits"))
+    if "staging" in given:
+        given["staging"] = Path(given["staging"])
     if "gpus" in given:
         given["gpus"] = _gpu_numbers(given["gpus"])
     parts = {
@@ -147,6 +159,7 @@ def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateK
         "division": replace(base.division, **_select(given, _names(Division))),
         "device": replace(base.device, **_select(given, _names(DeviceOptions))),
         "source": replace(base.source, **_select(given, _names(SourceOptions))),
+        "store": replace(base.store, **_select(given, ("endpoint_url", "anonymous"))),
     }
     return replace(base, **{**_select(given, _names(CreateOptions)), **parts})
 

@@ -13,12 +13,13 @@ from gpu_pack.backends import Backend, Choice, choose, open_backend
 from gpu_pack.errors import OutputExistsError, StrictError
 from gpu_pack.gpu.engine_use import EngineUse
 from gpu_pack.output.shard_files import ShardFiles
-from gpu_pack.output.staging import Staging
+from gpu_pack.output.staging import FinishedShard, Staging
 from gpu_pack.pipeline.boxes import place_boxes
 from gpu_pack.pipeline.engine import Engine
 from gpu_pack.pipeline.pass_through import PassThroughWorker
-from gpu_pack.pipeline.plan import PackResult, Plan, ShardResult, begin, obstacle
+from gpu_pack.pipeline.plan import PackResult, Plan, ShardResult, begin, obstacle, shard_names
 from gpu_pack.sources.listing import entries
+from gpu_pack.sources.splits import Shard
 from gpu_pack.stores.reading_worker import ReadingWorker
 from gpu_pack.types import Entry, OnProgress, Outcome, Progress, Rejected, available_cores
 
@@ -48,19 +49,39 @@ def pack_shards(
     """
     shards = plan.select(which)
     choice = choice or choose(plan.spec, plan.device)
-    with Staging(plan.out, plan.staging, locked=False) as staging:
+    with plan.open_staging(locked=False) as staging:
         if staging.identity() is None:
             begin(plan, staging, once=True)
         if reason := obstacle(plan, staging):
-            raise OutputExistsError(f"{plan.out}: another run was interrupted there, and {reason}")
-        moves_boxes = plan.boxes not in (None, "keep")
-        files = [
-            ShardFiles(staging, plan.listing, shard, plan.checksum, plan.writing, moves_boxes=moves_boxes)
-            for shard in shards
-        ]
-        progress = _Progress(plan, files, on_progress or (lambda _: None))
-        backend = _open(plan, staging, choice, sum(shard.undecided for shard in files))
-        return _pack_all(plan, files, backend, progress)
+            raise OutputExistsError(f"{plan.place}: another run was interrupted there, and {reason}")
+        packed = pack_into(plan, staging, shards, on_progress, choice)
+        staging.send_finished()
+        staging.wait()
+        return packed
+
+
+def pack_into(
+    plan: Plan, staging: Staging, shards: Sequence[Shard], on_progress: OnProgress | None, choice: Choice
+) -> PackResult:
+    """Pack shards into the staging folder of a run that has begun; see `pack_shards`."""
+    results = {shard.name: _packed_before(staging, shard.name) for shard in shards}
+    moves_boxes = plan.boxes not in (None, "keep")
+    files = [
+        ShardFiles(staging, plan.listing, shard, plan.checksum, plan.writing, moves_boxes=moves_boxes)
+        for shard in shards
+        if results[shard.name] is None
+    ]
+    before = [result for result in results.values() if result is not None]
+    progress = _Progress(plan, staging, files, before, on_progress or (lambda _: None))
+    backend = _open(plan, staging, choice, sum(shard.undecided for shard in files))
+    packed = _pack_all(plan, staging, files, backend, progress)
+    results |= {result.name: result for result in packed.shards}
+    return replace(packed, shards=tuple(result for result in results.values() if result is not None))
+
+
+def _packed_before(staging: Staging, name: str) -> ShardResult | None:
+    found = staging.result(name)
+    return None if found is None else ShardResult.from_json(found)
 
 
 def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:
@@ -83,7 +104,9 @@ def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:
     return open_backend(plan.spec, replace(plan.device, encoder=noted), choice, store, images)
 
 
-def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progress: _Progress) -> PackResult:
+def _pack_all(
+    plan: Plan, staging: Staging, files: Sequence[ShardFiles], backend: Backend, progress: _Progress
+) -> PackResult:
     store = plan.listing.store
     listed: Iterator[Entry] = chain.from_iterable(
         entries(plan.listing, shard.shard.rows, shard.decided) for shard in files
@@ -94,7 +117,7 @@ def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progres
     limits = {"bytes_in_flight": backend.bytes_in_flight, "batch_bytes": backend.batch_bytes}
     choice, engine = backend.choice, Engine(backend.workers, backend.rescue, **limits)
     with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(listed)) as outcomes:
-        results = tuple(_pack(plan, shard, outcomes, progress) for shard in files)
+        results = tuple(_pack(plan, staging, shard, outcomes, progress) for shard in files)
     return PackResult(
         results,
         choice.device,
@@ -107,7 +130,9 @@ def _pack_all(plan: Plan, files: Sequence[ShardFiles], backend: Backend, progres
     )
 
 
-def _pack(plan: Plan, shard: ShardFiles, outcomes: Iterator[Outcome], progress: _Progress) -> ShardResult:
+def _pack(
+    plan: Plan, staging: Staging, shard: ShardFiles, outcomes: Iterator[Outcome], progress: _Progress
+) -> ShardResult:
     """Append a shard's share of the outcomes."""
     with closing(shard):
         shard.open()
@@ -115,6 +140,17 @@ def _pack(plan: Plan, shard: ShardFiles, outcomes: Iterator[Outcome], progress: 
             progress.count(shard.append(place_boxes(outcome, plan.spec, plan.boxes)))
         shard.finish()
     progress.show()
+    result = _result(plan, shard)
+    name = result.name
+    sha256 = {f"{name}.rec": result.digest} if plan.checksum == "sha256" else {}
+    staging.add_finished(FinishedShard(name, shard_names(name), sha256, shard.paths(), result.to_json()))
+    if result.records and not plan.strict:  # else the run may yet end with nothing published
+        staging.send_finished()
+    return result
+
+
+def _result(plan: Plan, shard: ShardFiles) -> ShardResult:
+    """What a finished shard holds."""
     names = ((plan.listing.keys[row], plan.listing.paths[row]) for row in shard.shard.rows)
     rejects = shard.rejects.rejects
     state = shard.state
@@ -133,13 +169,23 @@ def _pack(plan: Plan, shard: ShardFiles, outcomes: Iterator[Outcome], progress: 
 class _Progress:
     """Counts images, and passes the counts on a few times a second; refuses bad images under ``strict``."""
 
-    def __init__(self, plan: Plan, files: Sequence[ShardFiles], on_progress: OnProgress) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        staging: Staging,
+        files: Sequence[ShardFiles],
+        before: Sequence[ShardResult],
+        on_progress: OnProgress,
+    ) -> None:
         self._strict, self._on_progress, self._next = plan.strict, on_progress, 0.0
+        self._check = staging.check
         unlistable = len(plan.listing.unlistable)
+        rejected = sum(len(result.rejects) for result in before) + unlistable
+        done = sum(result.records for result in before) + rejected
         self._state = Progress(
-            sum(shard.decided for shard in files) + unlistable,
-            sum(len(shard.shard.rows) for shard in files) + unlistable,
-            rejected=sum(len(shard.rejects.rejects) for shard in files) + unlistable,
+            sum(shard.decided for shard in files) + done,
+            sum(len(shard.shard.rows) for shard in files) + done,
+            rejected=sum(len(shard.rejects.rejects) for shard in files) + rejected,
         )
         self.show()
 
@@ -153,6 +199,7 @@ class _Progress:
             self.show()
 
     def show(self) -> None:
+        self._check()
         self._on_progress(self._state)
         self._next = time.monotonic() + _PROGRESS_EVERY
 

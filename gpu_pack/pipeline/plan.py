@@ -10,9 +10,9 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
@@ -22,11 +22,15 @@ from gpu_pack.formats.rejects import Reject
 from gpu_pack.gpu import settings
 from gpu_pack.gpu.capabilities import unsupported
 from gpu_pack.output.checkpoint import ChecksumName
+from gpu_pack.output.identity import Identity, differences
 from gpu_pack.output.shard_writer import WriterSettings
-from gpu_pack.output.staging import Identity, Staging, differences
+from gpu_pack.output.staging import Staging
+from gpu_pack.output.store_staging import StoreStaging
 from gpu_pack.pipeline.boxes import Boxes
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.splits import Shard
+from gpu_pack.stores.lease import LeaseSettings
+from gpu_pack.stores.object_store import ObjectStore
 from gpu_pack.types import TransformSpec
 
 if TYPE_CHECKING:
@@ -41,17 +45,19 @@ class Plan:
 
     Attributes:
         source: what was listed, for messages.
-        out: the folder that receives the files.
+        out: the folder that receives the files; for ``store``, this machine's folder in which they grow.
         staging: name of the staging folder in it.
         listing: the images.
         shards: which of them are in which file, in order.
         spec: what happens to each image.
         device: what to run on.
-        identity: what must be the same for the run to be resumed; see `gpu_pack.output.staging.Identity`.
+        identity: what must be the same for the run to be resumed; see `gpu_pack.output.identity.Identity`.
         strict: the first bad image ends the run, and nothing is published.
         checksum: of each .rec, for checkpoints; SHA-256 where the manifest tells it.
         writing: how often files are flushed and synced.
         boxes: what becomes of detection labels; None leaves all labels alone.
+        store: the object store that receives the files; None for ``out``.
+        lease: of the lock there.
     """
 
     source: str
@@ -66,6 +72,19 @@ class Plan:
     checksum: ChecksumName = "sha256"
     writing: WriterSettings = field(default_factory=WriterSettings)
     boxes: Boxes | None = None
+    store: ObjectStore | None = None
+    lease: LeaseSettings = field(default_factory=LeaseSettings)
+
+    @property
+    def place(self) -> str:
+        """The output, as people call it."""
+        return str(self.out) if self.store is None else self.store.root
+
+    def open_staging(self, *, locked: bool = True) -> Staging:
+        """The staging folder of the output; see there for errors."""
+        if self.store is None:
+            return Staging(self.out, self.staging, locked=locked)
+        return StoreStaging(self.out, self.staging, self.store, self.lease, locked=locked)
 
     def select(self, which: Iterable[int] | None) -> list[Shard]:
         """The shards of these numbers, from 0; all of them for None.
@@ -102,6 +121,16 @@ class ShardResult:
     rejects: tuple[Reject, ...]
     resumed: int = 0
     notices: tuple[Notice, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as another machine's run reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> ShardResult:
+        """A shard that an earlier call packed, of what its `to_json` gave."""
+        rejects, notices = tuple(value["rejects"]), tuple(Notice(**each) for each in value["notices"])
+        return cls(**{**value, "rejects": rejects, "notices": notices, "resumed": value["records"]})
 
 
 @dataclass(frozen=True)
@@ -141,7 +170,7 @@ def merge(plan: Plan, results: Iterable[PackResult]) -> PackResult:
     missing = [number for number, shard in enumerate(plan.shards) if shard.name not in found]
     if missing or not parts:
         numbers = ", ".join(map(str, missing[:20]))
-        raise OutputError(f"{plan.out}: {len(missing)} of {len(plan.shards)} shards are not packed yet: {numbers}")
+        raise OutputError(f"{plan.place}: {len(missing)} of {len(plan.shards)} shards are not packed yet: {numbers}")
     failures: Counter[str] = Counter()
     for part in parts:
         failures.update(dict(part.batch_failures))
@@ -194,11 +223,17 @@ def lists_digest(listing: Listing, shards: Iterable[Shard]) -> str:
 # ---- begin or resume
 
 
+def shard_names(name: str) -> list[str]:
+    """The files that create publishes of a shard."""
+    return [name + suffix for suffix in (".rec", ".idx", ".lst")]
+
+
 def begin(plan: Plan, staging: Staging, *, once: bool = False) -> None:
     """Empty the staging folder and begin the plan's run in it; ``once``: unless another process has just done so."""
     listing = plan.listing
     files = {_STATS: listing.sizes.tobytes() + listing.versions.tobytes()}
-    (staging.begin_once if once else staging.begin)(plan.identity, files)
+    names = [name for shard in plan.shards for name in shard_names(shard.name)]
+    (staging.begin_once if once else staging.begin)(plan.identity, files, names)
 
 
 def obstacle(plan: Plan, staging: Staging) -> str:

@@ -39,7 +39,7 @@ class Report:
     """What a run did.
 
     Attributes:
-        out: the folder.
+        out: the folder, or its address.
         listed: images in the source; ``packed + rejected + left_out`` of them.
         left_out: images that the fractions of ``--split`` gave to no split.
         skipped: files in the source that were no images, by suffix.
@@ -144,7 +144,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
         GpuPackError: the counts do not balance, which is a bug.
     """
     report = Report(
-        str(plan.out),
+        plan.place,
         listed=plan.listing.listed,
         rejected=len(rejects),
         rejects=dict(sorted(Counter(value["stage"] for value in rejects).items())),
@@ -179,7 +179,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
 
 def planned(plan: Plan, seconds: float) -> Report:
     """What a run of this plan would do."""
-    report = Report(str(plan.out), listed=plan.listing.listed, dry_run=True, seconds=seconds)
+    report = Report(plan.place, listed=plan.listing.listed, dry_run=True, seconds=seconds)
     report.rejected = len(plan.listing.unlistable)
     labels: dict[str, list[float]] = {}
     for shard in plan.shards:

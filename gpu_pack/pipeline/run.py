@@ -12,9 +12,12 @@ from typing import Any, Protocol
 from gpu_pack.backends import Choice
 from gpu_pack.errors import OutputError, OutputExistsError, SourceError, StrictError
 from gpu_pack.formats.rejects import Reject, reject
-from gpu_pack.output.staging import Staging, plain
-from gpu_pack.pipeline.pack_shards import pack_shards
+from gpu_pack.output.disk_space import FreeBytes, free_bytes
+from gpu_pack.output.identity import plain
+from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.pack_shards import pack_into
 from gpu_pack.pipeline.plan import PackResult, Plan, begin, obstacle
+from gpu_pack.pipeline.space import check_space
 from gpu_pack.types import OnProgress
 
 
@@ -53,8 +56,13 @@ class Policy(Protocol):
         ...
 
 
-def run(plan: Plan, policy: Policy, choice: Choice, on_progress: OnProgress) -> dict[str, Any]:
+def run(
+    plan: Plan, policy: Policy, choice: Choice, on_progress: OnProgress, free: FreeBytes = free_bytes
+) -> dict[str, Any]:
     """Pack all shards of a plan and publish them; the same call again resumes an interrupted run.
+
+    Args:
+        free: tells how many bytes are free on the disk of a folder.
 
     Returns:
         The report that `Policy.publication` made.
@@ -62,13 +70,14 @@ def run(plan: Plan, policy: Policy, choice: Choice, on_progress: OnProgress) -> 
     Raises:
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be resumed.
     """
-    with Staging(plan.out, plan.staging) as staging:
+    with plan.open_staging() as staging:
         if (report := _finish_earlier(plan, staging)) is not None:
             return report
         policy.refuse_outputs(plan, staging)
         _resume_or_begin(plan, policy, staging)
         try:
-            packed = pack_shards(plan, None, on_progress, choice)
+            check_space(plan, staging, free)
+            packed = pack_into(plan, staging, plan.shards, on_progress, choice)
             _refuse_nothing(plan, policy, staging, packed)
             return _publish(plan, policy, staging, packed)
         except StrictError:
@@ -82,15 +91,15 @@ def publish_once(plan: Plan, policy: Policy, packed: PackResult) -> dict[str, An
     Raises:
         GpuPackError: see `run`.
     """
-    with Staging(plan.out, plan.staging) as staging:
+    with plan.open_staging() as staging:
         if (report := _finish_earlier(plan, staging)) is not None:
             return report
         policy.refuse_outputs(plan, staging)
         if staging.identity() is None:
             staging.discard()
-            raise OutputError(f"{plan.out}: no shard is packed there: pack them there before they are published")
+            raise OutputError(f"{plan.place}: no shard is packed there: pack them there before they are published")
         if reason := obstacle(plan, staging):
-            raise OutputExistsError(f"{plan.out}: shards of another run lie there: {reason}")
+            raise OutputExistsError(f"{plan.place}: shards of another run lie there: {reason}")
         _refuse_nothing(plan, policy, staging, packed)
         return _publish(plan, policy, staging, packed)
 

@@ -59,6 +59,11 @@ class Address:
         """The address of a path in this folder."""
         return Address(self.scheme, self.bucket, "/".join(part for part in (self.key, path) if part))
 
+    def holds(self, other: Address) -> bool:
+        """Whether another address is this one, or lies in it as in a folder."""
+        same = (self.scheme, self.bucket) == (other.scheme, other.bucket)
+        return same and (not self.key or f"{other.key}/".startswith(f"{self.key}/"))
+
     def __str__(self) -> str:
         key = quote(self.key) if self.is_web else self.key
         return f"{self.scheme}://{self.bucket}{'/' if key else ''}{key}"

@@ -17,6 +17,9 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
 class FolderLock:
     """Holds ``folder/lock`` from construction to `release`.
 
+    Args:
+        place: what it locks, for messages; None for the folder that ``folder`` is in.
+
     Attributes:
         names: of its files in the folder: the lock, and the number of the process that holds it.
 
@@ -27,7 +30,7 @@ class FolderLock:
 
     names = ("lock", "lock.pid")
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, place: str | None = None) -> None:
         from filelock import FileLock, Timeout  # here: its import takes 30 ms
 
         self._folder = folder
@@ -38,8 +41,8 @@ class FolderLock:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise OutputLockedError(
-                f"{folder.parent}: another gpu-pack run{self._owner()} is writing here: wait for it, or choose "
-                "another output"
+                f"{place or folder.parent}: another gpu-pack run{self._owner()} is writing here: wait for it, or "
+                "choose another output"
             ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:

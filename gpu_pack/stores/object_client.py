@@ -36,8 +36,11 @@ def import_obstore() -> Any:
     return obstore
 
 
-def open_client(address: Address, options: StoreOptions) -> Any:
-    """obstore's store for the bucket of an address. It repeats nothing by itself.
+def open_client(address: Address, options: StoreOptions, retries: int = 0) -> Any:
+    """obstore's store for the bucket of an address.
+
+    Args:
+        retries: how often it repeats a request by itself.
 
     Raises:
         SourceError: obstore is not installed, or there are no credentials.
@@ -58,7 +61,7 @@ def open_client(address: Address, options: StoreOptions) -> Any:
     client = {**_TIMEOUTS, "read_timeout": stalled, "allow_http": (endpoint or "").startswith("http://")}
     place = endpoint if address.is_web else address.bucket
     try:
-        return kind(place, **settings, client_options=client, retry_config={"max_retries": 0})
+        return kind(place, **settings, client_options=client, retry_config={"max_retries": retries})
     except Exception as error:  # obstore's own tree, and ValueError
         fault = judge(error, address)
         raise SourceError(fault.reason if fault.kind == "fatal" else f"{address}: {fault.reason}") from error

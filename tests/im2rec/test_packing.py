@@ -207,12 +207,12 @@ def test_killed_while_publishing(
     run("--pass-through", tmp_path / "data", root)
     assert not (tmp_path / "data.rec").exists()
     monkeypatch.setattr(Staging, "finish_publishing", finish)
-    real = run_module.pack_shards
-    monkeypatch.setattr(run_module, "pack_shards", lambda *_: pytest.fail("packed once more"))
+    real = run_module.pack_into
+    monkeypatch.setattr(run_module, "pack_into", lambda *_: pytest.fail("packed once more"))
     assert run("--pass-through", tmp_path / "data", root) == 3
     assert "9 images packed" in last_line()
     assert len(records(tmp_path / "data")) == 9
-    monkeypatch.setattr(run_module, "pack_shards", real)
+    monkeypatch.setattr(run_module, "pack_into", real)
     assert run("--pass-through", tmp_path / "data", root) == 3
 
 

@@ -45,7 +45,7 @@ class WatchedStore(LocalStore):
             yield from super().read_many([entry])
 
 
-def plan_of(source: Path, out: Path, options: CreateOptions) -> Plan:
+def plan_of(source: Path, out: str | Path, options: CreateOptions) -> Plan:
     """The plan of one source that needs no spool."""
     return create.plan([str(source)], out, options, Spool(None))
 
@@ -62,7 +62,7 @@ def watched(plan: Plan, before_read: Callable[[int, Entry], None]) -> Plan:
     return replace(plan, listing=replace(plan.listing, store=store), writing=SMALL)
 
 
-def interrupt_after(source: Path, out: Path, count: int, options: CreateOptions) -> None:
+def interrupt_after(source: Path, out: str | Path, count: int, options: CreateOptions) -> None:
     """Run until ``count`` images are read, then die. With one worker, so that these are the first of the list."""
 
     def die(number: int, entry: Entry) -> None:

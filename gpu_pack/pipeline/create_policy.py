@@ -1,0 +1,117 @@
+"""How `create` publishes; see `gpu_pack.pipeline.run.Policy`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from gpu_pack.errors import OutputExistsError, SourceError
+from gpu_pack.formats.classes import NAME as CLASSES
+from gpu_pack.formats.classes import format_classes
+from gpu_pack.formats.manifest import NAME as MANIFEST
+from gpu_pack.formats.manifest import manifest_bytes
+from gpu_pack.formats.rejects import NAME as REJECTS
+from gpu_pack.formats.rejects import Reject, reject_line
+from gpu_pack.output.identity import differences
+from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.pack_shards import refuse_warnings
+from gpu_pack.pipeline.plan import PackResult, Plan, shard_names
+from gpu_pack.pipeline.report import account, manifest
+from gpu_pack.pipeline.run import Publication, all_rejects
+from gpu_pack.stores.atomic_file import write_atomically
+
+
+@dataclass
+class CreatePolicy:
+    """How create publishes: a manifest, one rejects.jsonl, and never over other files unless asked to.
+
+    Attributes:
+        overwrite: replace what an earlier run published.
+    """
+
+    overwrite: bool = False
+    _clock: float = field(default_factory=time.monotonic)
+    _started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
+
+    @property
+    def seconds(self) -> float:
+        """Since this run began."""
+        return time.monotonic() - self._clock
+
+    def refuse_outputs(self, plan: Plan, staging: Staging) -> None:
+        """See `Policy.refuse_outputs`."""
+        found = staging.published()
+        interrupted = staging.identity() is not None
+        if self.overwrite or (interrupted and found is None):
+            return
+        try:
+            if found is not None:
+                raise OutputExistsError(_in_the_way(plan, found, interrupted))
+            staging.refuse_existing(_published_names(plan))
+        except OutputExistsError:
+            if not interrupted:
+                staging.discard()
+            raise
+
+    def replace_run(self, plan: Plan, reason: str) -> None:
+        """See `Policy.replace_run`."""
+        if not self.overwrite:
+            raise OutputExistsError(
+                f"{plan.place}: an interrupted run lies there, and {reason}: undo that to resume it, or start anew "
+                "with overwrite=True (--overwrite)"
+            )
+
+    def nothing_packed(self, plan: Plan, rejects: Sequence[Reject]) -> SourceError:
+        """See `Policy.nothing_packed`."""
+        first = rejects[0]
+        return SourceError(
+            f"{plan.source}: none of its {len(rejects):,} images can be packed, so nothing was written; "
+            f"the first: {first['path']}, at {first['stage']}: {first['reason']}"
+        )
+
+    def publication(self, plan: Plan, staging: Staging, packed: PackResult) -> Publication:
+        """See `Policy.publication`."""
+        rejects = all_rejects(plan, packed)
+        report = account(plan, packed, rejects)
+        if plan.strict:
+            refuse_warnings(report.warnings)
+        staging.send_finished()
+        staging.wait()
+        write_atomically(staging.path(REJECTS), b"".join(map(reject_line, rejects)))
+        if plan.listing.classes is not None:
+            write_atomically(staging.path(CLASSES), format_classes(plan.listing.classes))
+        names = _published_names(plan)
+        known = {shard.name + ".rec": shard.digest for shard in packed.shards}
+        for name in names[:-1]:
+            report.files[name] = staging.describe(name, known.get(name))
+        report.seconds = self.seconds
+        report.images_per_second = (report.packed + report.rejected - report.resumed) / max(report.seconds, 1e-9)
+        document = manifest(report, plan.identity, self._started)
+        write_atomically(staging.path(MANIFEST), manifest_bytes(document))
+        return Publication(names, _stale(staging.replaced()), report.to_json())
+
+
+def _published_names(plan: Plan) -> list[str]:
+    names = [name for shard in plan.shards for name in shard_names(shard.name)]
+    return [*names, *([CLASSES] if plan.listing.classes is not None else []), REJECTS, MANIFEST]
+
+
+def _in_the_way(plan: Plan, found: dict[str, Any], interrupted: bool) -> str:
+    finished = f"{plan.place}: a finished run lies there ({found.get('packed')} images packed"
+    if interrupted:
+        return (
+            f"{finished}), and an interrupted one that was to replace it: resume that with overwrite=True (--overwrite)"
+        )
+    now = {name: plan.identity[name] for name in ("versions", "options") if isinstance(found.get(name), dict)}
+    others = "".join(f"; {each}" for each in differences({name: found[name] for name in now}, now))
+    return f"{finished}{others}): choose another output, or replace it with overwrite=True (--overwrite)"
+
+
+def _stale(files: Sequence[str]) -> list[str]:
+    """The names that an earlier run published, as far as they are plain names, and what was made of them."""
+    names = [MANIFEST, "sagemaker.json", *files] if files else []
+    return [name for name in names if Path(name).name == name]
