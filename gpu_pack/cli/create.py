@@ -184,6 +184,8 @@ def _done(report: Report) -> Iterator[str]:
         yield f"worker given up: {sentence}"
     for failure, times in report.batch_failures.items():
         yield f"GPU failures: {times:,}, and no image was lost: {failure}"
+    if report.repeated_requests:
+        yield f"requests to object stores that were repeated: {report.repeated_requests:,}"
     if report.jpeg_engines:
         yield f"JPEG engines: {report.jpeg_engines}"
     if report.skipped:

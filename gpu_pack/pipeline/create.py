@@ -65,7 +65,7 @@ def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateO
     """
     destination = _destination(out, options)
     source = _check_sources(sources, options.split_sources, destination)
-    listing = list_source(sources, options.source, spool, options.split_sources)
+    listing = list_source(sources, replace(options.source, store=options.store), spool, options.split_sources)
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
     _note_records(listing, options)

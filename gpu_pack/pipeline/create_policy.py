@@ -23,6 +23,7 @@ from gpu_pack.pipeline.plan import PackResult, Plan, shard_names
 from gpu_pack.pipeline.report import account, manifest
 from gpu_pack.pipeline.run import Publication, all_rejects
 from gpu_pack.stores.atomic_file import write_atomically
+from gpu_pack.stores.object_requests import count_retries
 
 
 @dataclass
@@ -35,6 +36,7 @@ class CreatePolicy:
 
     overwrite: bool = False
     _clock: float = field(default_factory=time.monotonic)
+    _retries: int = field(default_factory=count_retries)
     _started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
 
     @property
@@ -89,6 +91,7 @@ class CreatePolicy:
         for name in names[:-1]:
             report.files[name] = staging.describe(name, known.get(name))
         report.seconds = self.seconds
+        report.repeated_requests += count_retries() - self._retries
         report.images_per_second = (report.packed + report.rejected - report.resumed) / max(report.seconds, 1e-9)
         document = manifest(report, plan.identity, self._started)
         write_atomically(staging.path(MANIFEST), manifest_bytes(document))

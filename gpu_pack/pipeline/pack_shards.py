@@ -18,6 +18,7 @@ from gpu_pack.pipeline.boxes import place_boxes
 from gpu_pack.pipeline.engine import Engine
 from gpu_pack.pipeline.pass_through import PassThroughWorker
 from gpu_pack.pipeline.plan import PackResult, Plan, ShardResult, begin, obstacle, shard_names
+from gpu_pack.processes.worker_main import REPEATED_REQUESTS
 from gpu_pack.sources.listing import entries
 from gpu_pack.sources.splits import Shard
 from gpu_pack.stores.reading_worker import ReadingWorker
@@ -118,6 +119,8 @@ def _pack_all(
     choice, engine = backend.choice, Engine(backend.workers, backend.rescue, **limits)
     with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(listed)) as outcomes:
         results = tuple(_pack(plan, staging, shard, outcomes, progress) for shard in files)
+    failures = backend.batch_failures()
+    repeated = failures.pop(REPEATED_REQUESTS, 0)
     return PackResult(
         results,
         choice.device,
@@ -125,7 +128,8 @@ def _pack_all(
         backend.count,
         backend.encoder,
         tuple(engine.broken),
-        tuple(backend.batch_failures().items()),
+        tuple(failures.items()),
+        repeated,
         use.result or None,
     )
 

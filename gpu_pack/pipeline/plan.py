@@ -144,6 +144,7 @@ class PackResult:
         encoder: the GPU path's JPEG encoder; None without a GPU.
         broken: one sentence for each worker that was given up.
         batch_failures, jpeg_engines: see `gpu_pack.pipeline.report.Report`.
+        repeated_requests: of worker processes to object stores.
     """
 
     shards: tuple[ShardResult, ...]
@@ -153,6 +154,7 @@ class PackResult:
     encoder: str | None = None
     broken: tuple[str, ...] = ()
     batch_failures: tuple[tuple[str, int], ...] = ()
+    repeated_requests: int = 0
     jpeg_engines: str | None = None
 
 
@@ -180,6 +182,7 @@ def merge(plan: Plan, results: Iterable[PackResult]) -> PackResult:
         shards=tuple(found[shard.name] for shard in plan.shards),
         broken=tuple(sentence for part in parts for sentence in part.broken),
         batch_failures=tuple(failures.items()),
+        repeated_requests=sum(part.repeated_requests for part in parts),
     )
 
 

@@ -52,6 +52,7 @@ class Report:
         broken: one sentence for each worker that was given up on the way.
         batch_failures: what failed on the GPU (batches, pictures with wrong pixels, encoders under ``auto``), and how
             often; the images were packed another way.
+        repeated_requests: to object stores that failed for a moment.
         notes, warnings: what was done as asked, and what may train wrongly: code, message, count, example.
         files: size and sha256 of each published file.
         dry_run: nothing was written; ``packed`` is 0.
@@ -75,6 +76,7 @@ class Report:
     resumed: int = 0
     broken: list[str] = field(default_factory=list)
     batch_failures: dict[str, int] = field(default_factory=dict)
+    repeated_requests: int = 0
     notes: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -131,6 +133,7 @@ def manifest(report: Report, identity: dict[str, Any], started: str) -> dict[str
             "workers": report.workers,
             "broken": report.broken,
             "batch_failures": report.batch_failures,
+            "repeated_requests": report.repeated_requests,
             "encoder": report.encoder,
             "jpeg_engines": report.jpeg_engines,
         },
@@ -156,6 +159,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
         jpeg_engines=packed.jpeg_engines,
         broken=list(packed.broken),
         batch_failures=dict(packed.batch_failures),
+        repeated_requests=packed.repeated_requests,
     )
     labels: dict[str, list[float]] = {}
     packed_by: Counter[str] = Counter()

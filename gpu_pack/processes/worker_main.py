@@ -25,10 +25,13 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 from gpu_pack.errors import BackendError, SourceError
+from gpu_pack.stores.object_requests import count_retries
 from gpu_pack.stores.reading_worker import ReadingWorker
 from gpu_pack.stores.store import Store
 from gpu_pack.types import Encoded, Entry, Image, Outcome, Rejected, Worker
 
+#: Among the failures: requests to object stores that this process repeated.
+REPEATED_REQUESTS = "requests to object stores that were repeated"
 #: What `multiprocessing.connection.Pipe` makes; Windows has another.
 _CONNECTION = getattr(connection, "PipeConnection", connection.Connection)
 
@@ -55,6 +58,7 @@ class WorkerPool:
             self._free.put(worker)
         self._lock = threading.Lock()
         self._failures: Counter[str] = Counter()
+        self._repeated = count_retries()
 
     def transform(self, images: Sequence[Image]) -> list[Outcome]:
         """See `Worker.transform`."""
@@ -69,9 +73,12 @@ class WorkerPool:
             self._free.put(worker)
 
     def take_failures(self) -> Counter[str]:
-        """What the workers that have ``failures`` counted there since the last call."""
+        """What the workers that have ``failures`` counted there since the last call, and `REPEATED_REQUESTS`."""
         with self._lock:
             taken, self._failures = self._failures, Counter()
+            if repeated := count_retries() - self._repeated:
+                taken[REPEATED_REQUESTS] = repeated
+                self._repeated += repeated
         return taken
 
     def close(self) -> None:

@@ -11,7 +11,6 @@ from gpu_pack.sources import names
 from gpu_pack.sources.open_source import SourceFiles
 from gpu_pack.sources.recognize import SETS, recognize_file, recognize_folder
 from gpu_pack.sources.source_options import SourceOptions
-from gpu_pack.stores.address import StoreOptions
 
 
 class Located(NamedTuple):
@@ -21,20 +20,20 @@ class Located(NamedTuple):
     files: SourceFiles
 
 
-def locate(given: Sequence[str], options: SourceOptions, store: StoreOptions) -> Iterator[Located]:
+def locate(given: Sequence[str], options: SourceOptions) -> Iterator[Located]:
     """The sources that are meant. Neighbours of one kind of which several files make a set, such as shards, are one.
 
     Args:
         given: paths or addresses of files and folders, or patterns with ``*``, ``?``, ``[...]``, ``{000..123}`` or
             ``{a,b}``.
-        options: ``source_format`` where the guess would be wrong.
-        store: how addresses are reached.
+        options: ``source_format`` where the guess would be wrong, and how addresses are reached.
 
     Raises:
         SourceError: there is no such file or folder, or it is of no known kind.
     """
+    store = options.store
     expanded = [name for source in given for name in names.expand(source, store)]
-    found = [each for name in expanded for each in _recognize(name, options, store)]
+    found = [each for name in expanded for each in _recognize(name, options)]
     for (kind, _), group in groupby(found, lambda each: (each[0], names.bucket(each[1]))):
         members = [name for _, name in group]
         if kind == "folder":
@@ -46,8 +45,9 @@ def locate(given: Sequence[str], options: SourceOptions, store: StoreOptions) ->
             yield Located(kind, SourceFiles(source, *names.place(files, store)))
 
 
-def _recognize(name: str, options: SourceOptions, store: StoreOptions) -> Iterator[tuple[str, str]]:
+def _recognize(name: str, options: SourceOptions) -> Iterator[tuple[str, str]]:
     """Kinds with names: one, or all the shards of a folder that holds nothing else."""
+    store = options.store
     if not names.is_folder(name, store):
         where, (path,) = names.place([name], store)
         yield recognize_file(where, path, options), name

@@ -32,9 +32,19 @@ def open_list(files: SourceFiles, options: SourceOptions, classes: tuple[str, ..
         SourceError: no such file or root.
     """
     source = Path(spool.local_copy(files.store, files.paths[0]))
-    store = open_root(options.root if options.root is not None else str(source.parent), str(source))
+    store = files.store if options.root is None else open_root(options.root, files.source, options.store)
     facts = Facts(files.source, ordered=True)
-    return OpenSource(store, _find(source, store, options, classes, facts), facts)
+    images = _find(source, store, options, classes, facts)
+    copied = files.store.local_path("") is None
+    return OpenSource(store, _naming(images, str(source), files.source) if copied else images, facts)
+
+
+def _naming(images: Iterator[Found], copy: str, source: str) -> Iterator[Found]:
+    """The same images; errors name the list, not its copy."""
+    try:
+        yield from images
+    except SourceError as error:
+        raise type(error)(str(error).replace(copy, source)) from error
 
 
 def _find(

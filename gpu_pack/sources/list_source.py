@@ -31,7 +31,6 @@ from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
 from gpu_pack.sources.table_source import open_table
 from gpu_pack.sources.tree import LocalTree, Tree
-from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.joined_store import JoinedStore
 from gpu_pack.stores.local import LocalStore
 
@@ -43,7 +42,6 @@ def list_source(
     options: SourceOptions,
     spool: Spool,
     splits: Sequence[tuple[str, str]] = (),
-    store: StoreOptions | None = None,
 ) -> Listing:
     """The images of all sources, as one set.
 
@@ -52,7 +50,6 @@ def list_source(
         options: what is said of them.
         spool: for what cannot be read where it lies.
         splits: names with a source each, in place of ``sources``.
-        store: how addresses are reached.
 
     Raises:
         SourceError: there is nothing that can be packed as asked.
@@ -63,7 +60,7 @@ def list_source(
     _check_labels(options, splits)
     opened = [
         (split, _labelled(split, source, options, names))
-        for split, source in _open_all(sources, options, None if names else classes, spool, splits, store)
+        for split, source in _open_all(sources, options, None if names else classes, spool, splits)
     ]
     opened = name_where_they_differ(opened, classes)
     joined = opened[0][1] if len(opened) == 1 and not splits else _join(opened)
@@ -79,7 +76,6 @@ def _open_all(
     classes: Classes,
     spool: Spool,
     splits: Sequence[tuple[str, str]],
-    store: StoreOptions | None,
 ) -> Iterator[tuple[str | None, OpenSource]]:
     """Every source, with the name of the split that it is for."""
     if isinstance(sources, GivenImages):
@@ -89,7 +85,7 @@ def _open_all(
     wanted: list[tuple[str | None, Sequence[str]]] = [(None, sources)] if sources else []
     wanted += [(name, [source]) for name, source in splits]
     for name, given in wanted:
-        for located in locate(given, options, store or StoreOptions()):
+        for located in locate(given, options):
             yield name, _open(located, options, classes, spool)
 
 

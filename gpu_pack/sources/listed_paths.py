@@ -9,15 +9,22 @@ from gpu_pack.errors import ListError, SourceError
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources import names
 from gpu_pack.sources.list_dialect import unquote
+from gpu_pack.sources.listed_stats import ListedStats
 from gpu_pack.sources.tree import IMAGE_SUFFIXES, suffix
 from gpu_pack.stores.address import StoreOptions, is_address
+from gpu_pack.stores.object_store import ObjectStore
 from gpu_pack.stores.store import Stat, Store
 
 _SUFFIXES = ("jpg", "jpeg", "png", "JPG", "JPEG", "PNG", *sorted(IMAGE_SUFFIXES - {"jpg", "jpeg", "png"}))
 
 
-def open_root(root: str, source: str) -> Store:
+def open_root(root: str, source: str, options: StoreOptions) -> Store:
     """The store of the paths in a list or table.
+
+    Args:
+        root: a folder or an address.
+        source: the list, for messages.
+        options: how an address is reached.
 
     Raises:
         SourceError: there is no such folder.
@@ -26,7 +33,7 @@ def open_root(root: str, source: str) -> Store:
         raise SourceError(
             f"{root}: no such folder; root (--root) names the folder that the paths in {source} start from"
         )
-    return names.folder_store(root, StoreOptions())
+    return names.folder_store(root, options)
 
 
 class ListedPaths:
@@ -40,6 +47,7 @@ class ListedPaths:
 
     def __init__(self, store: Store, *, allow_outside: bool, suffixes: bool = False) -> None:
         self._store, self._allow_outside = store, allow_outside
+        self._stat = ListedStats(store).stat if isinstance(store, ObjectStore) else store.stat
         self._suffixes = list(_SUFFIXES) if suffixes else []
         self._slashed, self._quoted = (0, ""), (0, "")
 
@@ -73,18 +81,18 @@ class ListedPaths:
 
     def _existing(self, path: str) -> tuple[str, Stat]:
         """The path, if there is such a file, else the same without quotes or with / for backslashes; and its stat."""
-        stat, plain = self._store.stat(path), unquote(path)
+        stat, plain = self._stat(path), unquote(path)
         if stat.size >= 0:
             return path, stat
         for other in (plain, plain.replace("\\", "/")):
-            if other != path and (found := self._store.stat(other)).size >= 0:
+            if other != path and (found := self._stat(other)).size >= 0:
                 return other, found
         return self._with_suffix(path, stat)
 
     def _with_suffix(self, path: str, missing: Stat) -> tuple[str, Stat]:
         if self._suffixes and suffix(path) not in IMAGE_SUFFIXES:
             for place, each in enumerate(self._suffixes):
-                if (found := self._store.stat(f"{path}.{each}")).size >= 0:
+                if (found := self._stat(f"{path}.{each}")).size >= 0:
                     self._suffixes.insert(0, self._suffixes.pop(place))  # most likely the next one's too
                     return f"{path}.{each}", found
         return path, missing

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gpu_pack.errors import UsageError, told
+from gpu_pack.stores.address import StoreOptions
 
 #: What a source is; ``auto`` decides by its contents and name.
 SourceFormat = Literal["auto", "folder", "list", "tar", "webdataset", "zip", "parquet", "table", "rec"]
@@ -67,6 +68,7 @@ class SourceOptions:
         class_names: a file with the names of numbers that are labels; see
             `gpu_pack.formats.class_numbers.read_class_numbers`.
         rekey: number the images of a .rec anew.
+        store: how addresses are reached.
 
     Raises:
         UsageError: a value that there is not.
@@ -87,6 +89,7 @@ class SourceOptions:
     labels: tuple[tuple[str | None, str], ...] = ()
     class_names: Path | None = None
     rekey: bool = False
+    store: StoreOptions = field(default_factory=StoreOptions)
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

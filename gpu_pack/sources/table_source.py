@@ -36,7 +36,7 @@ def open_table(files: SourceFiles, options: SourceOptions, classes: tuple[str, .
     table = open_table_file(files.store, files.paths[0])
     columns = find_columns(table, options)
     folder = table.name[: len(table.name) - len(files.paths[0].rpartition("/")[2])]
-    store = open_root(options.root if options.root is not None else folder, table.name)
+    store = open_root(options.root if options.root is not None else folder, table.name, options.store)
     facts = Facts(files.source, ordered=True)
     if columns.guessed:
         facts.notices.append(Notice("table-columns", 1, str(columns)))

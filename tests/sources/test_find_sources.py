@@ -10,7 +10,6 @@ from gpu_pack.errors import SourceError, UsageError
 from gpu_pack.sources.braces import expand_braces
 from gpu_pack.sources.find_sources import locate
 from gpu_pack.sources.source_options import SourceOptions
-from gpu_pack.stores.address import StoreOptions
 
 
 @pytest.mark.parametrize(
@@ -39,7 +38,7 @@ def test_patterns_stand_for_what_is_there(tmp_path: Path, monkeypatch: pytest.Mo
         (tmp_path / name).mkdir()
 
     def found(*given: str) -> list[str]:
-        return [each.files.source for each in locate(given, SourceOptions(), StoreOptions())]
+        return [each.files.source for each in locate(given, SourceOptions())]
 
     assert found("a*", "b", "[x]") == ["a1", "a2", "b", "[x]"]
     assert found("{b,a1}") == ["b", "a1"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gpu_pack.errors import SourceError, UsageError
+from gpu_pack.errors import ListError, SourceError, UsageError
 from gpu_pack.sources.list_source import list_source
 from gpu_pack.sources.listing import Listing, entries
 from gpu_pack.sources.source_options import SourceOptions
@@ -101,3 +101,20 @@ def test_records_in_a_bucket_are_those_of_the_folder(tmp_path: Path, upload: Upl
         found = list_source([f"{address}/a.rec"], SourceOptions(), spool)
         images = list(found.store.read_many(found.store.ahead(entries(found, array("q", [0, 1])))))
     assert [item.data for item in images if isinstance(item, Image)] == [with_magic(0), smooth_jpeg(1)]
+
+
+def test_a_list_below_a_bucket_is_looked_up_in_lists_of_its_folders(tmp_path: Path, upload: Upload) -> None:
+    for number, name in enumerate(("a/1.jpg", "b/2.jpg")):
+        write_picture(tmp_path / name, number)
+    (tmp_path / "my.lst").write_text("5\t1\ta\\1.jpg\n7\t0\tb/2.jpg\n9\t0\tb/gone.jpg\n11\t1\tc/gone.jpg\n")
+    address = upload(tmp_path)
+    here = listed(tmp_path / "my.lst")
+    for there in (listed(f"{address}/my.lst"), listed(tmp_path / "my.lst", root=address)):
+        assert (there.keys, there.labels, there.paths, there.sizes) == (here.keys, here.labels, here.paths, here.sizes)
+        assert there.notices == here.notices and list(there.sizes)[2:] == [-1, -1]
+    boto3.client("s3").put_object(Bucket=address.split("/")[2], Key="in/bad.lst", Body=b"5\t1\ta/1.jpg\n5\t1\n")
+    with pytest.raises(ListError, match=f"{address}/bad.lst:2: "):
+        listed(f"{address}/bad.lst")
+    with pytest.raises(SourceError, match=r"my.lst:1: .* leads out of"):
+        (tmp_path / "my.lst").write_text("5\t1\t/a/1.jpg\n")
+        listed(tmp_path / "my.lst", root=address)
