@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ class Manifest:
         classes: how many there are; None without classes.txt.
         rejects: rejected images by stage.
         packed_by: packed images by backend.
+        target: the reader that the files are laid out for, such as ``insightface``, or None.
         document: all values.
     """
 
@@ -96,6 +97,7 @@ class Manifest:
     classes: int | None
     rejects: dict[str, int]
     packed_by: dict[str, int]
+    target: str | None
     document: dict[str, Any]
 
 
@@ -143,6 +145,12 @@ def unchecked_document(text: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else None
 
 
+def published_names(files: Collection[str]) -> list[str]:
+    """The files that a manifest tells of, itself and what other commands add to them; plain names only."""
+    names = [NAME, "sagemaker.json", *files] if files else []
+    return [name for name in names if Path(name).name == name]
+
+
 def plain_name(name: str) -> bool:
     """Whether this is the name of a file directly in a folder, on every system."""
     return 0 < len(name) <= 255 and name not in (".", "..") and not any(letter in "/\\:\0" for letter in name)
@@ -164,6 +172,7 @@ def _manifest(path: Path, text: bytes) -> Manifest:
         classes=None if document["classes"] is None else _count(document, "classes"),
         rejects=_counts(document, "rejects"),
         packed_by=_counts(document, "packed_by"),
+        target=_target(document["options"]),
         document=document,
     )
 
@@ -177,6 +186,12 @@ def _spec(options: dict[str, Any]) -> TransformSpec:
     values |= {name: options[name] for name in _LATER if name in options}  # older manifests lack them
     _expect(values["quality"] is not None, "option quality is None")
     return TransformSpec(**values)
+
+
+def _target(options: dict[str, Any]) -> str | None:
+    target = options.get("target")
+    _expect(target in (None, "insightface"), f"target is {_short(target)}, which this gpu-pack does not know")
+    return None if target is None else str(target)
 
 
 def _split(value: dict[str, Any]) -> Split:
