@@ -123,6 +123,10 @@ def extract(
 def index(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.rec", help="Each gets its .idx beside it.")],
     rekey: Annotated[bool, typer.Option("--rekey", help="Number the records 0, 1, 2, ... as rec2idx does.")] = False,
+    combined: Annotated[
+        Path | None,
+        typer.Option(help="Write one .idx of all files in their order instead, as DALI's readers.mxnet takes it."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an .idx that is there.")] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -136,13 +140,15 @@ def index(
     from gpu_pack.cli import render
     from gpu_pack.tools.index import index as run
 
-    results = run(files, rekey=rekey, overwrite=overwrite)
+    results = run(files, rekey=rekey, combined=combined, overwrite=overwrite)
     for result in results:
         say_notices(result.notes, result.warnings, quiet)
     if json_:
         print(json.dumps([result.to_json() for result in results], indent=1))
-    else:
+    elif combined is None:
         render.print_indexed(results, quiet)
+    elif not quiet:
+        render.print_combined(results)
     return 0 if all(result.ok for result in results) else 1
 
 

@@ -66,6 +66,7 @@ def index(
     *,
     rekey: bool = False,
     overwrite: bool = False,
+    combined: str | Path | None = None,
     options: IndexOptions | None = None,
 ) -> list[Indexed]:
     """Write NAME.idx beside each NAME.rec, in one step each.
@@ -73,6 +74,7 @@ def index(
     Args:
         paths: one .rec file or several.
         rekey, overwrite: see `IndexOptions`; or give ``options``.
+        combined: write this one .idx of all files instead; see `gpu_pack.tools.combined_index`.
 
     Raises:
         UsageError: a path that does not end in .rec.
@@ -81,6 +83,10 @@ def index(
     """
     options = choose_options(options, IndexOptions(rekey, overwrite))
     found = as_paths(paths)
+    if combined is not None:
+        from gpu_pack.tools.combined_index import combined_index
+
+        return combined_index(found, combined, rekey=options.rekey, overwrite=options.overwrite)
     for path in found:
         if path.suffix != ".rec":
             raise UsageError(f"{path}: not a .rec file")
