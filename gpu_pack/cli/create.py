@@ -70,6 +70,10 @@ def create(
         Literal["move", "keep", "refuse"],
         typer.Option(help="Boxes of a detection list under a crop: move or keep them, or reject the picture."),
     ] = "move",
+    target: Annotated[
+        Literal["insightface"] | None,
+        typer.Option("--for", help="insightface: train.rec and property as its loaders want them, 112 x 112."),
+    ] = None,
     max_pixels: Annotated[
         int | None, typer.Option(help="Reject images that decode to more pixels [178956970].", show_default=False)
     ] = None,
@@ -155,7 +159,7 @@ def create(
     options = create_options(
         size=size, resize=resize, crop=crop, upscale=upscale, pass_through=pass_through,
         quality=quality, encoding=encoding, color=color, interp=interp, max_pixels=max_pixels,
-        background=background, depth=depth, damage=damage, formats=formats, boxes=boxes,
+        background=background, depth=depth, damage=damage, formats=formats, boxes=boxes, target=target,
         splits=split, seed=seed, shuffle=shuffle, stratify=stratify, shards=shards,
         device=device, gpus=gpus, encoder=encoder, workers=workers, batch_size=batch_size,
         layout=layout, class_order=class_order, list_format=list_format,

@@ -14,6 +14,7 @@ from gpu_pack.formats.notices import Notice, select
 from gpu_pack.output.destination import Destination, find_destination
 from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.depth import with_depth_bits
+from gpu_pack.pipeline.faces import faces_shard
 from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
 from gpu_pack.pipeline.plan import PackResult, Plan, gpu_options, lists_digest, merge, versions
@@ -64,13 +65,19 @@ def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateO
         GpuPackError: there is nothing that can be packed as asked.
     """
     destination = _destination(out, options)
+    if options.target is not None and destination.store is not None:
+        raise UsageError(f"{out}: InsightFace's set is written into a folder: name one, and copy it from there")
     source = _check_sources(sources, options.split_sources, destination)
     listing = list_source(sources, replace(options.source, store=options.store), spool, options.split_sources)
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
     _note_records(listing, options)
-    division = _with_order(options.division, listing)
-    shards = tuple(_divide(source, listing, division))
+    if options.target is not None:
+        division = replace(options.division, shuffle=False, stratify=False)
+        shards: tuple[Shard, ...] = (faces_shard(source, listing),)
+    else:
+        division = _with_order(options.division, listing)
+        shards = tuple(_divide(source, listing, division))
     if options.strict:
         refuse_warnings(select(listing.notices, "warning"))
     rows = (row for shard in shards for row in shard.rows)
@@ -88,6 +95,7 @@ def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateO
         options.strict,
         boxes=options.boxes,
         store=destination.store,
+        target=options.target,
     )
 
 
@@ -159,6 +167,7 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
             "encoder": options.device.encoder,
             **gpu_options(options.spec, options.device),
             "boxes": options.boxes,
+            "target": options.target,
             "strict": options.strict,
         },
         "lists": lists_digest(listing, shards),

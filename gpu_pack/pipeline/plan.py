@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from gpu_pack.gpu.probe import Machine
 
 _STATS = "stats.bin"
+#: A reader that the files are laid out for; None: all that read MXNet's.
+Target = Literal["insightface"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Plan:
         boxes: what becomes of detection labels; None leaves all labels alone.
         store: the object store that receives the files; None for ``out``.
         lease: of the lock there.
+        target: ``insightface``: the published files are `gpu_pack.pipeline.faces.FACE_FILES`.
     """
 
     source: str
@@ -74,6 +77,7 @@ class Plan:
     boxes: Boxes | None = None
     store: ObjectStore | None = None
     lease: LeaseSettings = field(default_factory=LeaseSettings)
+    target: Target | None = None
 
     @property
     def place(self) -> str:

@@ -112,8 +112,7 @@ def check_list(
             expected = max(expected, row + 1)
         if wrong:
             faults.add(path, wrong, key=entry.key, line=number)
-    if rejects is None:
-        covered[np.asarray(table.metadata)] = True  # a list names pictures
+    covered[np.asarray(table.metadata, dtype=np.int64)] = True  # a list names pictures
     for row in np.flatnonzero(~covered).tolist():
         faults.add(path, f"the record at byte {table.offsets[row]} is not listed", key=table.keys[row])
 

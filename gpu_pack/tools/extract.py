@@ -194,7 +194,7 @@ class _Extractor:
                     self._damaged.add(target.split)
                     self.faults.add(target.rec, found.reason, found.at)
                     continue
-                self._counts[target.split] += 1
+                self._counts[target.split] += not found.is_metadata
                 key = keys.of(found.offset, found.info.key)
                 if self.options.keys is None or key in self.options.keys:
                     self._take(target, found, key, names)

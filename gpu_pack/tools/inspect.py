@@ -171,7 +171,8 @@ class _Inspector:
             self._sample(file, offsets)
         self._add_file(target, table, file.size)
         self._notices += [*table.notices(target.rec), *([keys.repeated] if keys.repeated is not None else [])]
-        if target.manifest is None and (ranges := check_ranges(target.rec, table, self.faults)) is not None:
+        foreign = target.manifest is None or target.manifest.target is not None
+        if foreign and (ranges := check_ranges(target.rec, table, self.faults)) is not None:
             self.result.identities = (self.result.identities or 0) + ranges.identities
 
     def _add_file(self, target: Target, table: RecordTable, size: int) -> None:

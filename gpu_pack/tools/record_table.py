@@ -6,7 +6,7 @@ import hashlib
 import math
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,6 +50,16 @@ class RecordTable:
         self.offsets.append(info.offset)
         self.codes.append(label_code(info.labels))
         self.firsts.append(info.labels[0])
+
+    @property
+    def pictures(self) -> int:
+        """How many records hold a picture."""
+        return len(self.keys) - len(self.metadata)
+
+    def picture_labels(self) -> Iterable[float]:
+        """The first labels of the records with a picture."""
+        without = set(self.metadata)
+        return (label for row, label in enumerate(self.firsts) if row not in without) if without else self.firsts
 
     def notices(self, path: Path) -> list[Notice]:
         """The note about the records without a picture, if there are any."""

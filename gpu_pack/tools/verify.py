@@ -221,22 +221,25 @@ class _Verifier:
         with RecFile(target.rec, whole=True, hashed=True) as file:
             if manifest is not None:
                 hashed = published is not None and published.bytes == file.size
-                checks = Checks(manifest.spec, manifest.classes, self.options.decode, keys, hashed)
+                metadata = manifest.target is not None
+                checks = Checks(manifest.spec, manifest.classes, self.options.decode, keys, hashed, metadata)
             table = read_records(file, checks, self.pool, self.faults, self._on_read)
         if published is not None:
             self._compare(target.rec, published, file.size, lambda: table.sha256)
-        else:
+        if manifest is None or manifest.target is not None:
             self._check_metadata(target, table)
         table.positions = keys.repeated is not None
         self._notices += [keys.repeated] if keys.repeated is not None else []
         return table
 
     def _check_metadata(self, target: Target, table: RecordTable) -> None:
-        """Count records without pictures, which only foreign writers write."""
+        """Count records without pictures, and check InsightFace's ranges in them, which its layout must have."""
         self._notices += table.notices(target.rec)
         with self._lock:
             self.result.metadata += len(table.metadata)
-        check_ranges(target.rec, table, self.faults)
+        ranges = check_ranges(target.rec, table, self.faults)
+        if ranges is None and target.manifest is not None:
+            self.faults.add(target.rec, "it was packed for InsightFace, and has no record 0 with the ends of the keys")
 
     def _check_sidecars(self, target: Target, table: RecordTable, rejects: set[int] | None) -> None:
         faults, published = self.faults, target.manifest is not None
