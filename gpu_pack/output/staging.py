@@ -70,6 +70,8 @@ class Staging:
         OutputLockedError: another run holds the lock.
     """
 
+    _kept: tuple[str, ...] = ()  # files that `clear` leaves, besides the locks
+
     def __init__(self, out: Path, name: str = ".gpu-pack", *, locked: bool = True, place: str | None = None) -> None:
         self.out, self.place = out, place or str(out)
         self.folder = out / name
@@ -165,7 +167,7 @@ class Staging:
         try:
             # run.json first: without it, nobody takes the rest for a run.
             (self.folder / _RUN).unlink(missing_ok=True)
-            self._remove_all_but(*FolderLock.names, f"{_BEGIN}.lock")
+            self._remove_all_but(*FolderLock.names, f"{_BEGIN}.lock", *self._kept)
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
