@@ -6,7 +6,7 @@ of this one is taken from the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -164,9 +164,9 @@ class StoreStaging(Staging):
         while self._held:
             self._uploads.put(self._held.pop(0))
 
-    def wait(self) -> None:
+    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
         """See `Staging.wait`."""
-        self._uploads.wait()
+        self._uploads.wait(on_wait)
 
     def check(self) -> None:
         """See `Staging.check`."""
