@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import FormatError, UsageError
@@ -19,10 +20,12 @@ from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.formats.salvage_scan import Damage, FoundRecord, salvage_scan
 from gpu_pack.recordio.scanning import read_record, read_record_header
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import PathLike, data_path
 from gpu_pack.tools.check_account import group_rejects
 from gpu_pack.tools.check_ranges import check_ranges
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
-from gpu_pack.tools.keys_beside import keys_beside
+from gpu_pack.tools.keys_beside import heads, keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_table import RecordTable
@@ -124,18 +127,26 @@ class Inspection(ToolReport):
     fault_count: int = 0
 
 
-def inspect(path: str | Path, *, first: int = 5, options: InspectOptions | None = None) -> Inspection:
+def inspect(
+    path: PathLike,
+    *,
+    first: int = 5,
+    options: InspectOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
+) -> Inspection:
     """Read the headers of all records and of some images of a folder or a .rec file.
 
     Args:
         first: see `InspectOptions`; or give ``options``.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
 
     Raises:
         SourceError: nothing there, or unreadable.
         UsageError: an option out of range.
     """
     options = choose_options(options, InspectOptions(first))
-    located = locate(Path(path))
+    located = locate(data_path(path, StoreOptions(endpoint_url, anonymous)))
     run = _Inspector(located, options)
     for target in located.targets:
         with run.faults.collect(target.rec) if located.whole else nullcontext():
@@ -158,6 +169,8 @@ class _Inspector:
         """Read every header of one file, and some of its images."""
         keys, table, offsets = keys_beside(target, self.faults), RecordTable(), array("Q")
         with RecFile(target.rec, whole=False) as file:
+            if spans := heads(target, keys, file.size):
+                file.expect(spans)
             for found in salvage_scan(file, payloads=False):
                 if isinstance(found, Damage):
                     self.faults.add(target.rec, found.reason, found.at)
@@ -168,7 +181,7 @@ class _Inspector:
                     self._firsts.append(found.info.labels[0])
                     self._label_counts[len(found.info.labels)] += 1
             self._describe_first(file, table)
-            self._sample(file, offsets)
+            self._sample(file, table, offsets)
         self._add_file(target, table, file.size)
         self._notices += [*table.notices(target.rec), *([keys.repeated] if keys.repeated is not None else [])]
         if target.manifest is None and (ranges := check_ranges(target.rec, table, self.faults)) is not None:
@@ -215,18 +228,28 @@ class _Inspector:
 
     def _describe_first(self, file: RecFile, table: RecordTable) -> None:
         missing = max(0, self.options.first - len(self.result.first))
-        rows = zip(table.offsets[:missing], table.keys[:missing], strict=True)
+        rows = list(zip(table.offsets[:missing], table.keys[:missing], strict=True))
+        file.expect(_whole(file, table, [offset for offset, _ in rows]))
         self.result.first += [_describe(file, offset, key) for offset, key in rows]
 
-    def _sample(self, file: RecFile, offsets: array[int]) -> None:
+    def _sample(self, file: RecFile, table: RecordTable, offsets: array[int]) -> None:
         """Count formats and sizes of images that are spread evenly over the file."""
         share = max(1, _SAMPLE // len(self.located.targets))
-        for offset in offsets[:: max(1, -(-len(offsets) // share))]:
+        sample = offsets[:: max(1, -(-len(offsets) // share))]
+        file.expect(_whole(file, table, sample))
+        for offset in sample:
             info = _describe(file, offset)
             self._formats[info.format or "unknown"] += 1
             if info.width:
                 self._sizes[f"{info.width}x{info.height}"] += 1
             self.result.sampled += 1
+
+
+def _whole(file: RecFile, table: RecordTable, offsets: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Offset and length of whole records, with the damage after them."""
+    for offset in offsets:
+        place = bisect_right(table.offsets, offset)
+        yield offset, (table.offsets[place] if place < len(table.offsets) else file.size) - offset
 
 
 def _describe(file: RecFile, offset: int, key: int = 0) -> RecordInfo:

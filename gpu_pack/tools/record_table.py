@@ -8,11 +8,11 @@ import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import metadata_notice
 from gpu_pack.formats.salvage_scan import FoundRecord
+from gpu_pack.stores.data_path import DataPath
 
 
 @dataclass
@@ -51,7 +51,7 @@ class RecordTable:
         self.codes.append(label_code(info.labels))
         self.firsts.append(info.labels[0])
 
-    def notices(self, path: Path) -> list[Notice]:
+    def notices(self, path: DataPath) -> list[Notice]:
         """The note about the records without a picture, if there are any."""
         if not self.metadata:
             return []
