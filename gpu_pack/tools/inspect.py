@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,17 +12,18 @@ from typing import Any
 from gpu_pack.errors import FormatError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
-from gpu_pack.formats.image_headers import ImageError, read_header, sniff
+from gpu_pack.formats.image_headers import Header
 from gpu_pack.formats.manifest import NAME, histogram
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.rejects import NAME as REJECTS
-from gpu_pack.formats.salvage_scan import Damage, FoundRecord, salvage_scan
-from gpu_pack.recordio.scanning import read_record, read_record_header
+from gpu_pack.formats.salvage_scan import Damage, salvage_scan
+from gpu_pack.recordio.scanning import read_record_header
 from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.data_path import PathLike, data_path
 from gpu_pack.tools.check_account import group_rejects
 from gpu_pack.tools.check_ranges import check_ranges
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
+from gpu_pack.tools.image_heads import HEAD_BYTES, read_image_header
 from gpu_pack.tools.keys_beside import heads, keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
@@ -181,7 +180,7 @@ class _Inspector:
                     self._firsts.append(found.info.labels[0])
                     self._label_counts[len(found.info.labels)] += 1
             self._describe_first(file, table)
-            self._sample(file, table, offsets)
+            self._sample(file, offsets)
         self._add_file(target, table, file.size)
         self._notices += [*table.notices(target.rec), *([keys.repeated] if keys.repeated is not None else [])]
         if target.manifest is None and (ranges := check_ranges(target.rec, table, self.faults)) is not None:
@@ -229,14 +228,14 @@ class _Inspector:
     def _describe_first(self, file: RecFile, table: RecordTable) -> None:
         missing = max(0, self.options.first - len(self.result.first))
         rows = list(zip(table.offsets[:missing], table.keys[:missing], strict=True))
-        file.expect(_whole(file, table, [offset for offset, _ in rows]))
+        file.expect((offset, HEAD_BYTES) for offset, _ in rows)
         self.result.first += [_describe(file, offset, key) for offset, key in rows]
 
-    def _sample(self, file: RecFile, table: RecordTable, offsets: array[int]) -> None:
+    def _sample(self, file: RecFile, offsets: array[int]) -> None:
         """Count formats and sizes of images that are spread evenly over the file."""
         share = max(1, _SAMPLE // len(self.located.targets))
         sample = offsets[:: max(1, -(-len(offsets) // share))]
-        file.expect(_whole(file, table, sample))
+        file.expect((offset, HEAD_BYTES) for offset in sample)
         for offset in sample:
             info = _describe(file, offset)
             self._formats[info.format or "unknown"] += 1
@@ -245,23 +244,15 @@ class _Inspector:
             self.result.sampled += 1
 
 
-def _whole(file: RecFile, table: RecordTable, offsets: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Offset and length of whole records, with the damage after them."""
-    for offset in offsets:
-        place = bisect_right(table.offsets, offset)
-        yield offset, (table.offsets[place] if place < len(table.offsets) else file.size) - offset
-
-
 def _describe(file: RecFile, offset: int, key: int = 0) -> RecordInfo:
     file.begin_record(offset)
     try:
         info = read_record_header(file.read_at, offset, file.size)
-        image = FoundRecord(info, read_record(file.read_at, offset, file.size).payload).image
+        header = read_image_header(file, info)
     except FormatError:  # another process has written to the file since it was scanned
         return RecordInfo(file.path.name, 0, [], None, 0, 0, 0)
+    size = info.data_size
     labels = [label if math.isfinite(label) else None for label in info.labels[:100]]
-    try:
-        header = read_header(image)
-    except ImageError:
-        return RecordInfo(file.path.name, key, labels, sniff(image), 0, 0, len(image), not image)
-    return RecordInfo(file.path.name, key, labels, header.format, header.width, header.height, len(image))
+    if not isinstance(header, Header):
+        return RecordInfo(file.path.name, key, labels, header, 0, 0, size, not size)
+    return RecordInfo(file.path.name, key, labels, header.format, header.width, header.height, size)

@@ -18,6 +18,7 @@ from gpu_pack.tools.index import index
 from gpu_pack.tools.inspect import inspect
 from gpu_pack.tools.verify import verify
 from tests.stores import servers
+from tests.stores.counting_proxy import counting_proxy
 from tests.stores.faulty_proxy import CUT, RESET, Plan, Proxy, always, first, proxy
 from tests.tools import foreign_records
 from tests.tools.datasets import FILES
@@ -193,3 +194,15 @@ def test_the_command_line_takes_addresses_and_the_server(
     assert run(["inspect", ADDRESS, "--endpoint-url", s3_url, "--anonymous", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["records"] == 16
     assert run(["index", f"{ADDRESS}/train-00000-of-00002.rec", "--overwrite", "--endpoint-url", s3_url]) == 0
+
+
+def test_inspect_reads_the_heads_of_large_records_only(s3: Any, s3_url: str, tmp_path: Path) -> None:
+    rec = tmp_path / "out" / "train.rec"
+    image = foreign_records.smooth_jpeg(0) + bytes(200_000)
+    foreign_records.write_rec(rec, ((n, n, 1.0, image) for n in range(20)))
+    put(s3, rec.parent)
+    with counting_proxy(s3_url) as counted:
+        report = inspect(f"{ADDRESS}/train.rec", first=0, endpoint_url=counted.url)
+        read = counted.bytes_of("train.rec")
+    assert (report.records, report.sampled, report.sizes) == (20, 20, {"40x30": 20})
+    assert read < 20 * 5000
