@@ -6,10 +6,12 @@ Whoever reads a dataset takes a `DataPath`, so that folders and object stores ar
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from gpu_pack.recordio.scanning import ReadAt, reader
 from gpu_pack.stores.address import StoreOptions, is_address, parse_address
 from gpu_pack.stores.atomic_file import write_atomically
 
@@ -36,6 +38,25 @@ def data_path(path: PathLike, options: StoreOptions | None = None) -> DataPath:
     from gpu_pack.stores.remote_path import RemotePath
 
     return RemotePath(parse_address(text), options or StoreOptions())
+
+
+@contextmanager
+def read_places(path: DataPath, spans: Iterable[tuple[int, int]] = ()) -> Iterator[tuple[ReadAt, int]]:
+    """``(read_at, size)`` of a file that is read here and there.
+
+    Args:
+        spans: offset and length of what will be read, in that order; an object store is asked for many at once.
+
+    Raises:
+        SourceError, OSError: it cannot be opened.
+    """
+    if isinstance(path, Path):
+        with path.open("rb") as file:
+            yield reader(file), file.seek(0, os.SEEK_END)
+    else:
+        with path.open_spans() as found:
+            found.expect(spans)
+            yield found.read_at, found.stat.size
 
 
 def lexists(path: DataPath) -> bool:

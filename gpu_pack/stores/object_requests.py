@@ -219,6 +219,11 @@ _OPEN: dict[tuple[str, str, StoreOptions], Requests] = {}
 _LOOPS: list[tuple[asyncio.AbstractEventLoop, int]] = []
 
 
+def is_forked() -> bool:
+    """Whether this process was forked from one that had read object stores, so that it cannot read any."""
+    return bool(_LOOPS) and _LOOPS[0][1] != os.getpid()
+
+
 def requests_to(address: Address, options: StoreOptions) -> Requests:
     """The requests of this process to an address's bucket.
 
@@ -226,7 +231,7 @@ def requests_to(address: Address, options: StoreOptions) -> Requests:
         SourceError: obstore is not installed, there are no credentials, or this process was forked from one that uses
             object stores: the client's threads are not here, and requests would hang.
     """
-    if _LOOPS and _LOOPS[0][1] != os.getpid():
+    if is_forked():
         raise SourceError(
             f"{address}: this process was forked from one that had read object stores, and cannot read any: start "
             "processes by spawn or forkserver"

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Literal, final
+from typing import Any, Literal, final
 
 from gpu_pack.errors import SourceError
 from gpu_pack.stores.address import Address, StoreOptions
@@ -79,14 +79,22 @@ class RemotePath:
         Raises:
             OSError: FileNotFoundError, PermissionError or another one.
         """
+        size = self._look_up()["size"]
+        return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 1, 0, 0, size, 0, 0, 0))
+
+    def etag(self) -> str | None:
+        """Another one once the object has changed; None where the store has none. Errors as of `stat`."""
+        found: str | None = self._look_up()["e_tag"]
+        return found
+
+    def _look_up(self) -> dict[str, Any]:
         try:
-            size: int = look_up(self._requests, self.address.key)["size"]
+            return look_up(self._requests, self.address.key)
         except ObjectError as error:
             kind = error.fault.kind
             code = {"missing": errno.ENOENT, "name": errno.ENOENT, "denied": errno.EACCES}.get(kind, errno.EIO)
             what = os.strerror(code) if kind == "missing" else error.fault.reason
             raise OSError(code, what, str(self)) from error
-        return os.stat_result((stat.S_IFREG | 0o444, 0, 0, 1, 0, 0, size, 0, 0, 0))
 
     def exists(self) -> bool:
         """Whether there is such an object. Stores that may not list answer "denied" for one that is not there."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from gpu_pack.errors import FormatError, SourceError
 from gpu_pack.formats.record_keys import NO_KEYS, RecordKeys, by_headers, by_index, index_lines, reaches_on
 from gpu_pack.formats.salvage_scan import FoundRecord, salvage_scan
-from gpu_pack.stores.data_path import DataPath, lexists
+from gpu_pack.stores.data_path import DataPath, lexists, read_places
 from gpu_pack.tools.faults import Faults, unreadable
 from gpu_pack.tools.locate import Target
 from gpu_pack.tools.rec_file import RecFile
@@ -36,10 +36,8 @@ def keys_beside(target: Target, faults: Faults | None = None) -> RecordKeys:
 
 def _stops_early(rec: DataPath, keys: RecordKeys) -> bool:
     """Whether records follow the last one of the .idx, as where files were joined."""
-    with contextlib.suppress(SourceError), RecFile(rec, whole=False) as file:  # told when it is read
-        file.begin_record(keys.offsets[-1])
-        file.expect(())
-        return reaches_on(file.read_at, keys.offsets[-1], file.size)
+    with contextlib.suppress(OSError, SourceError), read_places(rec) as (read_at, size):  # told when it is read
+        return reaches_on(read_at, keys.offsets[-1], size)
     return False
 
 
