@@ -178,7 +178,8 @@ def sagemaker(
         list[str],
         typer.Argument(
             metavar="[OUT] s3://BUCKET/PREFIX",
-            help="A folder that create wrote, unless --train-from is given; and the prefix that receives the channels.",
+            help="A folder that create wrote, or its address, unless --train-from is given; and the prefix that "
+            "receives the channels.",
         ),
     ],
     train: Annotated[str, typer.Option(help="The split for the train channel.")] = "train",
@@ -187,21 +188,22 @@ def sagemaker(
         typer.Option(help="The split for the validation channel [validation, val, valid, or the only other one]."),
     ] = None,
     train_from: Annotated[
-        Path | None, typer.Option(help="The train channel's own source: a folder that create wrote, or a .rec file.")
+        str | None, typer.Option(help="The train channel's own source: a folder that create wrote, or a .rec file.")
     ] = None,
-    validation_from: Annotated[Path | None, typer.Option(help="The same for the validation channel.")] = None,
+    validation_from: Annotated[str | None, typer.Option(help="The same for the validation channel.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The file for the request's part [sagemaker.json beside the training source].")
+        str | None, typer.Option(help="The file for the request's part [sagemaker.json beside the training source].")
     ] = None,
     hyperparameter: Annotated[
         list[str] | None, typer.Option("--hyperparameter", "-p", help="NAME=VALUE of the algorithm's, repeatable.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other objects of the same names.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: nothing is uploaded or written.")] = False,
+    endpoint_url: EndpointFlag = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Check a dataset against SageMaker's rules, and upload it.
+    """Check a dataset against SageMaker's rules, and upload it; one in a bucket is copied there by S3 itself.
 
     The rules are those of its Image Classification jobs. sagemaker.json receives what the request for such a job
     must say of the data: the hyperparameters that are counted, and both channels.
@@ -216,6 +218,6 @@ def sagemaker(
     if len(folders) > 1:
         raise UsageError(f"{folders[1]}: the arguments are a folder and an S3 address, as in out s3://BUCKET/PREFIX")
     with console.progress(quiet) as on_progress:
-        report = upload(folders[0] if folders else None, url, options, on_progress)
+        report = upload(folders[0] if folders else None, url, options, on_progress, endpoint_url=endpoint_url)
     say_notices((), report.warnings, quiet)
     return _finish(report, json_, lambda: render_sagemaker.print_upload(report, quiet))

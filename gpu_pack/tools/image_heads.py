@@ -9,12 +9,17 @@ from gpu_pack.recordio.framing import MAX_RECORD, PART, WHOLE
 from gpu_pack.recordio.scanning import HeaderInfo, read_record
 from gpu_pack.tools.rec_file import RecFile
 
-#: Most JPEGs reach their first scan within it.
+#: Of a record; most JPEGs reach their first scan within it.
 HEAD_BYTES = 4096
+#: Most others do within this: a thumbnail, or a colour profile, comes before.
+_MORE_BYTES = 64 << 10
 
 
-def read_image_header(file: RecFile, info: HeaderInfo) -> Header | str | None:
+def read_image_header(file: RecFile, info: HeaderInfo, length: int = HEAD_BYTES) -> Header | str | None:
     """The header of a record's image; only the format's name, or None, where there is none that can be read.
+
+    Args:
+        length: of the record, that is read at first.
 
     Raises:
         FormatError: the record cannot be read.
@@ -23,9 +28,11 @@ def read_image_header(file: RecFile, info: HeaderInfo) -> Header | str | None:
     _, word = PART.unpack(file.read_at(info.offset, PART.size))
     if word >> 29 == WHOLE:
         begin = info.offset + PART.size + (word & (MAX_RECORD - 1)) - info.data_size
-        head = file.read_at(begin, max(0, min(info.data_size, info.offset + HEAD_BYTES - begin)))
-        with suppress(ImageError):
-            if sniff(head) == "jpeg":  # whose reader stops at the first scan
+        for most in (length, _MORE_BYTES):
+            head = file.read_at(begin, max(0, min(info.data_size, info.offset + most - begin)))
+            if sniff(head) != "jpeg":
+                break
+            with suppress(ImageError):  # a JPEG's reader stops at the first scan
                 return read_header(head)
     image = read_record(file.read_at, info.offset, file.size).payload[-info.data_size :] if info.data_size else b""
     try:

@@ -53,12 +53,14 @@ def index_beside(target: Target, faults: Faults | None = None) -> RecordKeys | N
 
 
 #: Of smaller records on average, an object store gives all bytes sooner than all headers.
-_WORTH_SKIPPING = 16 << 10
+WORTH_SKIPPING = 16 << 10
 #: Part head, image header, and more than a hundred labels.
 _HEAD_BYTES = 512
 
 
-def heads(target: Target, keys: RecordKeys, size: int, length: int = _HEAD_BYTES) -> list[tuple[int, int]]:
+def heads(
+    target: Target, keys: RecordKeys, size: int, length: int = _HEAD_BYTES, worth: int = WORTH_SKIPPING
+) -> list[tuple[int, int]]:
     """Offset and length of what `RecFile.expect` should ask an object store for, where only headers are read.
 
     They are of the .idx, which may be wrong: nothing else depends on it. Empty where the file is local, where there is
@@ -67,6 +69,7 @@ def heads(target: Target, keys: RecordKeys, size: int, length: int = _HEAD_BYTES
     Args:
         size: of the .rec, in bytes.
         length: of each head, in bytes.
+        worth: bytes that a record has on average, if its head alone is to be read.
     """
     if isinstance(target.rec, Path):
         return []
@@ -74,7 +77,7 @@ def heads(target: Target, keys: RecordKeys, size: int, length: int = _HEAD_BYTES
     if not offsets and target.idx.exists():
         with contextlib.suppress(FormatError):
             offsets = array("Q", sorted(index_lines(target.idx)[1]))
-    return [(offset, length) for offset in offsets] if len(offsets) * _WORTH_SKIPPING < size else []
+    return [(offset, length) for offset in offsets] if len(offsets) * worth <= size else []
 
 
 def _headers(rec: DataPath) -> Iterator[tuple[int, int]]:
