@@ -203,7 +203,9 @@ def sagemaker(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Check a dataset against SageMaker's rules, and upload it; one in a bucket is copied there by S3 itself.
+    """Check a dataset against SageMaker's rules, and upload it.
+
+    A dataset in S3 (s3://...) is copied by S3 itself.
 
     The rules are those of its Image Classification jobs. sagemaker.json receives what the request for such a job
     must say of the data: the hyperparameters that are counted, and both channels.
