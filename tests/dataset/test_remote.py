@@ -17,7 +17,6 @@ import pytest
 from gpu_pack.dataset import RecordDataset
 from gpu_pack.errors import FormatError, SourceError
 from tests.stores import servers
-from tests.stores.counting_proxy import counting_proxy
 from tests.stores.faulty_proxy import CUT, RESET, first, proxy
 from tests.tools import foreign_records
 from tests.tools.datasets import smooth_jpeg
@@ -101,7 +100,7 @@ def test_a_record_costs_its_own_bytes(tmp_path: Path, s3: Any, s3_url: str) -> N
     image = smooth_jpeg(0) + bytes(300_000)
     foreign_records.write_rec(tmp_path / "sets" / "some.rec", ((n, n, n, image) for n in range(10)))
     put(s3, tmp_path / "sets")
-    with counting_proxy(s3_url) as counted:
+    with proxy(s3_url) as counted:
         dataset = RecordDataset(f"{ADDRESS}/some.rec", endpoint_url=counted.url)
         opened = counted.bytes_of("some.rec")
         assert dataset[4][1] == 4

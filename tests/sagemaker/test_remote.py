@@ -18,7 +18,7 @@ from gpu_pack.sagemaker.options import JobOptions
 from gpu_pack.sagemaker.upload import UploadReport, upload
 from gpu_pack.stores.address import parse_address
 from tests.sagemaker.datasets import BUCKET, pack
-from tests.stores.counting_proxy import counting_proxy
+from tests.stores.faulty_proxy import proxy
 
 pytest.importorskip("obstore")
 
@@ -66,7 +66,7 @@ def plain(report: UploadReport) -> dict[str, Any]:
 
 def test_s3_copies_and_no_images_pass_through_here(_large: Path, other: Any, s3_server: str) -> None:
     put(other, _large)
-    with counting_proxy(s3_server) as counted:
+    with proxy(s3_server) as counted:
         report = upload(SOURCE, URL, endpoint_url=counted.url)
         read = counted.bytes_of(".rec")
     sizes = {name: (_large / name).stat().st_size for name in ("train.rec", "val.rec")}

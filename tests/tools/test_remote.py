@@ -18,7 +18,6 @@ from gpu_pack.tools.index import index
 from gpu_pack.tools.inspect import inspect
 from gpu_pack.tools.verify import verify
 from tests.stores import servers
-from tests.stores.counting_proxy import counting_proxy
 from tests.stores.faulty_proxy import CUT, RESET, Plan, Proxy, always, first, proxy
 from tests.tools import foreign_records
 from tests.tools.datasets import FILES
@@ -157,7 +156,7 @@ def _through(url: str, s3: Any, record: Path, plan: Plan) -> Iterator[tuple[Prox
 def test_what_goes_wrong_for_a_moment_is_repeated(record: Path, s3: Any, s3_url: str, plan: Plan) -> None:
     for found, place in _through(s3_url, s3, record, plan):
         assert plain(verify(place), ADDRESS) == plain(verify(record), record.parent)
-        assert len([path for _, path in found.asked if "some.rec" in path]) > 3
+        assert len([each for each in found.asked if "some.rec" in each.path]) > 3
 
 
 @pytest.mark.parametrize("plan", [always(RESET, "some.rec"), always(CUT, "some.rec")])
@@ -190,6 +189,9 @@ def test_the_command_line_takes_addresses_and_the_server(
     put(s3, packed)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert run(["verify", ADDRESS, "--endpoint-url", s3_url, "-q"]) == 0
+    assert run(["inspect", ADDRESS, "--endpoint-url", s3_url, "--anonymous"]) == 1  # it is not public
+    assert "access is denied (403)" in capsys.readouterr().out
+    s3.put_bucket_acl(Bucket="some-bucket", ACL="public-read")
     capsys.readouterr()
     assert run(["inspect", ADDRESS, "--endpoint-url", s3_url, "--anonymous", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["records"] == 16
@@ -201,7 +203,7 @@ def test_inspect_reads_the_heads_of_large_records_only(s3: Any, s3_url: str, tmp
     image = foreign_records.smooth_jpeg(0) + bytes(200_000)
     foreign_records.write_rec(rec, ((n, n, 1.0, image) for n in range(20)))
     put(s3, rec.parent)
-    with counting_proxy(s3_url) as counted:
+    with proxy(s3_url) as counted:
         report = inspect(f"{ADDRESS}/train.rec", first=0, endpoint_url=counted.url)
         read = counted.bytes_of("train.rec")
     assert (report.records, report.sampled, report.sizes) == (20, 20, {"40x30": 20})
