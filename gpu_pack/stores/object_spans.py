@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from gpu_pack.errors import SourceError
@@ -19,6 +20,8 @@ Span = tuple[int, int]
 MANY, MANY_BYTES = 64, 32 << 20
 #: Asked for at a place that was not expected.
 _LEAST_BYTES = 4096
+#: Spans that are kept after the reader went on: it may look at the next record's header before it reads on in this one.
+_BEHIND = 2
 
 
 class ObjectSpans:
@@ -42,6 +45,7 @@ class ObjectSpans:
         self._coming: Iterator[Span] = iter(())
         self._window: deque[tuple[Span, Request]] = deque()
         self._bytes = 0
+        self._behind: deque[tuple[Span, Request]] = deque()
         self._stray: Span = (0, 0)  # what was read last without being expected
         self._stray_data = b""
 
@@ -54,21 +58,23 @@ class ObjectSpans:
     def expect(self, spans: Iterable[Span]) -> None:
         """Replace what is expected by ``spans``, in the order in which they will be read; all else costs a request."""
         self._drop(len(self._window))
+        while self._behind:
+            self._behind.popleft()[1].cancel()
         self._coming = iter(spans)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """See `OpenFile.read_at`. Expected spans before the one that is read are dropped."""
+        """See `OpenFile.read_at`. Expected spans before the one that is read are dropped, but for the last two."""
         end = min(offset + length, self.stat.size)
         if offset >= end:
             return b""
         if _holds(self._stray, offset, end):
             return self._stray_data[offset - self._stray[0] : end - self._stray[0]]
         self._fill()
-        place = next((place for place, (span, _) in enumerate(self._window) if _holds(span, offset, end)), None)
-        if place is not None:
-            self._drop(place)
-            (start, _), request = self._window[0]
-            return bytes(memoryview(self._wait(request))[offset - start : end - start])
+        for place, (span, request) in enumerate(chain(self._behind, self._window)):
+            if _holds(span, offset, end):
+                data = memoryview(self._wait(request))[offset - span[0] : end - span[0]]
+                self._drop(place - len(self._behind))
+                return bytes(data)
         while self._window and sum(self._window[0][0]) <= offset:
             self._drop(1)
             self._fill()
@@ -85,9 +91,11 @@ class ObjectSpans:
 
     def _drop(self, count: int) -> None:
         for _ in range(count):
-            (_, length), request = self._window.popleft()
-            request.cancel()
-            self._bytes -= length
+            span, request = self._window.popleft()
+            self._bytes -= span[1]
+            self._behind.append((span, request))
+            if len(self._behind) > _BEHIND:
+                self._behind.popleft()[1].cancel()
 
     def _ask(self, span: Span) -> Request:
         offset, length = span

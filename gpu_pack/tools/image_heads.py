@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gpu_pack.formats.image_headers import Header, ImageError, read_header, sniff
-from gpu_pack.recordio.framing import MAX_RECORD, PART, WHOLE
 from gpu_pack.recordio.scanning import HeaderInfo, read_record
 from gpu_pack.tools.rec_file import RecFile
 
@@ -25,9 +24,7 @@ def read_image_header(file: RecFile, info: HeaderInfo, length: int = HEAD_BYTES)
         FormatError: the record cannot be read.
         SourceError: the file cannot be read.
     """
-    _, word = PART.unpack(file.read_at(info.offset, PART.size))
-    if word >> 29 == WHOLE:
-        begin = info.offset + PART.size + (word & (MAX_RECORD - 1)) - info.data_size
+    if (begin := info.data_offset) is not None:
         for most in (length, _MORE_BYTES):
             head = file.read_at(begin, max(0, min(info.data_size, info.offset + most - begin)))
             if sniff(head) != "jpeg":

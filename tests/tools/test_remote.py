@@ -186,12 +186,14 @@ def test_what_is_not_there_is_one_sentence(address: str, sentence: str, s3: Any,
 def test_the_command_line_takes_addresses_and_the_server(
     packed: Path, s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    s3.put_bucket_acl(Bucket="some-bucket", ACL="private")
     put(s3, packed)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert run(["verify", ADDRESS, "--endpoint-url", s3_url, "-q"]) == 0
     assert run(["inspect", ADDRESS, "--endpoint-url", s3_url, "--anonymous"]) == 1  # it is not public
     assert "access is denied (403)" in capsys.readouterr().out
     s3.put_bucket_acl(Bucket="some-bucket", ACL="public-read")
+    put(s3, packed)
     capsys.readouterr()
     assert run(["inspect", ADDRESS, "--endpoint-url", s3_url, "--anonymous", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["records"] == 16
