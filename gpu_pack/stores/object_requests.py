@@ -169,6 +169,9 @@ class Request:
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._cancelled = True
+        if self._ended.is_set():  # a thread's wake-up costs more than what there is to do
+            self._result = None
+            return
         self._requests.loop.call_soon_threadsafe(self._stop)
 
     # ---- in the thread of the requests

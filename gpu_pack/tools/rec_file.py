@@ -24,7 +24,8 @@ class RecFile(SearchedFile):
     Args:
         path: of the file; from an object store, it is streamed.
         whole: whole records will be read; otherwise headers, and little is read ahead.
-        hashed: compute the sha256 along with reading, while the bytes are in the system's cache.
+        hashed: compute the sha256 along with reading: of a local file block by block, which the system's cache still
+            has; of another one as its bytes come, since reading them again may be a request.
         max_reads: see `MAX_READS`.
 
     Raises:
@@ -46,7 +47,8 @@ class RecFile(SearchedFile):
                 self._read_from, self._close, size = blocks.read_at, blocks.__exit__, blocks.stat.size
         except (OSError, ValueError) as error:
             raise unreadable(path, error if isinstance(error, OSError) else OSError(str(error))) from error
-        super().__init__(self._read_block, size, max_reads)
+        as_it_comes = hashed and self._descriptor is None
+        super().__init__(self._read_and_hash if as_it_comes else self._read_block, size, max_reads)
 
     def _open_local(self, path: Path, buffering: int) -> int:
         if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for a writer
@@ -75,7 +77,7 @@ class RecFile(SearchedFile):
     def begin_record(self, offset: int) -> None:
         """See `SearchedFile.begin_record`."""
         super().begin_record(offset)
-        if self._sha256 is not None and offset - self._hashed >= _BLOCK:
+        if self._sha256 is not None and offset - self._hashed >= (1 if self._descriptor is None else _BLOCK):
             self._hash_to(offset)
 
     def sha256(self) -> str:
@@ -108,3 +110,11 @@ class RecFile(SearchedFile):
             return self._read_from(offset, count)
         except OSError as error:
             raise unreadable(self.path, error) from error
+
+    def _read_and_hash(self, offset: int, count: int) -> bytes:
+        data = self._read_from(offset, count)
+        if offset <= self._hashed < offset + len(data):
+            assert self._sha256 is not None
+            self._sha256.update(memoryview(data)[self._hashed - offset :])
+            self._hashed = offset + len(data)
+        return data
