@@ -17,10 +17,11 @@ from gpu_pack.formats.image_headers import sniff
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import metadata_notice
 from gpu_pack.formats.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
+from gpu_pack.recordio.scanning import read_record
 from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.data_path import DataPath, PathLike, data_path
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
-from gpu_pack.tools.keys_beside import keys_beside
+from gpu_pack.tools.keys_beside import heads, keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.safe_folder import SafeFolder
@@ -194,7 +195,11 @@ class _Extractor:
         by_list = self.options.layout == "list" and keys.repeated is None
         names = _ListNames(target.lst, self.faults) if by_list else None
         with RecFile(target.rec, whole=True) as file:
-            for found in salvage_scan(file, payloads=True):
+            # Of a large file in an object store, little is read besides the records that are asked for.
+            spans = heads(target, keys, file.size) if self.options.keys is not None else []
+            if spans:
+                file.expect(spans)
+            for found in salvage_scan(file, payloads=not spans):
                 if isinstance(found, Damage):
                     self._damaged.add(target.split)
                     self.faults.add(target.rec, found.reason, found.at)
@@ -202,7 +207,7 @@ class _Extractor:
                 self._counts[target.split] += 1
                 key = keys.of(found.offset, found.info.key)
                 if self.options.keys is None or key in self.options.keys:
-                    self._take(target, found, key, names)
+                    self._take(target, _with_payload(file, found) if spans else found, key, names)
                 if self.finished:
                     return
 
@@ -264,6 +269,11 @@ class _Extractor:
             return [safe_part(f"{label:g}"), str(key)]
         number = int(label)
         return [safe_part(self._classes[number] if 0 <= number < len(self._classes) else str(number)), str(key)]
+
+
+def _with_payload(file: RecFile, found: FoundRecord) -> FoundRecord:
+    file.begin_record(found.offset)
+    return found._replace(payload=read_record(file.read_at, found.offset, file.size).payload)
 
 
 class _ListNames:

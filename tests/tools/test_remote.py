@@ -200,7 +200,7 @@ def test_the_command_line_takes_addresses_and_the_server(
     assert run(["index", f"{ADDRESS}/train-00000-of-00002.rec", "--overwrite", "--endpoint-url", s3_url]) == 0
 
 
-def test_inspect_reads_the_heads_of_large_records_only(s3: Any, s3_url: str, tmp_path: Path) -> None:
+def test_heads_of_large_records_are_read_and_no_more(s3: Any, s3_url: str, tmp_path: Path) -> None:
     rec = tmp_path / "out" / "train.rec"
     image = foreign_records.smooth_jpeg(0) + bytes(200_000)
     foreign_records.write_rec(rec, ((n, n, 1.0, image) for n in range(20)))
@@ -208,5 +208,9 @@ def test_inspect_reads_the_heads_of_large_records_only(s3: Any, s3_url: str, tmp
     with proxy(s3_url) as counted:
         report = inspect(f"{ADDRESS}/train.rec", first=0, endpoint_url=counted.url)
         read = counted.bytes_of("train.rec")
+        taken = extract(f"{ADDRESS}/train.rec", tmp_path / "x", keys=[3, 17], endpoint_url=counted.url)
+        more = counted.bytes_of("train.rec") - read
     assert (report.records, report.sampled, report.sizes) == (20, 20, {"40x30": 20})
     assert read < 20 * 5000
+    assert (taken.written, taken.faults, taken.missing) == (2, [], []) and more < 2 * len(image) + 20 * 5000
+    assert {path.read_bytes() for path in (tmp_path / "x").rglob("*.jpg")} == {image}
