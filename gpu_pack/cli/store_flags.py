@@ -6,11 +6,5 @@ from typing import Annotated
 
 import typer
 
-EndpointFlag = Annotated[
-    str | None,
-    typer.Option("--endpoint-url", help="Another server for s3://, gs:// or az:// [the environment's, or the cloud]."),
-]
-AnonymousFlag = Annotated[
-    bool,
-    typer.Option("--anonymous", help="Read public buckets, without credentials [the environment's]."),
-]
+EndpointFlag = Annotated[str | None, typer.Option("--endpoint-url", help="Of another server than the cloud's own.")]
+AnonymousFlag = Annotated[bool, typer.Option("--anonymous", help="Read public buckets without credentials.")]

@@ -13,13 +13,13 @@ from typing import Any, Literal, final
 
 from gpu_pack.errors import SourceError
 from gpu_pack.stores.address import Address, StoreOptions
+from gpu_pack.stores.file_reader import FileReader
 from gpu_pack.stores.object_faults import ObjectError
 from gpu_pack.stores.object_file import ObjectFile
 from gpu_pack.stores.object_requests import Requests, requests_to
 from gpu_pack.stores.object_spans import ObjectSpans
 from gpu_pack.stores.object_stat import look_up
 from gpu_pack.stores.object_store import ObjectStore
-from gpu_pack.stores.store import OpenFile
 
 _STREAM_BYTES = 1 << 20
 
@@ -130,7 +130,7 @@ class RemotePath:
         Raises:
             SourceError: there is none, or it cannot be read.
         """
-        return io.BufferedReader(_Stream(self.open_blocks()), buffering)
+        return io.BufferedReader(FileReader(self.open_blocks()), buffering)
 
     def open_blocks(self) -> ObjectFile:
         """To be read in sequence for the most part; errors as of `open`."""
@@ -155,32 +155,3 @@ class RemotePath:
     @property
     def _store(self) -> ObjectStore:
         return ObjectStore(Address(self.address.scheme, self.address.bucket), self.options)
-
-
-class _Stream(io.RawIOBase):
-    """An `OpenFile` as a seekable stream."""
-
-    def __init__(self, file: OpenFile) -> None:
-        self._file, self._position = file, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # only BufferedReader calls it
-        data = self._file.read_at(self._position, len(buffer))
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._file.stat.size}[whence]
-        self._position = start + offset
-        return self._position
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.__exit__(None, None, None)
-        super().close()
