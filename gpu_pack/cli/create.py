@@ -11,6 +11,7 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
 from gpu_pack.stores.address import is_address
 from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
@@ -140,8 +141,8 @@ def create(
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image, or at a warning.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
-    endpoint_url: Annotated[str | None, typer.Option(help="Of another server than the cloud's own.")] = None,
-    anonymous: Annotated[bool, typer.Option("--anonymous", help="Read public buckets without credentials.")] = False,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     staging: Annotated[
         Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")
     ] = None,

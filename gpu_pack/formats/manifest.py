@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import stat
 from collections import Counter
@@ -19,6 +18,7 @@ from typing import Any
 
 from gpu_pack.errors import FormatError, SourceError
 from gpu_pack.formats.bounded_json import bounded_json
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.types import TransformSpec
 
 NAME = "manifest.json"
@@ -85,7 +85,7 @@ class Manifest:
         document: all values.
     """
 
-    path: Path
+    path: DataPath
     text: bytes
     spec: TransformSpec
     splits: dict[str, Split]
@@ -101,7 +101,7 @@ class Manifest:
     document: dict[str, Any]
 
 
-def read_manifest(path: Path) -> Manifest | None:
+def read_manifest(path: DataPath) -> Manifest | None:
     """Read a manifest and check its values, but not its checksum (see `checksum_fault`). None: there is no such file.
 
     Raises:
@@ -109,7 +109,7 @@ def read_manifest(path: Path) -> Manifest | None:
         SourceError: it cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise FormatError("not a plain file", str(path))
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES + 1)
@@ -156,7 +156,7 @@ def plain_name(name: str) -> bool:
     return 0 < len(name) <= 255 and name not in (".", "..") and not any(letter in "/\\:\0" for letter in name)
 
 
-def _manifest(path: Path, text: bytes) -> Manifest:
+def _manifest(path: DataPath, text: bytes) -> Manifest:
     if len(text) > _MAX_BYTES:
         raise ValueError(f"it has over {_MAX_BYTES} bytes")
     document = bounded_json(text)

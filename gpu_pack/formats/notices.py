@@ -123,6 +123,10 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "warning",
         "records that seem to be incomplete: {count:,}, such as {example}; `gpu-pack verify` tells what is missing",
     ),
+    "other-region": (
+        "warning",
+        "the dataset and its copy lie in different regions, between which copies are slower and charged: {example}",
+    ),
     "repeated-keys": (
         "warning",
         "records with the id of an earlier one: {count:,}, such as {example}; their keys are their positions, and "

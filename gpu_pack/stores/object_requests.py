@@ -169,6 +169,9 @@ class Request:
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._cancelled = True
+        if self._ended.is_set():  # a thread's wake-up costs more than what there is to do
+            self._result = None
+            return
         self._requests.loop.call_soon_threadsafe(self._stop)
 
     # ---- in the thread of the requests
@@ -219,6 +222,11 @@ _OPEN: dict[tuple[str, str, StoreOptions], Requests] = {}
 _LOOPS: list[tuple[asyncio.AbstractEventLoop, int]] = []
 
 
+def is_forked() -> bool:
+    """Whether this process was forked from one that had read object stores, so that it cannot read any."""
+    return bool(_LOOPS) and _LOOPS[0][1] != os.getpid()
+
+
 def requests_to(address: Address, options: StoreOptions) -> Requests:
     """The requests of this process to an address's bucket.
 
@@ -226,7 +234,7 @@ def requests_to(address: Address, options: StoreOptions) -> Requests:
         SourceError: obstore is not installed, there are no credentials, or this process was forked from one that uses
             object stores: the client's threads are not here, and requests would hang.
     """
-    if _LOOPS and _LOOPS[0][1] != os.getpid():
+    if is_forked():
         raise SourceError(
             f"{address}: this process was forked from one that had read object stores, and cannot read any: start "
             "processes by spawn or forkserver"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from gpu_pack.formats.bounded_json import bounded_json
@@ -13,6 +12,7 @@ from gpu_pack.formats.insightface import PROPERTY
 from gpu_pack.formats.manifest import Manifest, checksum_fault, histogram
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.formats.rejects import parse_reject
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.record_table import RecordTable
 from gpu_pack.tools.text_lines import MAX_BAD_LINES, parsed_lines
@@ -79,7 +79,7 @@ def read_rejects(manifest: Manifest, faults: Faults) -> Rejects:
     return found
 
 
-def group_rejects(path: Path, faults: Faults) -> dict[str, dict[str, Any]]:
+def group_rejects(path: DataPath, faults: Faults) -> dict[str, dict[str, Any]]:
     """The rejects by code, the most frequent first: count, and path (``example``) and reason of the first.
 
     Raises:

@@ -18,7 +18,7 @@ from gpu_pack.recordio.index import format_index
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.tools.index import Indexed
 from gpu_pack.tools.input_records import Input, TableRead, find_inputs, read_table
-from gpu_pack.tools.locate import as_paths
+from gpu_pack.tools.locate import local_paths
 from gpu_pack.tools.new_keys import unique_keys
 
 
@@ -42,7 +42,7 @@ def combined_index(
         OutputExistsError: ``combined`` is there, and ``overwrite`` is not set.
         OutputError: it cannot be written.
     """
-    given, path = as_paths(paths), Path(combined)
+    given, path = local_paths(paths, "index --combined"), Path(combined)
     inputs = find_inputs(given)
     _refuse(given, inputs, path, overwrite)
     read = [read_table(each) for each in inputs]

@@ -251,7 +251,7 @@ class _Copy:
         """The list beside an input, while at most `_OPEN_LISTS` are open. Keys that are positions are in no list."""
         if number not in self._lists:
             known = self.plan.keys[number].repeated is None
-            self._lists[number] = ListRows(self.plan.inputs[number].target.lst if known else None)
+            self._lists[number] = ListRows(self.plan.inputs[number].lst if known else None)
         self._open_lists[number] = None
         self._open_lists.move_to_end(number)
         if len(self._open_lists) > _OPEN_LISTS:

@@ -19,6 +19,7 @@ from gpu_pack.tools.copy_run import CopyPlan, Numbered, OutputShard, output_fold
 from gpu_pack.tools.division import Columns, DivideBy, NamedRows, Rows, divide_rows, fractions, parse_by
 from gpu_pack.tools.input_records import Input, find_inputs, read_table, read_whole
 from gpu_pack.tools.join_classes import join_classes
+from gpu_pack.tools.locate import local_paths
 from gpu_pack.tools.new_keys import unique_keys
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.types import OnProgress
@@ -106,7 +107,7 @@ def divide(
         raise UsageError("divide: give by (--by label, count=N, size=256MiB or fraction=NAME=F,...), or options")
     if options is None:
         options = DivideOptions(parse_by(by or ""), split, shuffle, seed, stratify, rekey, overwrite)
-    given, folder = Path(path), output_folder(out)
+    (given,), folder = local_paths(path, "divide"), output_folder(out)
     inputs = find_inputs([given], only=options.split)
     refuse_places([*([given] if given.exists() else []), *(each.rec for each in inputs)], folder)
     return run_copy(_Divider(inputs, options).plan(folder), on_progress or (lambda _: None))

@@ -20,6 +20,7 @@ from gpu_pack.formats.record_keys import RecordKeys, by_headers
 from gpu_pack.formats.salvage_scan import Damage, salvage_scan
 from gpu_pack.recordio.scanning import HeaderInfo, header_of, read_record
 from gpu_pack.sources.splits import split_name_fault
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.keys_beside import index_beside, keys_beside
 from gpu_pack.tools.locate import Located, Target, locate
 from gpu_pack.tools.rec_file import RecFile
@@ -47,7 +48,13 @@ class Input:
 
     @property
     def rec(self) -> Path:
+        assert isinstance(self.target.rec, Path)  # merge and divide read files of this machine
         return self.target.rec
+
+    @property
+    def lst(self) -> Path | None:
+        assert self.target.lst is None or isinstance(self.target.lst, Path)
+        return self.target.lst
 
 
 class WholeRecord(NamedTuple):
@@ -103,7 +110,7 @@ def _matches(path: Path) -> list[Path]:
     return found
 
 
-def _shard(rec: Path) -> tuple[str, int, int] | None:
+def _shard(rec: DataPath) -> tuple[str, int, int] | None:
     """Name of the set, number and count of a shard, by its file's name."""
     found = _SHARD.fullmatch(rec.stem)
     return (found[1], int(found[2]), int(found[3])) if found else None

@@ -7,22 +7,24 @@ from array import array
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import FormatError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
-from gpu_pack.formats.image_headers import ImageError, read_header, sniff
+from gpu_pack.formats.image_headers import Header
 from gpu_pack.formats.manifest import NAME, histogram
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.rejects import NAME as REJECTS
-from gpu_pack.formats.salvage_scan import Damage, FoundRecord, salvage_scan
-from gpu_pack.recordio.scanning import read_record, read_record_header
+from gpu_pack.formats.salvage_scan import Damage, salvage_scan
+from gpu_pack.recordio.scanning import read_record_header
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import PathLike, data_path
 from gpu_pack.tools.check_account import group_rejects
 from gpu_pack.tools.check_ranges import check_ranges
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
-from gpu_pack.tools.keys_beside import keys_beside
+from gpu_pack.tools.image_heads import HEAD_BYTES, read_image_header
+from gpu_pack.tools.keys_beside import heads, keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_table import RecordTable
@@ -124,18 +126,26 @@ class Inspection(ToolReport):
     fault_count: int = 0
 
 
-def inspect(path: str | Path, *, first: int = 5, options: InspectOptions | None = None) -> Inspection:
+def inspect(
+    path: PathLike,
+    *,
+    first: int = 5,
+    options: InspectOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
+) -> Inspection:
     """Read the headers of all records and of some images of a folder or a .rec file.
 
     Args:
         first: see `InspectOptions`; or give ``options``.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
 
     Raises:
         SourceError: nothing there, or unreadable.
         UsageError: an option out of range.
     """
     options = choose_options(options, InspectOptions(first))
-    located = locate(Path(path))
+    located = locate(data_path(path, StoreOptions(endpoint_url, anonymous)))
     run = _Inspector(located, options)
     for target in located.targets:
         with run.faults.collect(target.rec) if located.whole else nullcontext():
@@ -158,6 +168,8 @@ class _Inspector:
         """Read every header of one file, and some of its images."""
         keys, table, offsets = keys_beside(target, self.faults), RecordTable(), array("Q")
         with RecFile(target.rec, whole=False) as file:
+            if spans := heads(target, keys, file.size):
+                file.expect(spans)
             for found in salvage_scan(file, payloads=False):
                 if isinstance(found, Damage):
                     self.faults.add(target.rec, found.reason, found.at)
@@ -216,13 +228,16 @@ class _Inspector:
 
     def _describe_first(self, file: RecFile, table: RecordTable) -> None:
         missing = max(0, self.options.first - len(self.result.first))
-        rows = zip(table.offsets[:missing], table.keys[:missing], strict=True)
+        rows = list(zip(table.offsets[:missing], table.keys[:missing], strict=True))
+        file.expect((offset, HEAD_BYTES) for offset, _ in rows)
         self.result.first += [_describe(file, offset, key) for offset, key in rows]
 
     def _sample(self, file: RecFile, offsets: array[int]) -> None:
         """Count formats and sizes of images that are spread evenly over the file."""
         share = max(1, _SAMPLE // len(self.located.targets))
-        for offset in offsets[:: max(1, -(-len(offsets) // share))]:
+        sample = offsets[:: max(1, -(-len(offsets) // share))]
+        file.expect((offset, HEAD_BYTES) for offset in sample)
+        for offset in sample:
             info = _describe(file, offset)
             self._formats[info.format or "unknown"] += 1
             if info.width:
@@ -234,12 +249,11 @@ def _describe(file: RecFile, offset: int, key: int = 0) -> RecordInfo:
     file.begin_record(offset)
     try:
         info = read_record_header(file.read_at, offset, file.size)
-        image = FoundRecord(info, read_record(file.read_at, offset, file.size).payload).image
+        header = read_image_header(file, info)
     except FormatError:  # another process has written to the file since it was scanned
         return RecordInfo(file.path.name, 0, [], None, 0, 0, 0)
+    size = info.data_size
     labels = [label if math.isfinite(label) else None for label in info.labels[:100]]
-    try:
-        header = read_header(image)
-    except ImageError:
-        return RecordInfo(file.path.name, key, labels, sniff(image), 0, 0, len(image), not image)
-    return RecordInfo(file.path.name, key, labels, header.format, header.width, header.height, len(image))
+    if not isinstance(header, Header):
+        return RecordInfo(file.path.name, key, labels, header, 0, 0, size, not size)
+    return RecordInfo(file.path.name, key, labels, header.format, header.width, header.height, size)

@@ -18,7 +18,7 @@ from gpu_pack.tools.copy_run import CopyPlan, Numbered, OutputShard, output_fold
 from gpu_pack.tools.faults import choose_options
 from gpu_pack.tools.input_records import Input, all_records, find_inputs, known_keys
 from gpu_pack.tools.join_classes import join_classes
-from gpu_pack.tools.locate import as_paths
+from gpu_pack.tools.locate import local_paths
 from gpu_pack.tools.new_keys import unique_keys
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.types import OnProgress
@@ -70,7 +70,7 @@ def merge(
         OutputError: it cannot be written. Nothing is published then.
     """
     options = choose_options(options, MergeOptions(split, rekey, overwrite))
-    given, folder = as_paths(paths), output_folder(out)
+    given, folder = local_paths(paths, "merge"), output_folder(out)
     if not given:
         raise UsageError("merge: name the inputs, then the output: gpu-pack merge A B OUT")
     inputs = find_inputs(given, options.split)

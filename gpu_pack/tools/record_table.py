@@ -8,11 +8,11 @@ import struct
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import metadata_notice
 from gpu_pack.formats.salvage_scan import FoundRecord
+from gpu_pack.stores.data_path import DataPath
 
 
 @dataclass
@@ -61,7 +61,7 @@ class RecordTable:
         without = set(self.metadata)
         return (label for row, label in enumerate(self.firsts) if row not in without) if without else self.firsts
 
-    def notices(self, path: Path) -> list[Notice]:
+    def notices(self, path: DataPath) -> list[Notice]:
         """The note about the records without a picture, if there are any."""
         if not self.metadata:
             return []
