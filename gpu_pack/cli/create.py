@@ -25,7 +25,9 @@ def create(
     *,
     source: Annotated[
         list[str] | None,
-        typer.Argument(help="Folders of class folders, of splits, or of images; lists (.lst); tables; Parquet files."),
+        typer.Argument(
+            help="Folders, lists (.lst), tables, tars, zips, Parquet files, .rec files: paths, patterns or addresses."
+        ),
     ] = None,
     out: Annotated[
         str, typer.Argument(help="The folder, or s3://, gs:// or az:// address, that receives the records.")
@@ -149,7 +151,7 @@ def create(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Pack a folder of images, or those of a .lst file.
+    """Pack images into records: of folders, lists, tables, archives or records, here or in a bucket.
 
     OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
     """
