@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 import time
@@ -21,6 +22,10 @@ _Result = TypeVar("_Result")
 _DENIED_IN_A_ROW = 100
 #: Of requests before anything was answered.
 _FIRST_TRIES = 5
+
+
+#: At the end of the process, for what the client's threads still hold of Python.
+_LAST_SECONDS = 0.05
 
 
 class Requests:
@@ -257,6 +262,23 @@ def count_retries() -> int:
 def _loop() -> asyncio.AbstractEventLoop:
     if not _LOOPS:
         loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="object-store", daemon=True).start()
+        thread = threading.Thread(target=loop.run_forever, name="object-store", daemon=True)
+        thread.start()
         _LOOPS.append((loop, os.getpid()))
+        atexit.register(_end, loop, thread, os.getpid())
     return _LOOPS[0][0]
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
+    """Let the client's own threads be done with Python before it ends: one that is not aborts the process."""
+    if os.getpid() != process:
+        return
+
+    def stop() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.call_soon(loop.stop)
+
+    loop.call_soon_threadsafe(stop)
+    thread.join(1.0)
+    time.sleep(_LAST_SECONDS)

@@ -24,7 +24,7 @@ from tests.tools.datasets import smooth_jpeg
 pytest.importorskip("obstore")
 boto3 = pytest.importorskip("boto3")
 
-ADDRESS = "s3://some-bucket/sets"
+ADDRESS = "s3://bucket-of-records/sets"
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +38,16 @@ def s3(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of a server with one empty bucket."""
     servers.use_s3(monkeypatch, s3_url)
     client = boto3.client("s3")
-    client.create_bucket(Bucket="some-bucket", ACL="public-read")
+    client.create_bucket(Bucket="bucket-of-records", ACL="public-read")
     yield client
-    for item in client.list_objects_v2(Bucket="some-bucket").get("Contents", ()):
-        client.delete_object(Bucket="some-bucket", Key=item["Key"])
+    for item in client.list_objects_v2(Bucket="bucket-of-records").get("Contents", ()):
+        client.delete_object(Bucket="bucket-of-records", Key=item["Key"])
     client.close()
 
 
 def put(s3: Any, folder: Path) -> None:
     for path in folder.iterdir():
-        s3.put_object(Bucket="some-bucket", Key=f"sets/{path.name}", Body=path.read_bytes())
+        s3.put_object(Bucket="bucket-of-records", Key=f"sets/{path.name}", Body=path.read_bytes())
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def test_items_are_those_of_the_folder(folder: Path, name: str) -> None:
 
 def test_without_an_index_and_over_plain_http(folder: Path, s3: Any, s3_url: str) -> None:
     local = RecordDataset(folder / "train-00000-of-00002.rec")
-    same(local, RecordDataset(f"{s3_url}/some-bucket/sets/train-00000-of-00002.rec"))
-    s3.delete_object(Bucket="some-bucket", Key="sets/train-00000-of-00002.idx")
+    same(local, RecordDataset(f"{s3_url}/bucket-of-records/sets/train-00000-of-00002.rec"))
+    s3.delete_object(Bucket="bucket-of-records", Key="sets/train-00000-of-00002.idx")
     same(local, RecordDataset(f"{ADDRESS}/train-00000-of-00002.rec"))
     assert len(RecordDataset([f"{ADDRESS}/train-00000-of-00002.rec", folder / "train-00001-of-00002.rec"])) == 15
 
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said_with_the_address(folder: Path, s3: Any) -> None:
     address = f"{ADDRESS}/train-00000-of-00002.rec"
     dataset = RecordDataset(address)
     data = (folder / "train-00000-of-00002.rec").read_bytes()
-    s3.put_object(Bucket="some-bucket", Key="sets/train-00000-of-00002.rec", Body=b"\0" + data[1:])
+    s3.put_object(Bucket="bucket-of-records", Key="sets/train-00000-of-00002.rec", Body=b"\0" + data[1:])
     with pytest.raises(SourceError, match=f"{address}: it changed while it was read"):
         dataset[1]
     with pytest.raises(FormatError, match=f"{address}: at byte 0: no record begins here"):

@@ -25,7 +25,7 @@ from tests.tools.datasets import FILES
 pytest.importorskip("obstore")
 boto3 = pytest.importorskip("boto3")
 
-ADDRESS = "s3://some-bucket/sets/out"
+ADDRESS = "s3://bucket-of-tools/sets/out"
 #: One of each kind.
 DAMAGED = [*FILES[:3], *(f"train-00001-of-00002.{suffix}" for suffix in ("rec", "idx", "lst"))]
 QUICK = Retry(tries=4, first_seconds=0.01, most_seconds=0.02)
@@ -42,10 +42,10 @@ def s3(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of a server with one empty bucket."""
     servers.use_s3(monkeypatch, s3_url)
     client = boto3.client("s3")
-    client.create_bucket(Bucket="some-bucket")
+    client.create_bucket(Bucket="bucket-of-tools")
     yield client
-    for item in client.list_objects_v2(Bucket="some-bucket").get("Contents", ()):
-        client.delete_object(Bucket="some-bucket", Key=item["Key"])
+    for item in client.list_objects_v2(Bucket="bucket-of-tools").get("Contents", ()):
+        client.delete_object(Bucket="bucket-of-tools", Key=item["Key"])
     client.close()
 
 
@@ -53,7 +53,7 @@ def put(s3: Any, folder: Path) -> str:
     """Copy the files of a folder to `ADDRESS`."""
     for path in folder.iterdir():
         if path.is_file():
-            s3.put_object(Bucket="some-bucket", Key=f"sets/out/{path.name}", Body=path.read_bytes())
+            s3.put_object(Bucket="bucket-of-tools", Key=f"sets/out/{path.name}", Body=path.read_bytes())
     return ADDRESS
 
 
@@ -98,7 +98,7 @@ def test_damage_and_what_is_missing_is_found_as_locally(dataset: Path, s3: Any, 
     (dataset / name).write_bytes(data)
     assert not same_as_locally(dataset, put(s3, dataset))["ok"]
     (dataset / name).unlink()
-    s3.delete_object(Bucket="some-bucket", Key=f"sets/out/{name}")
+    s3.delete_object(Bucket="bucket-of-tools", Key=f"sets/out/{name}")
     report = verify(ADDRESS, workers=2)
     assert not report.ok or name == "manifest.json"
     for fault in report.faults:
@@ -112,11 +112,11 @@ def test_one_record_file_and_its_index(record: Path, s3: Any) -> None:
     for place in (rec, record):
         (made,) = index(place)
         assert made.ok and made.written and made.idx == str(place)[:-3] + "idx"
-    stored = s3.get_object(Bucket="some-bucket", Key="sets/out/some.idx")["Body"].read()
+    stored = s3.get_object(Bucket="bucket-of-tools", Key="sets/out/some.idx")["Body"].read()
     assert stored == record.with_suffix(".idx").read_bytes()
     assert plain(verify(rec), ADDRESS) == plain(verify(record), record.parent)
     assert plain(inspect(rec), ADDRESS) == plain(inspect(record), record.parent)
-    with pytest.raises(OutputExistsError, match=r"s3://some-bucket/sets/out/some\.idx is there already"):
+    with pytest.raises(OutputExistsError, match=r"s3://bucket-of-tools/sets/out/some\.idx is there already"):
         index(rec)
     (made,) = index(rec, overwrite=True, rekey=True, output=record.parent / "other.idx")
     assert made.idx == str(record.parent / "other.idx") and (record.parent / "other.idx").read_text()[:4] == "0\t0\n"
@@ -130,9 +130,9 @@ def test_records_of_other_writers(make: Any, s3: Any, tmp_path: Path) -> None:
 
 def test_a_plain_web_server(packed: Path, record: Path, s3: Any, s3_url: str, tmp_path: Path) -> None:
     """The same server, as one for files: of a folder, the manifest names them."""
-    s3.put_bucket_acl(Bucket="some-bucket", ACL="public-read")
+    s3.put_bucket_acl(Bucket="bucket-of-tools", ACL="public-read")
     put(s3, packed)
-    folder = f"{s3_url}/some-bucket/sets/out"
+    folder = f"{s3_url}/bucket-of-tools/sets/out"
     same_as_locally(packed, folder)
     put(s3, record.parent)
     rec = f"{folder}/some.rec"
@@ -141,7 +141,7 @@ def test_a_plain_web_server(packed: Path, record: Path, s3: Any, s3_url: str, tm
         index(rec)
     (made,) = index(rec, output=tmp_path / "some.idx")
     assert made.ok and (tmp_path / "some.idx").stat().st_size
-    s3.delete_object(Bucket="some-bucket", Key="sets/out/manifest.json")
+    s3.delete_object(Bucket="bucket-of-tools", Key="sets/out/manifest.json")
     with pytest.raises(SourceError, match=f"{folder}: cannot be read: No such file"):
         verify(folder)
 
@@ -170,10 +170,10 @@ def test_what_goes_wrong_again_and_again_is_one_sentence(record: Path, s3: Any, 
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("s3://some-bucket/none.rec", "s3://some-bucket/none.rec: cannot be read: No such file or directory"),
-        ("s3://some-bucket/none", "s3://some-bucket/none: cannot be listed: there is nothing"),
+        ("s3://bucket-of-tools/none.rec", "s3://bucket-of-tools/none.rec: cannot be read: No such file or directory"),
+        ("s3://bucket-of-tools/none", "s3://bucket-of-tools/none: cannot be listed: there is nothing"),
         ("s3://no-bucket/out/x.rec", "s3://no-bucket: there is no such bucket"),
-        ("s3:/some-bucket/x", "an address has two slashes"),
+        ("s3:/bucket-of-tools/x", "an address has two slashes"),
     ],
 )
 def test_what_is_not_there_is_one_sentence(address: str, sentence: str, s3: Any, tmp_path: Path) -> None:
@@ -186,13 +186,13 @@ def test_what_is_not_there_is_one_sentence(address: str, sentence: str, s3: Any,
 def test_the_command_line_takes_addresses_and_the_server(
     packed: Path, s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    s3.put_bucket_acl(Bucket="some-bucket", ACL="private")
+    s3.put_bucket_acl(Bucket="bucket-of-tools", ACL="private")
     put(s3, packed)
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     assert run(["verify", ADDRESS, "--endpoint-url", s3_url, "-q"]) == 0
     assert run(["inspect", ADDRESS, "--endpoint-url", s3_url, "--anonymous"]) == 1  # it is not public
     assert "access is denied (403)" in capsys.readouterr().out
-    s3.put_bucket_acl(Bucket="some-bucket", ACL="public-read")
+    s3.put_bucket_acl(Bucket="bucket-of-tools", ACL="public-read")
     put(s3, packed)
     capsys.readouterr()
     assert run(["inspect", ADDRESS, "--endpoint-url", s3_url, "--anonymous", "--json"]) == 0
