@@ -15,7 +15,7 @@ from gpu_pack.errors import GpuPackError, UsageError
 #: Commands that resume where they were interrupted.
 _RESUMABLE = ("create", "im2rec", "extract", "sagemaker")
 #: Commands that decode images.
-_DECODING = ("create", "im2rec", "verify")
+_DECODING = ("create", "im2rec", "verify", "inspect", "report")
 _terminated = False
 
 
