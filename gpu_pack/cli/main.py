@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("an argument is empty: is a variable of the shell not set?")
     import typer
 
-    from gpu_pack.cli import create, merge, tools  # noqa: F401 (they add the commands)
+    from gpu_pack.cli import create, merge, report, tools  # noqa: F401 (they add the commands)
     from gpu_pack.cli.app import app
 
     try:
