@@ -25,7 +25,7 @@ def test_a_sheet_shows_every_class(dataset: Path, tmp_path: Path, gpu_pack_comma
     done = gpu_pack_command("inspect", dataset, "--sheet", "sheet.png")
     assert "sheet.png: 16 pictures" in done.stderr and done.stdout == ""
     pixels = cv2.imread(str(tmp_path / "sheet.png"))
-    assert pixels.shape == (2 * 138 + 8, 12 * 120 + 8, 3)
+    assert pixels.shape == (3 * 138 + 8, 6 * 120 + 8, 3)
     drawn = (pixels < 200).any(axis=2)
     assert drawn[20:100, 8:120].any() and drawn[120:138, 8:120].any(), "a picture, and its class below"
     drawn = json.loads(gpu_pack_command("inspect", dataset, "--sheet", "other.jpg", "--json").stdout)

@@ -9,7 +9,7 @@ from typing import Any
 from gpu_pack.formats.bounded_json import bounded_json
 from gpu_pack.formats.rejects import NAME
 from gpu_pack.tools.faults import Faults
-from gpu_pack.tools.report.album import Album
+from gpu_pack.tools.report.album import EDGE, Album
 from gpu_pack.tools.report.words import shown
 from gpu_pack.tools.text_lines import parsed_lines
 from gpu_pack.types import REJECT_CODES
@@ -73,7 +73,7 @@ def _reject(line: bytes) -> dict[str, Any]:
 def _source(root: Path, name: str, album: Album) -> str | None:
     """A rejected file's picture, as far as it can be decoded, and only below ``root``."""
     import cv2
-    import numpy as np
+    import simplejpeg
 
     try:
         inside, path = root.resolve(), (root / name).resolve()
@@ -82,12 +82,10 @@ def _source(root: Path, name: str, album: Album) -> str | None:
         data = path.read_bytes()
     except (OSError, ValueError):
         return None
-    if (source := album.source(data)) is not None or not data:
+    if (source := album.source(data)) is not None:
         return source
-    try:  # OpenCV decodes what is there of a damaged file
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_COLOR_4)
-        if pixels is None:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
+    try:  # libjpeg decodes what is there of a damaged file
+        pixels = simplejpeg.decode_jpeg(data, "BGR", min_height=EDGE, min_width=EDGE, strict=False)
+    except ValueError:
         return None
-    return None if pixels is None else album.source(cv2.imencode(".png", pixels)[1].tobytes())
+    return album.source(cv2.imencode(".png", pixels)[1].tobytes())

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 MOST, EACH = 240, 12
 #: Pixels: of a picture's longer edge, of the text below, and between pictures.
 _EDGE, _TEXT, _GAP = 112, 18, 8
-_COLUMNS = 12
+#: Columns; few pictures have half of them.
+_COLUMNS, _FEW = 12, 24
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _PAPER, _INK = 255, (70, 70, 70)
 
@@ -101,7 +102,7 @@ def class_of(labels: Sequence[float], classes: Sequence[str]) -> str:
 def _draw(samples: Sequence[Sample], classes: Sequence[str]) -> Pixels:
     import numpy as np
 
-    columns = min(_COLUMNS, len(samples))
+    columns = min(len(samples), _COLUMNS if len(samples) > _FEW else _COLUMNS // 2)
     rows = -(-len(samples) // columns)
     across, down = _EDGE + _GAP, _EDGE + _TEXT + _GAP
     sheet = np.full((rows * down + _GAP, columns * across + _GAP, 3), _PAPER, np.uint8)
