@@ -12,8 +12,8 @@ import pytest
 
 import gpu_pack
 from gpu_pack.tools.findings.find import Findings, find
-from gpu_pack.tools.findings.looks import BLACK, BLANK, BLURRED, FINE, UNREADABLE, WHITE, look_at
-from gpu_pack.tools.findings.near import NEAR, near_groups
+from gpu_pack.tools.findings.looks import BLACK, BLANK, BLURRED, FINE, TINY, UNREADABLE, WHITE, look_at
+from gpu_pack.tools.findings.near import NEAR, bits_by_table, near_groups
 from gpu_pack.tools.locate import locate
 from gpu_pack.types import Progress
 from tests.folders import Run
@@ -76,8 +76,8 @@ def test_what_a_picture_is() -> None:
         "blurred": (cv2.GaussianBlur(fine, (0, 0), 6), BLURRED),
         "fine": (fine, FINE),
         "dark": (fine // 4, FINE),
-        "digit": (digit, FINE),
-        "tiny": (fine[:40, :40], FINE),
+        "digit": (digit, TINY),
+        "small": (fine[:40, :40], FINE),
     }
     found = look_at([jpeg(pixels) for pixels, _ in pictures.values()])[1]
     assert dict(zip(pictures, found.tolist(), strict=True)) == {name: kind for name, (_, kind) in pictures.items()}
@@ -116,6 +116,11 @@ def test_a_bit_too_many_is_another_picture() -> None:
     assert steps[-1] == (165, 165)
     hashes[1, 2] = 0x1FF
     assert near_groups(hashes, lambda *step: None).tolist() == [0, 1]
+
+
+def test_bits_are_counted_without_a_recent_numpy() -> None:
+    words = np.array([[0, 1], [(1 << 64) - 1, 0x8001000100010001]], np.uint64)
+    assert bits_by_table(words).tolist() == [[0, 1], [64, 5]]
 
 
 def test_likeness_carries_on_and_a_large_group_costs_no_square() -> None:
@@ -179,6 +184,13 @@ def test_records_of_others(tmp_path: Path) -> None:
     assert {state.unit for state in seen} == {"bytes", "records"}
     faces = find(locate(foreign_records.insightface(tmp_path / "faces" / "train.rec")).targets, None, seen.append)
     assert faces.pictures == 6
+
+
+def test_tiny_pictures_are_compared_by_their_bytes(tmp_path: Path) -> None:
+    ones = [jpeg(np.full((28, 28, 3), 10 * number, np.uint8) + photo(28, 28) // 8, 90) for number in (3, 4, 4)]
+    path = foreign_records.write_rec(tmp_path / "digits.rec", ((key, key, 1, data) for key, data in enumerate(ones)))
+    found = find(locate(path).targets, None, lambda state: None)
+    assert len(found.exact_duplicates) == 1 and not found.near_duplicates
 
 
 def test_damage_is_passed_over(record: Path) -> None:

@@ -165,6 +165,8 @@ def background(browser: Any) -> str:
 def prefer(browser: Any, scheme: str) -> None:
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    # The page hears of it with its next frame.
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
 
 
 def test_light_and_dark(browser: Any, hostile: str) -> None:

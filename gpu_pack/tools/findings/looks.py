@@ -1,4 +1,4 @@
-"""How a picture looks, in 33 bytes: a perceptual hash, and whether it is black, white, blank or blurred.
+"""How a picture looks, in 33 bytes: a perceptual hash, and whether it is black, white, blank, blurred or tiny.
 
 The hash is the signs of 256 frequencies of a 32 x 32 gray picture (its discrete cosine transform), lowest first: they
 stay when a picture is encoded again, resized or made brighter, and few of them change when its edges are cut off.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 #: What a picture can be; each is the first of these that fits.
-FINE, UNREADABLE, BLACK, WHITE, BLANK, BLURRED = range(6)
+FINE, UNREADABLE, BLACK, WHITE, BLANK, BLURRED, TINY = range(7)
 
 #: Pictures are judged with a shorter edge of at most this: larger ones are decoded at a reduced scale.
 EDGE = 112
@@ -36,7 +36,8 @@ FLAT = 3.0
 UNSHARP, UNSHARP_SHARE = 20.0, 0.03
 #: Smaller pictures are not called blurred: there, every pixel counts.
 LEAST_SHARP_EDGE = 64
-#: The side of the hashed picture, and the frequencies that are looked at in each direction.
+#: The side of the hashed picture, and the frequencies that are looked at in each direction. Tiny pictures, with a
+#: shorter edge than it, are copies only where their bytes are the same: two handwritten ones look alike anyway.
 _SIDE, _FREQUENCIES = 32, 22
 
 
@@ -88,6 +89,8 @@ def _kind(gray: Array) -> int:
     variance = _variance(gray)
     if variance < FLAT**2:
         return BLANK
+    if min(gray.shape) < _SIDE:
+        return TINY
     sharpness = _variance(cv2.Laplacian(gray, cv2.CV_16S))
     blurred = sharpness < min(UNSHARP, UNSHARP_SHARE * variance) and min(gray.shape) >= LEAST_SHARP_EDGE
     return BLURRED if blurred else FINE

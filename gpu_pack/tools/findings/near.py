@@ -128,13 +128,19 @@ def _key(first: Array, way: tuple[int, ...]) -> Array:
 
 
 def _bits(words: Array) -> Array:
-    """The number of bits that are set in each word of 64."""
+    """The number of bits that are set in each word of 64, uint8."""
     import numpy as np
 
-    counts: Array
-    if hasattr(np, "bitwise_count"):
-        counts = np.bitwise_count(words)
-        return counts
-    table = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)  # NumPy before 2.0
-    counts = table[np.ascontiguousarray(words).view(np.uint16)].reshape(*words.shape, 4).sum(axis=-1, dtype=np.uint8)
+    if not hasattr(np, "bitwise_count"):
+        return bits_by_table(words)
+    counts: Array = np.bitwise_count(words)
     return counts
+
+
+def bits_by_table(words: Array) -> Array:
+    """The same with NumPy before 2.0."""
+    import numpy as np
+
+    table = np.array([number.bit_count() for number in range(1 << 16)], np.uint8)
+    counts: Array = table[np.ascontiguousarray(words).view(np.uint16)].reshape(*words.shape, 4)
+    return np.asarray(counts.sum(axis=-1, dtype=np.uint8))
