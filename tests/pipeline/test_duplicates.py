@@ -17,6 +17,7 @@ from gpu_pack.errors import UsageError
 from gpu_pack.sources.row_sets import between_sets, keep_together
 from gpu_pack.types import Progress
 from tests.folders import Run, write_picture
+from tests.tools import foreign_records
 
 
 @pytest.fixture
@@ -93,6 +94,17 @@ def test_a_list_without_sizes_and_missing_files(copies: Path, tmp_path: Path) ->
     (tmp_path / "some.lst").write_text("".join(f"{key}\t0\t{name}\n" for key, name in enumerate(names)))
     report = pack(tmp_path / "some.lst", tmp_path / "out", root=copies, duplicates="drop")
     assert (report.packed, report.rejected) == (2, 3)
+
+
+def test_pictures_inside_of_records(tmp_path: Path) -> None:
+    path = foreign_records.joined(tmp_path / "set" / "train.rec")
+    report = pack(path, tmp_path / "out", duplicates="drop", rekey=True)
+    assert (report.packed, report.rejected) == (3, 3)
+    assert gpu_pack.verify(tmp_path / "out").ok
+    splits = {"train": 0.5, "val": 0.5}
+    pack(path, tmp_path / "grouped", duplicates="group", rekey=True, splits=splits, stratify=False)
+    found = gpu_pack.inspect(tmp_path / "grouped").findings
+    assert found is not None and len(found.exact_duplicates) == 3 and not found.leakage
 
 
 def test_the_command(copies: Path, tmp_path: Path, gpu_pack_command: Run) -> None:
