@@ -47,6 +47,18 @@ def test_a_page_is_bounded_whatever_the_pictures(tmp_path: Path) -> None:
     assert 5_000_000 < len(page_of(noise_set(tmp_path / "set"), tmp_path)) < 10_000_000
 
 
+def test_a_page_is_bounded_whatever_the_names_and_labels(tmp_path: Path) -> None:
+    folder, data = tmp_path / "set", jpeg(photo(20, 20))
+    for number in range(12):
+        records = ((key, key, key + 1000 * number, data) for key in range(1000))
+        foreign_records.write_rec(folder / f"split{number}.rec", records)
+    names = "".join(f"{number}{'<名' * 300}\n" for number in range(12_000))
+    (folder / "classes.txt").write_text(names, encoding="utf-8")
+    page = page_of(folder, tmp_path)
+    assert len(page.encode()) < 10_000_000
+    assert "5 others" in page and "of 12,000 labels" in page
+
+
 def test_records_of_others(tmp_path: Path, record: Path) -> None:
     for path in (
         record,

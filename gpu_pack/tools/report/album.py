@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class Album:
     """Makes pictures until their bytes are used up.
 
     Args:
-        most_bytes: of all data URIs.
+        most_bytes: of all data URIs and facts.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -44,11 +45,12 @@ class Album:
             "key": str(sample.key),
             "class": shown(class_of(sample.labels, classes)) if classes else "",
             "label": " ".join(f"{label:.9g}" for label in sample.labels[:20]),
-            "path": shown(sample.path, 1000) if sample.path is not None else "not in a list",
+            "path": shown(sample.path, 300) if sample.path is not None else "not in a list",
             "split": shown(sample.split),
             "file": shown(sample.file),
             "size": f"{size}, {human_size(len(sample.data))}, {sample.format or 'unknown format'}",
         }
+        self._left -= sum(len(html.escape(value).encode()) for value in facts.values())
         return Picture(source, f"key {sample.key}, {shown(class_of(sample.labels, classes))}", facts)
 
     def source(self, data: bytes) -> str | None:

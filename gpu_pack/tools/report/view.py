@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +32,10 @@ _MOST, _EACH = 1200, 12
 _GROUPS, _MEMBERS, _SINGLES = 20, 6, 24
 #: Bytes of the pictures of the sheet, the findings and the rejects: with all else, a page stays below 10 MB.
 _SHEET_BYTES, _FINDING_BYTES, _REJECT_BYTES = 5_000_000, 1_500_000, 500_000
-#: Classes that the page lists, and lines of everything else.
-_MAX_CLASSES, _MAX_LINES = 20_000, 50
+#: Classes that the page lists, their bytes, and lines of everything else.
+_MAX_CLASSES, _CLASS_BYTES, _MAX_LINES = 20_000, 1_500_000, 50
+#: Splits that have a colour of their own, but for the last, which stands for all others.
+_MAX_SPLITS = 8
 _BINS = 12
 _KINDS = {
     "leakage": ("Leakage", "Pictures that lie in several splits, as they are or changed: validation tests memory."),
@@ -98,21 +101,22 @@ def make_view(
     chosen = choose_rows(pictures, _MOST, _EACH)
     wanted = {*chosen, *_finding_rows(rows)}
     samples = read_samples(pictures, wanted)
-    table, splits = _class_table(pictures, classes)
+    splits, numbers = _splits(pictures)
+    table, labels = _class_table(pictures, classes, numbers, len(splits))
     strips = _strips(chosen, samples, classes, pictures)
     kinds = list(_findings(rows, findings, samples, classes))
-    split_counts = [(name, sum(row[3][number] for row in table)) for number, name in enumerate(splits)]
+    split_counts = [(name, int((numbers == number).sum())) for number, name in enumerate(splits)]
     return View(
         shown(Path(inspection.path).resolve().name or inspection.path),
-        _facts(inspection, pictures, len(table)),
+        _facts(inspection, pictures, labels),
         dict(_made(located, inspection)),
         *_notices(located, inspection),
         [shown(fault, 400) for fault in inspection.faults[:_MAX_LINES]],
         inspection.fault_count,
         [shown(name) for name in splits],
         bars(split_counts, _MAX_LINES),
-        table[:_MAX_CLASSES],
-        len(table),
+        table,
+        labels,
         _charts(inspection, pictures, [samples[row] for row in chosen if row in samples]),
         strips,
         sum(len(strip.pictures) for strip in strips),
@@ -170,21 +174,33 @@ def _notices(located: Located, inspection: Inspection) -> tuple[list[str], list[
     return found[0], found[1]
 
 
-def _class_table(pictures: Pictures, classes: Sequence[str]) -> tuple[list[list[Any]], list[str]]:
-    """Label, name, count and count in each split of every label, by label; and the splits' names."""
+def _splits(pictures: Pictures) -> tuple[list[str], Array]:
+    """The splits' names, and each picture's as a number among them; those beyond `_MAX_SPLITS` are one."""
     import numpy as np
 
     names = list(dict.fromkeys(pictures.splits))
-    numbers = np.array([names.index(name) for name in pictures.splits], np.int64)
-    splits = np.repeat(numbers, np.diff(pictures.starts))
+    by_file = np.array([names.index(name) for name in pictures.splits], np.int64)
+    numbers = np.minimum(np.repeat(by_file, np.diff(pictures.starts)), _MAX_SPLITS - 1)
+    if len(names) > _MAX_SPLITS:
+        names[_MAX_SPLITS - 1 :] = [f"{len(names) - _MAX_SPLITS + 1:,} others"]
+    return names, numbers
+
+
+def _class_table(pictures: Pictures, classes: Sequence[str], splits: Array, count: int) -> tuple[list[list[Any]], int]:
+    """Label, name, count and count in each split of the first labels; and how many labels there are."""
+    import numpy as np
+
     values, inverse = np.unique(np.array(pictures.labels, np.float32), return_inverse=True)
-    counts = np.zeros((len(values), max(1, len(names))), np.int64)
-    np.add.at(counts, (inverse, splits), 1)
-    table = [
-        [_label(value), _class(value, classes), int(row.sum()), row.tolist()]
-        for value, row in zip(values.tolist(), counts, strict=True)
-    ]
-    return table, names
+    held = np.zeros((len(values), max(1, count)), np.int64)
+    np.add.at(held, (inverse, splits), 1)
+    table: list[list[Any]] = []
+    left = _CLASS_BYTES
+    for value, row in zip(values[:_MAX_CLASSES].tolist(), held, strict=False):
+        table.append([_label(value), _class(value, classes), int(row.sum()), row.tolist()])
+        left -= len(json.dumps(table[-1]))
+        if left < 0:
+            break
+    return table, len(values)
 
 
 def _label(value: float) -> str:
