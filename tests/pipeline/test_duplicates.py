@@ -96,6 +96,15 @@ def test_a_list_without_sizes_and_missing_files(copies: Path, tmp_path: Path) ->
     assert (report.packed, report.rejected) == (2, 3)
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_members_of_an_archive(copies: Path, tmp_path: Path, kind: str) -> None:
+    (copies / "ant" / "torn 1.jpg").unlink()
+    archive = shutil.make_archive(str(tmp_path / "all"), kind, copies)
+    report = pack(Path(archive), tmp_path / "out", duplicates="drop")
+    assert (report.packed, report.rejected) == (30, 8)
+    assert gpu_pack.verify(tmp_path / "out").ok
+
+
 def test_pictures_inside_of_records(tmp_path: Path) -> None:
     path = foreign_records.joined(tmp_path / "set" / "train.rec")
     report = pack(path, tmp_path / "out", duplicates="drop", rekey=True)
