@@ -76,7 +76,11 @@ def find(browser: Any, selector: str) -> Any:
 
 
 def rows(browser: Any) -> list[str]:
-    return [row.text.replace("\n", " ") for row in browser.find_elements("css selector", "#class-table tbody tr")]
+    """The text of each class's row."""
+    shown: list[str] = browser.execute_script(
+        "return [...document.querySelectorAll('#class-table tbody tr')].map((row) => row.innerText)"
+    )
+    return [" ".join(text.split()) for text in shown]
 
 
 def press(browser: Any, *names: str) -> Any:
