@@ -10,6 +10,7 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
 from gpu_pack.cli.tools import Source
 
 
@@ -19,6 +20,8 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The page.")] = Path("report.html"),
     root: Annotated[Path | None, typer.Option(help="The folder of the rejected files, to show their pictures.")] = None,
     workers: Annotated[int | None, typer.Option(help="Threads [one a core].", min=1, max=1024)] = None,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -31,7 +34,15 @@ def report(
     from gpu_pack.tools.report.build import report as run
 
     with console.progress(quiet) as on_progress:
-        result = run(path, output, root=root, workers=workers, on_progress=on_progress)
+        result = run(
+            path,
+            output,
+            root=root,
+            workers=workers,
+            endpoint_url=endpoint_url,
+            anonymous=anonymous,
+            on_progress=on_progress,
+        )
     say_notices(result.inspection.notes, result.inspection.warnings, quiet)
     if json_:
         print(json.dumps(result.to_json(), indent=1))

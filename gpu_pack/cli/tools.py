@@ -94,7 +94,7 @@ def inspect(
         bool | None,
         typer.Option(
             "--findings/--no-findings",
-            help="Decode all pictures to find copies, leakage and blank ones [of up to 10,000 records].",
+            help="Decode all pictures to find copies, leakage and blank ones [of up to 10,000 local records].",
         ),
     ] = None,
     sheet: Annotated[
@@ -116,7 +116,7 @@ def inspect(
 
     if sheet is not None and record is not None:
         raise UsageError("--sheet and --record each show something else: give one")
-    store = {"endpoint_url": endpoint_url, "anonymous": anonymous}
+    store: dict[str, Any] = {"endpoint_url": endpoint_url, "anonymous": anonymous}
     if sheet is not None:
         return looking.draw(path, sheet, store, json_, quiet)
     if record is not None:

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import FormatError, UsageError
@@ -43,7 +44,8 @@ class InspectOptions:
 
     Attributes:
         first: records shown one by one, 0 to 100,000.
-        findings: decode every picture and compare it with the others; None: where there are at most `FEW_RECORDS`.
+        findings: decode every picture and compare it with the others; None: where there are at most `FEW_RECORDS`, on
+            this machine.
     """
 
     first: int = 5
@@ -158,7 +160,8 @@ def inspect(
     options = choose_options(options, InspectOptions(first, findings))
     located = locate(data_path(path, StoreOptions(endpoint_url, anonymous)))
     result = inspect_located(located, options)
-    if options.findings if options.findings is not None else result.records <= FEW_RECORDS:
+    few = isinstance(located.folder, Path) and result.records <= FEW_RECORDS
+    if few if options.findings is None else options.findings:
         result.findings = find(located.targets, result.classes, on_progress or (lambda _: None))
     return result
 

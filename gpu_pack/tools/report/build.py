@@ -11,7 +11,9 @@ from typing import Any
 
 import gpu_pack
 from gpu_pack.errors import SourceError
+from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.atomic_file import write_atomically
+from gpu_pack.stores.data_path import PathLike, data_path
 from gpu_pack.tools.findings.find import describe, find_rows
 from gpu_pack.tools.findings.pictures import read_pictures
 from gpu_pack.tools.inspect import Inspection, InspectOptions, inspect_located
@@ -44,20 +46,23 @@ class DatasetReport:
 
 
 def report(
-    path: str | Path,
+    path: PathLike,
     output: str | Path = "report.html",
     *,
     root: str | Path | None = None,
     workers: int | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
     on_progress: OnProgress | None = None,
 ) -> DatasetReport:
     """Draw a dataset or a .rec file, whoever wrote it, as one HTML page below 10 MB.
 
     Args:
-        path: a folder or a .rec file.
+        path: a folder or a .rec file, or its address.
         output: the page; replaced if it is there.
         root: the folder that the rejected files are in, for their pictures.
         workers: threads; None for one a core.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
         on_progress: called a few times a second.
 
     Raises:
@@ -67,7 +72,7 @@ def report(
     on_progress = on_progress or (lambda _: None)
     if root is not None and not Path(root).is_dir():
         raise SourceError(f"root={root} (--root): no such folder")
-    located = locate(Path(path))
+    located = locate(data_path(path, StoreOptions(endpoint_url, anonymous)))
     inspection = inspect_located(located, InspectOptions(first=0))
     pictures = read_pictures(located.targets, on_progress, workers)
     rows = find_rows(pictures, on_progress, workers)

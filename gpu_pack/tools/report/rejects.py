@@ -8,6 +8,7 @@ from typing import Any
 
 from gpu_pack.formats.bounded_json import bounded_json
 from gpu_pack.formats.rejects import NAME
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.report.album import EDGE, Album
 from gpu_pack.tools.report.words import shown
@@ -37,7 +38,7 @@ class RejectGroup:
     examples: list[Example] = field(default_factory=list)
 
 
-def reject_groups(folder: Path, root: Path | None, album: Album) -> list[RejectGroup]:
+def reject_groups(folder: DataPath, root: Path | None, album: Album) -> list[RejectGroup]:
     """The groups of a dataset's rejects.
 
     Args:

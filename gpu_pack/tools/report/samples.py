@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     Array = npt.NDArray[Any]
 
 
+#: What a record is larger than its picture, labels and padding included, unless it has many.
+_HEAD_BYTES = 512
+
+
 @dataclass(frozen=True)
 class Sample:
     """One picture.
@@ -85,6 +89,7 @@ def _read_file(pictures: Pictures, number: int, rows: Sequence[int]) -> Iterator
     keys = [pictures.keys[row] for row in rows]
     paths = {} if number in pictures.positions else paths_of(target.lst, keys, Faults())
     with RecFile(target.rec, whole=True) as file:
+        file.expect((pictures.offsets[row], pictures.sizes[row] + _HEAD_BYTES) for row in rows)
         for row, key in zip(rows, keys, strict=True):
             found = read_found(file, pictures.offsets[row])
             if found is not None:

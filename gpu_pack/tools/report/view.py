@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpu_pack.console import human_size
+from gpu_pack.stores.address import is_address
 from gpu_pack.tools.findings.find import SMALL_CLASS, Findings, FoundRows
 from gpu_pack.tools.findings.pictures import Pictures
 from gpu_pack.tools.inspect import Inspection
@@ -107,7 +108,7 @@ def make_view(
     kinds = list(_findings(rows, findings, samples, classes))
     split_counts = [(name, int((numbers == number).sum())) for number, name in enumerate(splits)]
     return View(
-        shown(Path(inspection.path).resolve().name or inspection.path),
+        shown(_title(inspection.path)),
         _facts(inspection, pictures, labels),
         dict(_made(located, inspection)),
         *_notices(located, inspection),
@@ -124,6 +125,12 @@ def make_view(
         bool(kinds),
         reject_groups(located.folder, root, Album(_REJECT_BYTES)) if located.whole else [],
     )
+
+
+def _title(path: str) -> str:
+    """The last name of a path or address."""
+    name = path.rstrip("/").rpartition("/")[2] if is_address(path) else Path(path).resolve().name
+    return name or path
 
 
 def _facts(inspection: Inspection, pictures: Pictures, classes: int) -> dict[str, str]:
