@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gpu_pack.tools.index import index
     from gpu_pack.tools.inspect import inspect
     from gpu_pack.tools.merge import merge
+    from gpu_pack.tools.report.build import report
     from gpu_pack.tools.verify import verify
     from gpu_pack.types import Encoded, Progress, Rejected, TransformSpec
 
@@ -42,7 +43,7 @@ __all__ = [
     "BackendError", "CreateOptions", "DeviceOptions", "Division", "Encoded", "FormatError", "GpuPackError", "ListError",
     "OutputError", "OutputExistsError", "OutputLockedError", "Progress", "RecordDataset", "Rejected", "Report",
     "SourceError", "StrictError", "TransformSpec", "UsageError", "__version__", "create", "divide", "extract", "index",
-    "inspect", "merge", "recordio", "transform", "verify",
+    "inspect", "merge", "recordio", "report", "transform", "verify",
 ]  # fmt: skip
 
 #: The module of each name that is not an error.
@@ -51,7 +52,7 @@ _MODULES = {
     "Progress": "types", "RecordDataset": "dataset", "Rejected": "types", "Report": "pipeline.report",
     "TransformSpec": "types", "create": "pipeline.api", "divide": "tools.divide", "extract": "tools.extract",
     "index": "tools.index", "inspect": "tools.inspect", "merge": "tools.merge", "recordio": "recordio",
-    "transform": "pipeline.api", "verify": "tools.verify",
+    "report": "tools.report.build", "transform": "pipeline.api", "verify": "tools.verify",
 }  # fmt: skip
 
 logging.getLogger("gpu_pack").addHandler(logging.NullHandler())

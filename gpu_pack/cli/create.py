@@ -12,6 +12,7 @@ import typer
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
+from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
 from gpu_pack.stores.address import is_address
 from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
@@ -77,6 +78,10 @@ def create(
         Literal["insightface"] | None,
         typer.Option("--for", help="insightface: train.rec and property as its loaders want them, 112 x 112."),
     ] = None,
+    duplicates: Annotated[
+        Duplicates,
+        typer.Option(help="Files with the same bytes: keep them, drop all but the first, or group them in one split."),
+    ] = "keep",
     max_pixels: Annotated[
         int | None, typer.Option(help="Reject images that decode to more pixels [178956970].", show_default=False)
     ] = None,
@@ -151,7 +156,7 @@ def create(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Pack images into records: of folders, lists, tables, archives or records, here or in a bucket.
+    """Pack images, wherever they lie, into records.
 
     OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
     """
@@ -163,6 +168,7 @@ def create(
         size=size, resize=resize, crop=crop, upscale=upscale, pass_through=pass_through,
         quality=quality, encoding=encoding, color=color, interp=interp, max_pixels=max_pixels,
         background=background, depth=depth, damage=damage, formats=formats, boxes=boxes, target=target,
+        duplicates=duplicates,
         splits=split, seed=seed, shuffle=shuffle, stratify=stratify, shards=shards,
         device=device, gpus=gpus, encoder=encoder, workers=workers, batch_size=batch_size,
         layout=layout, class_order=class_order, list_format=list_format,

@@ -90,17 +90,46 @@ def verify(
 def inspect(
     path: Source,
     first: Annotated[int, typer.Option("-n", help="Records to show one by one.")] = 5,
+    findings: Annotated[
+        bool | None,
+        typer.Option(
+            "--findings/--no-findings",
+            help="Decode all pictures to find copies, leakage and blank ones [of up to 10,000 local records].",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Only draw pictures of every class into this file, as in sheet.png.")
+    ] = None,
+    record: Annotated[int | None, typer.Option(help="Only show the record with this key.", min=0)] = None,
     endpoint_url: EndpointFlag = None,
     anonymous: AnonymousFlag = False,
     json_: JsonFlag = False,
+    quiet: QuietFlag = False,
 ) -> int:
-    """Show how many records there are, of which labels and sizes."""
-    from gpu_pack.cli import render
+    """Show how many records there are, of which labels and sizes.
+
+    Findings are what may spoil training: copies, also across splits, pictures without contents, classes that are small
+    or missing.
+    """
+    from gpu_pack.cli import looking, render, render_findings
     from gpu_pack.tools.inspect import inspect as run
 
-    result = run(path, first=first, endpoint_url=endpoint_url, anonymous=anonymous)
-    say_notices(result.notes, result.warnings, quiet=False)
-    return _finish(result, json_, lambda: render.print_inspection(result))
+    if sheet is not None and record is not None:
+        raise UsageError("--sheet and --record each show something else: give one")
+    store: dict[str, Any] = {"endpoint_url": endpoint_url, "anonymous": anonymous}
+    if sheet is not None:
+        return looking.draw(path, sheet, store, json_, quiet)
+    if record is not None:
+        return looking.show_record(path, record, store, json_)
+    with console.progress(quiet) as on_progress:
+        result = run(path, first=first, findings=findings, on_progress=on_progress, **store)
+    say_notices(result.notes, result.warnings, quiet)
+
+    def show() -> None:
+        render.print_inspection(result)
+        render_findings.print_findings(result.findings)
+
+    return _finish(result, json_, show)
 
 
 @app.command()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_pack.backends import choose
 from gpu_pack.errors import OutputError, UsageError
@@ -14,6 +14,7 @@ from gpu_pack.formats.notices import Notice, select
 from gpu_pack.output.destination import Destination, find_destination
 from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.depth import with_depth_bits
+from gpu_pack.pipeline.duplicates import settle_duplicates
 from gpu_pack.pipeline.faces import faces_shard
 from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
@@ -30,6 +31,9 @@ from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.address import is_address, parse_address
 from gpu_pack.types import OnProgress
 
+if TYPE_CHECKING:
+    from gpu_pack.sources.duplicates import Rows
+
 _STAGING = ".gpu-pack"
 _SPOOL = ".gpu-pack-spool"
 
@@ -45,21 +49,28 @@ def create(
     policy = CreatePolicy(options.overwrite)
     folder = _destination(out, options).folder
     with Spool(None if options.dry_run else folder / _SPOOL) as spool:
-        made = plan(sources, out, options, spool)
+        made = plan(sources, out, options, spool, on_progress)
         if options.dry_run:
             return planned(made, policy.seconds)
         choice = choose(made.spec, made.device)
         return Report.from_json(run(made, policy, choice, on_progress))
 
 
-def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateOptions, spool: Spool) -> Plan:
-    """List and divide sources: everything that is known before the first image is read.
+def plan(
+    sources: Sequence[str] | GivenImages,
+    out: str | Path,
+    options: CreateOptions,
+    spool: Spool,
+    on_progress: OnProgress | None = None,
+) -> Plan:
+    """List and divide sources: everything that is known before the first image is packed.
 
     Args:
         sources: paths or addresses, none where every split has its own; or images that a caller in Python gave.
         out: the output folder, or its address.
         options: of the run.
         spool: for images that cannot be read where they lie; the plan's shards can be packed while it is open.
+        on_progress: called while files are compared, with how many.
 
     Raises:
         GpuPackError: there is nothing that can be packed as asked.
@@ -72,12 +83,13 @@ def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateO
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
     _note_records(listing, options)
+    listing, firsts = settle_duplicates(source, listing, options, on_progress or (lambda _: None))
     if options.target is not None:
         division = replace(options.division, shuffle=False, stratify=False)
         shards: tuple[Shard, ...] = (faces_shard(source, listing),)
     else:
         division = _with_order(options.division, listing)
-        shards = tuple(_divide(source, listing, division))
+        shards = tuple(_divide(source, listing, division, firsts))
     if options.strict:
         refuse_warnings(select(listing.notices, "warning"))
     rows = (row for shard in shards for row in shard.rows)
@@ -137,11 +149,11 @@ def _with_order(division: Division, listing: Listing) -> Division:
     return replace(division, shuffle=True)
 
 
-def _divide(source: str, listing: Listing, division: Division) -> list[Shard]:
+def _divide(source: str, listing: Listing, division: Division, firsts: Rows | None) -> list[Shard]:
     """The shards; classes that splits lack are added to the listing's notices."""
     own, classes = listing.own_splits, listing.classes is not None
     if own is None:
-        shards = divide(listing.labels, division, classes=classes)
+        shards = divide(listing.labels, division, classes=classes, firsts=firsts)
         listing.notices += filter(None, [missing_classes(listing.labels, shards, classes)])
         return shards
     if division.splits:
@@ -168,6 +180,7 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
             **gpu_options(options.spec, options.device),
             "boxes": options.boxes,
             "target": options.target,
+            "duplicates": options.duplicates,
             "strict": options.strict,
         },
         "lists": lists_digest(listing, shards),

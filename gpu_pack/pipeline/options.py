@@ -13,6 +13,7 @@ from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import UsageError, told
 from gpu_pack.pipeline.boxes import Boxes
 from gpu_pack.pipeline.plan import Target
+from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat, SourceOptions
 from gpu_pack.sources.splits import Division, is_split_source, split_name_fault, split_pair
 from gpu_pack.stores.address import StoreOptions
@@ -42,6 +43,7 @@ class CreateOptions:
         device: what to run on.
         boxes: what becomes of the boxes of detection lists where a crop cuts the picture: ``move`` them, ``keep`` them
             with a warning, or ``refuse`` such pictures.
+        duplicates: files with the same bytes: ``keep`` them, ``drop`` all but the first, ``group`` them in one split.
         source: what is said of the sources.
         split_sources: splits that have a source of their own, with its path or address.
         target: ``insightface`` groups the pictures by identity, as its loaders want it.
@@ -60,6 +62,7 @@ class CreateOptions:
     division: Division = field(default_factory=Division)
     device: DeviceOptions = field(default_factory=DeviceOptions)
     boxes: Boxes = "move"
+    duplicates: Duplicates = "keep"
     source: SourceOptions = field(default_factory=SourceOptions)
     split_sources: tuple[tuple[str, str], ...] = ()
     target: Target | None = None
@@ -83,6 +86,8 @@ class CreateOptions:
                 raise UsageError(f"splits {name}={source} (--split): named twice; a pattern stands for several files")
         if self.boxes not in get_args(Boxes):
             raise UsageError(f"{told('boxes', self.boxes)}: choose move, keep or refuse")
+        if self.duplicates not in get_args(Duplicates):
+            raise UsageError(f"{told('duplicates', self.duplicates)}: choose keep, drop or group")
         if self.target is not None:
             self._check_target()
 
@@ -134,6 +139,7 @@ class CreateKeywords(TransformKeywords, total=False):
     shards: int | None
     boxes: Boxes | None
     target: Target | None
+    duplicates: Duplicates | None
     strict: bool | None
     overwrite: bool | None
     dry_run: bool | None

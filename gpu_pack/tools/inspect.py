@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import FormatError, UsageError
@@ -23,14 +24,18 @@ from gpu_pack.stores.data_path import PathLike, data_path
 from gpu_pack.tools.check_account import group_rejects
 from gpu_pack.tools.check_ranges import check_ranges
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
+from gpu_pack.tools.findings.find import Findings, find
 from gpu_pack.tools.image_heads import HEAD_BYTES, read_image_header
 from gpu_pack.tools.keys_beside import heads, keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_table import RecordTable
+from gpu_pack.types import OnProgress
 
 #: Images whose headers are read for sizes and formats.
 _SAMPLE = 1000
+#: Records among which findings are looked for unasked: decoding them takes a few seconds.
+FEW_RECORDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,12 @@ class InspectOptions:
 
     Attributes:
         first: records shown one by one, 0 to 100,000.
+        findings: decode every picture and compare it with the others; None: where there are at most `FEW_RECORDS`, on
+            this machine.
     """
 
     first: int = 5
+    findings: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.first <= 100_000:
@@ -98,6 +106,7 @@ class Inspection(ToolReport):
         classes: names by label, or None.
         splits: records by split; with ``rejected``, ``options``, ``versions`` and ``packed_by`` from the manifest.
         rejects: of rejects.jsonl by code, the most frequent first: count, and path (``example``) and reason of one.
+        findings: see `gpu_pack.tools.findings.find.Findings`; None where they were not looked for.
         notes, warnings: code, message, count, example.
     """
 
@@ -120,6 +129,7 @@ class Inspection(ToolReport):
     versions: dict[str, Any] = field(default_factory=dict)
     packed_by: dict[str, int] = field(default_factory=dict)
     first: list[RecordInfo] = field(default_factory=list)
+    findings: Findings | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
@@ -130,22 +140,38 @@ def inspect(
     path: PathLike,
     *,
     first: int = 5,
+    findings: bool | None = None,
     options: InspectOptions | None = None,
     endpoint_url: str | None = None,
     anonymous: bool = False,
+    on_progress: OnProgress | None = None,
 ) -> Inspection:
-    """Read the headers of all records and of some images of a folder or a .rec file.
+    """Read the headers of all records and of some images of a folder or a .rec file; look for findings.
 
     Args:
-        first: see `InspectOptions`; or give ``options``.
+        first, findings: see `InspectOptions`; or give ``options``.
         endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
+        on_progress: called a few times a second while findings are looked for.
 
     Raises:
         SourceError: nothing there, or unreadable.
         UsageError: an option out of range.
     """
-    options = choose_options(options, InspectOptions(first))
+    options = choose_options(options, InspectOptions(first, findings))
     located = locate(data_path(path, StoreOptions(endpoint_url, anonymous)))
+    result = inspect_located(located, options)
+    few = isinstance(located.folder, Path) and result.records <= FEW_RECORDS
+    if few if options.findings is None else options.findings:
+        result.findings = find(located.targets, result.classes, on_progress or (lambda _: None))
+    return result
+
+
+def inspect_located(located: Located, options: InspectOptions) -> Inspection:
+    """What `inspect` tells without findings.
+
+    Raises:
+        SourceError: a single file cannot be read.
+    """
     run = _Inspector(located, options)
     for target in located.targets:
         with run.faults.collect(target.rec) if located.whole else nullcontext():

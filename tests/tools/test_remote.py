@@ -16,6 +16,9 @@ from gpu_pack.stores.remote_path import RemotePath
 from gpu_pack.tools.extract import extract
 from gpu_pack.tools.index import index
 from gpu_pack.tools.inspect import inspect
+from gpu_pack.tools.report.build import report
+from gpu_pack.tools.report.record import find_record
+from gpu_pack.tools.report.sheet import draw_sheet
 from gpu_pack.tools.verify import verify
 from tests.stores import servers
 from tests.stores.faulty_proxy import CUT, RESET, Plan, Proxy, always, first, proxy
@@ -72,7 +75,7 @@ def same_as_locally(folder: Path, address: str) -> dict[str, Any]:
     """The reports of verify and inspect, which must be the same."""
     found = plain(verify(address, workers=2), address)
     assert found == plain(verify(folder, workers=2), folder)
-    assert plain(inspect(address), address) == plain(inspect(folder), folder)
+    assert plain(inspect(address, findings=True), address) == plain(inspect(folder), folder)
     return found
 
 
@@ -88,6 +91,20 @@ def test_a_dataset_is_read_where_it_is(packed: Path, s3: Any, tmp_path: Path) ->
     )
     assert files == others and len(files) == 16
     assert extract(address + "/", tmp_path / "one", split="validation", limit=1).written == 1
+
+
+def test_a_dataset_is_looked_at_where_it_is(packed: Path, s3: Any, tmp_path: Path) -> None:
+    address, page = put(s3, packed), tmp_path / "page.html"
+    report(address, page)
+    remote = page.read_text()
+    report(packed, page)
+    assert remote == page.read_text(), "the page is the same"
+    key = int((packed / "train-00001-of-00002.lst").read_text().partition("\t")[0])
+    assert find_record(address, key) == find_record(packed, key)
+    sheets = [draw_sheet(path, tmp_path / f"{number}.png") for number, path in enumerate((address, packed))]
+    assert sheets[0].pictures == 16
+    assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+    assert inspect(address).findings is None, "which would read everything"
 
 
 @pytest.mark.parametrize("name", DAMAGED)
@@ -115,7 +132,7 @@ def test_one_record_file_and_its_index(record: Path, s3: Any) -> None:
     stored = s3.get_object(Bucket="bucket-of-tools", Key="sets/out/some.idx")["Body"].read()
     assert stored == record.with_suffix(".idx").read_bytes()
     assert plain(verify(rec), ADDRESS) == plain(verify(record), record.parent)
-    assert plain(inspect(rec), ADDRESS) == plain(inspect(record), record.parent)
+    assert plain(inspect(rec, findings=True), ADDRESS) == plain(inspect(record), record.parent)
     with pytest.raises(OutputExistsError, match=r"s3://bucket-of-tools/sets/out/some\.idx is there already"):
         index(rec)
     (made,) = index(rec, overwrite=True, rekey=True, output=record.parent / "other.idx")
