@@ -1,7 +1,8 @@
 """The plan: what a run packs, as one value; and what packing some of its shards gives.
 
 ``plan -> pack_shards -> publish``: a plan is frozen and picklable, so that its shards can be packed by this process, by
-others, or on other machines, in any order. The bytes of a shard depend on the plan alone.
+others, or on other machines, in any order. The bytes of a shard depend on the plan alone. Spooled images lie on this
+machine, as long as the spool is open.
 """
 
 from __future__ import annotations

@@ -27,7 +27,8 @@ class Listing:
             of the archive.
         places: where images lie inside of other files.
         classes: names by label; None where there are none.
-        unlistable: rejects for files whose names no .lst can carry; they have keys but no row.
+        unlistable: rejects known before packing: names that no .lst can carry, members that are not to be read, images
+            without a label. They have keys but no row.
         skipped: how many files were no images, by suffix.
         notices: notes and warnings about the source.
         ordered: someone chose the order, as in a .lst.
@@ -56,7 +57,7 @@ class Listing:
 
     @property
     def listed(self) -> int:
-        """How many images there are, with those that no list can name."""
+        """How many images there are, with those that are rejected already."""
         return len(self.paths) + len(self.unlistable)
 
     def entry(self, row: int) -> Entry:
