@@ -155,6 +155,21 @@ class StoreStaging(Staging):
         found = self._done.get(shard)
         return None if found is None else dict(found["result"])
 
+    def refresh(self) -> None:
+        """See `Staging.refresh`."""
+        run = self._output.run()
+        for shard, done in self._output.done(run).items() if run is not None else ():
+            self._note_done(shard, done)
+
+    def keep(self, name: str, data: bytes) -> None:
+        """See `Staging.keep`."""
+        self._output.notes.put(name, data)
+
+    def kept(self, suffix: str) -> list[bytes]:
+        """See `Staging.kept`."""
+        notes = self._output.notes
+        return [*notes.get_many(sorted(name for name in notes.list() if name.endswith(suffix))).values()]
+
     def add_finished(self, shard: FinishedShard) -> None:
         """See `Staging.add_finished`."""
         self._held.append(shard)
