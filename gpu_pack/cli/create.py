@@ -93,7 +93,9 @@ def create(
     encoder: Annotated[EncoderName, typer.Option(help="The GPU path's JPEG encoder.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="CPU workers [one a core].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
-    shards: Annotated[int, typer.Option(help="Files that each split is divided into.")] = 1,
+    shards: Annotated[
+        int | None, typer.Option(help="Files that each split is divided into [1].", show_default=False)
+    ] = None,
     classes: Annotated[Path | None, typer.Option(help="A classes.txt whose label numbers are used.")] = None,
     layout: Annotated[
         Layout,
@@ -170,13 +172,18 @@ def create(
         console.say(f"packing in {folder}, from where finished shards go to {out}")
     with console.logged_warnings(), console.progress(quiet) as on_progress:
         report = api.create(source or None, out, options=options, progress=on_progress)
+    outcome(report, json_, quiet)
+    return 0
+
+
+def outcome(report: Report, json_: bool, quiet: bool) -> None:
+    """Print what a run did, or would do."""
     if json_:
         print(json.dumps(report.to_json(), indent=1))
     say_notices(report.notes, report.warnings, quiet)
     if not json_ and not quiet:
         for line in _planned(report) if report.dry_run else _done(report):
             console.say(line)
-    return 0
 
 
 def _done(report: Report) -> Iterator[str]:
@@ -197,6 +204,9 @@ def _done(report: Report) -> Iterator[str]:
     yield from _left_out(report)
     if len(report.packed_by) > 1:
         yield "packed by " + ", ".join(f"{name}: {count:,}" for name, count in report.packed_by.items())
+    for machine, did in report.machines.items():
+        shards = f"shard{'s' * (not did['shards'].isdigit())} {did['shards']}"
+        yield f"{machine} ({did['device']}): {did['images']:,} images in {did['seconds']:,.1f} s, {shards}"
     resumed = f", {report.resumed:,} of them from before" if report.resumed else ""
     rejected = f"{report.rejected:,} rejected" + (f" (see {report.out}/rejects.jsonl)" if report.rejected else "")
     yield (

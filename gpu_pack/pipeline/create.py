@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,9 +17,11 @@ from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.depth import with_depth_bits
 from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
-from gpu_pack.pipeline.plan import PackResult, Plan, gpu_options, lists_digest, merge, versions
+from gpu_pack.pipeline.plan import STAGING, Plan, gpu_options, lists_digest, versions
 from gpu_pack.pipeline.report import Report, planned
+from gpu_pack.pipeline.results import PackResult, merge
 from gpu_pack.pipeline.run import publish_once, run
+from gpu_pack.pipeline.space import images_in
 from gpu_pack.sources.given import GivenImages
 from gpu_pack.sources.list_source import list_source
 from gpu_pack.sources.listing import Listing
@@ -29,7 +32,6 @@ from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.address import is_address, parse_address
 from gpu_pack.types import OnProgress
 
-_STAGING = ".gpu-pack"
 _SPOOL = ".gpu-pack-spool"
 
 
@@ -51,7 +53,13 @@ def create(
         return Report.from_json(run(made, policy, choice, on_progress))
 
 
-def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateOptions, spool: Spool) -> Plan:
+def plan(
+    sources: Sequence[str] | GivenImages,
+    out: str | Path,
+    options: CreateOptions,
+    spool: Spool,
+    shard_bytes: int | None = None,
+) -> Plan:
     """List and divide sources: everything that is known before the first image is read.
 
     Args:
@@ -59,6 +67,7 @@ def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateO
         out: the output folder, or its address.
         options: of the run.
         spool: for images that cannot be read where they lie; the plan's shards can be packed while it is open.
+        shard_bytes: of a shard, about, where the options give no number of shards; None for one shard a split.
 
     Raises:
         GpuPackError: there is nothing that can be packed as asked.
@@ -70,7 +79,8 @@ def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateO
         raise strict_error(listing.unlistable[0])
     _note_records(listing, options)
     division = _with_order(options.division, listing)
-    shards = tuple(_divide(source, listing, division))
+    most = None if shard_bytes is None else images_in(options.spec, listing.sizes, shard_bytes)
+    shards = tuple(_divide(source, listing, division, most))
     if options.strict:
         refuse_warnings(select(listing.notices, "warning"))
     rows = (row for shard in shards for row in shard.rows)
@@ -79,7 +89,7 @@ def plan(sources: Sequence[str] | GivenImages, out: str | Path, options: CreateO
     return Plan(
         source,
         destination.folder,
-        _STAGING,
+        STAGING,
         listing,
         shards,
         spec,
@@ -99,7 +109,7 @@ def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = Fals
         OutputExistsError: there are other files of the same names.
     """
     policy = CreatePolicy(overwrite)
-    return Report.from_json(publish_once(plan, policy, merge(plan, results)))
+    return Report.from_json(publish_once(plan, policy, lambda _: merge(plan, results)))
 
 
 def _destination(out: str | Path, options: CreateOptions) -> Destination:
@@ -129,11 +139,11 @@ def _with_order(division: Division, listing: Listing) -> Division:
     return replace(division, shuffle=True)
 
 
-def _divide(source: str, listing: Listing, division: Division) -> list[Shard]:
+def _divide(source: str, listing: Listing, division: Division, shard_images: int | None) -> list[Shard]:
     """The shards; classes that splits lack are added to the listing's notices."""
     own, classes = listing.own_splits, listing.classes is not None
     if own is None:
-        shards = divide(listing.labels, division, classes=classes)
+        shards = divide(listing.labels, division, classes=classes, shard_images=shard_images)
         listing.notices += filter(None, [missing_classes(listing.labels, shards, classes)])
         return shards
     if division.splits:
@@ -142,7 +152,7 @@ def _divide(source: str, listing: Listing, division: Division) -> list[Shard]:
             "of them alone as the source, or take folders for classes with layout='classes' (--layout classes), and "
             "tables for undivided with split_column='none' (--split-column none)"
         )
-    return divide(listing.labels, division, own)
+    return divide(listing.labels, division, own, shard_images=shard_images)
 
 
 def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard]) -> dict[str, Any]:
@@ -153,7 +163,8 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
         "options": {
             **asdict(options.spec),
             "splits": _splits(listing, division),
-            **{name: getattr(division, name) for name in ("seed", "shuffle", "stratify", "shards")},
+            **{name: getattr(division, name) for name in ("seed", "shuffle", "stratify")},
+            "shards": max(Counter(shard.split for shard in shards).values()),
             **_source_options(options.source),
             "device": options.device.device,
             "encoder": options.device.encoder,
