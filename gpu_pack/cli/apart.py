@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gpu_pack.pipeline.results import PackResult
 
 #: Flags of create that are about this run's machine and moment, not about its plan.
-_NOT_OF_PLANS = ("dry_run",)
+_NOT_OF_PLANS = ("dry_run", "engine", "address", "verbose")
 OutArgument = Annotated[str, typer.Argument(help="The folder or address that was given to gpu-pack plan.")]
 EndpointFlag = Annotated[str | None, typer.Option(help="Of another server than the cloud's own.")]
 AnonymousFlag = Annotated[bool, typer.Option("--anonymous", help="Read public buckets without credentials.")]

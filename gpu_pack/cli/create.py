@@ -11,6 +11,7 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
+from gpu_pack.pipeline.options import Engine
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
 from gpu_pack.stores.address import is_address
 from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
@@ -94,7 +95,10 @@ def create(
     workers: Annotated[int | None, typer.Option(help="CPU workers [one a core].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
     shards: Annotated[
-        int | None, typer.Option(help="Files that each split is divided into [1].", show_default=False)
+        int | None,
+        typer.Option(
+            help="Files that each split is divided into [1; with --engine ray, of 256 MiB].", show_default=False
+        ),
     ] = None,
     classes: Annotated[Path | None, typer.Option(help="A classes.txt whose label numbers are used.")] = None,
     layout: Annotated[
@@ -143,6 +147,11 @@ def create(
     staging: Annotated[
         Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")
     ] = None,
+    engine: Annotated[Engine, typer.Option(help="Pack on this machine, or on a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, or auto [Ray's choice; it may start one here].")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Ray's own log, too.")] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -150,8 +159,8 @@ def create(
 
     OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
     """
+    from gpu_pack import api
     from gpu_pack.output.destination import find_destination
-    from gpu_pack.pipeline import api
     from gpu_pack.pipeline.options import create_options
 
     options = create_options(
@@ -165,9 +174,10 @@ def create(
         label_column=label_column, split_column=split_column, labels=labels, class_names=class_names, rekey=rekey,
         root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
         endpoint_url=endpoint_url, anonymous=anonymous, staging=staging,
+        engine=engine, address=address, verbose=verbose,
     )  # fmt: skip
 
-    if is_address(out) and not (dry_run or quiet):
+    if is_address(out) and engine == "local" and not (dry_run or quiet):
         folder = find_destination(out, options.store, options.staging).folder
         console.say(f"packing in {folder}, from where finished shards go to {out}")
     with console.logged_warnings(), console.progress(quiet) as on_progress:

@@ -21,6 +21,7 @@ from gpu_pack.pipeline.plan import STAGING, Plan, open_staging
 from gpu_pack.pipeline.report import Report
 from gpu_pack.pipeline.results import gather
 from gpu_pack.pipeline.run import publish_once, resume_or_begin
+from gpu_pack.sources.given import GivenImages
 from gpu_pack.sources.spool import NoSpool
 from gpu_pack.stores.anchored import anchored
 from gpu_pack.stores.atomic_file import unwritable
@@ -39,7 +40,7 @@ _OTHERS = {
 }
 
 
-def plan_apart(sources: Sequence[str], out: str, options: CreateOptions) -> Plan:
+def plan_apart(sources: Sequence[str] | GivenImages, out: str, options: CreateOptions) -> Plan:
     """The plan of a run whose shards other processes pack, on this machine or on others that have the same paths.
 
     Raises:
