@@ -34,12 +34,8 @@ def create(
     out: str,
     options: CreateOptions,
     on_progress: OnProgress,
-    look: Callable[[Plan, tuple[Path, str] | None], Look] = Look,
 ) -> Report:
     """Pack sources on a Ray cluster; see `gpu_pack.pipeline.create.create`.
-
-    Args:
-        look: makes what examines a node.
 
     Raises:
         GpuPackError: see `gpu_pack.errors`; shards that are packed stay, and the same call resumes.
@@ -50,6 +46,25 @@ def create(
     plan = plan_apart(sources, out, options)
     if options.dry_run:
         return planned(plan, policy.seconds)
+    return run_on_cluster(plan, policy, options, on_progress)
+
+
+def run_on_cluster(
+    plan: Plan,
+    policy: CreatePolicy,
+    options: CreateOptions,
+    on_progress: OnProgress,
+    look: Callable[[Plan, tuple[Path, str] | None], Look] = Look,
+) -> Report:
+    """Pack all shards of a plan on a cluster, and publish them.
+
+    Args:
+        options: those of the engine.
+        look: makes what examines a node, from a plan with one shard and the token.
+
+    Raises:
+        GpuPackError: see `create`.
+    """
     with connect(options.address, options.verbose) as ray:
 
         def pack(staging: Staging) -> PackResult:
