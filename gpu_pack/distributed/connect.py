@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from gpu_pack.errors import BackendError, UsageError, told
+
+_PLAIN = re.compile(r"([^/:]+):(\d{1,5})")
+#: Ray itself would try for minutes.
+_CONNECT_SECONDS = 10
 
 
 @contextmanager
@@ -47,8 +53,10 @@ def _start(ray: Any, address: str | None, verbose: bool) -> None:
     handler = signal.getsignal(signal.SIGTERM) if main else None
     level = logging.INFO if verbose else logging.CRITICAL
     try:
+        if address is not None and (found := _PLAIN.fullmatch(address)):
+            socket.create_connection((found[1], int(found[2])), timeout=_CONNECT_SECONDS).close()
         ray.init(address=address, log_to_driver=verbose, logging_level=level)
-    except (OSError, RuntimeError, ValueError) as error:  # a ConnectionError is an OSError
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:  # a ConnectionError is an OSError
         first = str(error).strip().partition("\n")[0]
         raise BackendError(f"{told('address', address or 'none')}: no Ray cluster can be used there: {first}") from None
     if main:  # Ray's own would end the process at once

@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-# Before Ray is imported. The first one keeps it off the machine's own network address, also on Linux.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-pytest.importorskip("ray", reason="Ray is not installed")
-
-from ray.cluster_utils import Cluster
-
 from tests.folders import write_picture
+
+# Before Ray is imported. The first one keeps it off the machine's own network address, also on Linux.
+RAY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+os.environ.update(RAY)
+pytest.importorskip("ray", reason="Ray is not installed")
 
 NODE = {"num_cpus": 1, "num_gpus": 0, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
 
 
 @pytest.fixture(scope="package")
 def cluster() -> Iterator[Any]:
+    from ray.cluster_utils import Cluster
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         patch.setenv("NO_PROXY", "127.0.0.1")
