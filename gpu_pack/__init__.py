@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from gpu_pack.pipeline.options import CreateOptions
     from gpu_pack.pipeline.report import Report
     from gpu_pack.sources.splits import Division
+    from gpu_pack.tools.divide import divide
     from gpu_pack.tools.extract import extract
     from gpu_pack.tools.index import index
     from gpu_pack.tools.inspect import inspect
+    from gpu_pack.tools.merge import merge
+    from gpu_pack.tools.report.build import report
     from gpu_pack.tools.verify import verify
     from gpu_pack.types import Encoded, Progress, Rejected, TransformSpec
 
@@ -39,16 +42,17 @@ __version__ = "0.1.0"
 __all__ = [
     "BackendError", "CreateOptions", "DeviceOptions", "Division", "Encoded", "FormatError", "GpuPackError", "ListError",
     "OutputError", "OutputExistsError", "OutputLockedError", "Progress", "RecordDataset", "Rejected", "Report",
-    "SourceError", "StrictError", "TransformSpec", "UsageError", "__version__", "create", "extract", "index", "inspect",
-    "recordio", "transform", "verify",
+    "SourceError", "StrictError", "TransformSpec", "UsageError", "__version__", "create", "divide", "extract", "index",
+    "inspect", "merge", "recordio", "report", "transform", "verify",
 ]  # fmt: skip
 
 #: The module of each name that is not an error.
 _MODULES = {
     "CreateOptions": "pipeline.options", "DeviceOptions": "backends", "Division": "sources.splits", "Encoded": "types",
     "Progress": "types", "RecordDataset": "dataset", "Rejected": "types", "Report": "pipeline.report",
-    "TransformSpec": "types", "create": "api", "extract": "tools.extract", "index": "tools.index",
-    "inspect": "tools.inspect", "recordio": "recordio", "transform": "api", "verify": "tools.verify",
+    "TransformSpec": "types", "create": "api", "divide": "tools.divide", "extract": "tools.extract",
+    "index": "tools.index", "inspect": "tools.inspect", "merge": "tools.merge", "recordio": "recordio",
+    "report": "tools.report.build", "transform": "api", "verify": "tools.verify",
 }  # fmt: skip
 
 logging.getLogger("gpu_pack").addHandler(logging.NullHandler())

@@ -85,6 +85,10 @@ def create(
         shards: files that each split is divided into [1].
         boxes: of detection lists, where a crop cuts the picture: ``move`` them, ``keep`` them with a warning, or
             ``refuse`` such pictures [move].
+        target: ``insightface`` writes train.rec, train.idx, train.lst and property as its loaders want them: grouped by
+            identity, 112 x 112 unless ``size`` says otherwise [None].
+        duplicates: files with the same bytes: ``keep`` them, ``drop`` all but the first, which makes them rejects, or
+            ``group`` them in one split [keep].
         device: ``auto``, ``gpu``, ``cpu`` or ``hybrid`` [auto].
         gpus: GPU numbers [all]. encoder: the GPU path's, ``auto``, ``nvjpeg``, ``cpu`` or ``cuda`` [auto].
         workers, batch_size: CPU workers [one a core], and images that a worker takes at once.

@@ -142,7 +142,7 @@ REJECT_CODES = {
     "unreadable": "the file cannot be read, or is no regular file",
     "changed": "the file changed while packing",
     "name": "no .lst can hold its name, or no record its key or label",
-    "duplicate": "another member of the archive has its name",
+    "duplicate": "another member of the archive has its name, or an earlier file its bytes (--duplicates drop)",
     "empty": "the file is empty",
     "not-image": "the file is no image",
     "unsupported": "an image of a format or kind that is not packed",

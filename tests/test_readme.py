@@ -11,7 +11,19 @@ from gpu_pack.formats.notices import NOTICES
 from gpu_pack.types import REJECT_CODES
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-COMMANDS = ("create", "im2rec", "verify", "inspect", "extract", "index", "sagemaker", "doctor")
+COMMANDS = (
+    "create",
+    "im2rec",
+    "verify",
+    "inspect",
+    "report",
+    "extract",
+    "index",
+    "merge",
+    "divide",
+    "sagemaker",
+    "doctor",
+)
 
 
 def test_the_table_of_codes_is_complete() -> None:

@@ -15,6 +15,7 @@ import typer
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.cli.create import create, outcome
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
 from gpu_pack.formats import notices
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 #: Flags of create that are about this run's machine and moment, not about its plan.
 _NOT_OF_PLANS = ("dry_run", "engine", "address", "verbose")
 OutArgument = Annotated[str, typer.Argument(help="The folder or address that was given to gpu-pack plan.")]
-EndpointFlag = Annotated[str | None, typer.Option(help="Of another server than the cloud's own.")]
-AnonymousFlag = Annotated[bool, typer.Option("--anonymous", help="Read public buckets without credentials.")]
 StagingFlag = Annotated[Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")]
 
 
@@ -51,8 +50,8 @@ def plan(**flags: Any) -> int:
 
     source, out, json_, quiet = (flags.pop(name) for name in ("source", "out", "json_", "quiet"))
     options = create_options(splits=flags.pop("split"), **flags)
-    with console.logged_warnings():
-        made = store_plan(source or (), out, options)
+    with console.logged_warnings(), console.progress(quiet) as on_progress:
+        made = store_plan(source or (), out, options, on_progress)
     if json_:
         print(json.dumps(_described(made), indent=1))
     found = made.listing.notices

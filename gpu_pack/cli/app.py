@@ -14,7 +14,7 @@ from gpu_pack.formats import notices
 
 app = typer.Typer(
     name="gpu-pack",
-    help="Turn folders of images into MXNet RecordIO files, on the GPU where there is one.",
+    help="Turn images into MXNet RecordIO files, on the GPU where there is one.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # importing Rich would double the time that --help takes

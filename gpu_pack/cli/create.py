@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +14,9 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
 from gpu_pack.pipeline.options import Engine
+from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
 from gpu_pack.stores.address import is_address
 from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
@@ -25,7 +30,9 @@ def create(
     *,
     source: Annotated[
         list[str] | None,
-        typer.Argument(help="Folders of class folders, of splits, or of images; lists (.lst); tables; Parquet files."),
+        typer.Argument(
+            help="Folders, lists (.lst), tables, tars, zips, Parquet files, .rec files: paths, patterns or addresses."
+        ),
     ] = None,
     out: Annotated[
         str, typer.Argument(help="The folder, or s3://, gs:// or az:// address, that receives the records.")
@@ -71,6 +78,14 @@ def create(
         Literal["move", "keep", "refuse"],
         typer.Option(help="Boxes of a detection list under a crop: move or keep them, or reject the picture."),
     ] = "move",
+    target: Annotated[
+        Literal["insightface"] | None,
+        typer.Option("--for", help="insightface: train.rec and property as its loaders want them, 112 x 112."),
+    ] = None,
+    duplicates: Annotated[
+        Duplicates,
+        typer.Option(help="Files with the same bytes: keep them, drop all but the first, or group them in one split."),
+    ] = "keep",
     max_pixels: Annotated[
         int | None, typer.Option(help="Reject images that decode to more pixels [178956970].", show_default=False)
     ] = None,
@@ -142,8 +157,8 @@ def create(
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image, or at a warning.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
-    endpoint_url: Annotated[str | None, typer.Option(help="Of another server than the cloud's own.")] = None,
-    anonymous: Annotated[bool, typer.Option("--anonymous", help="Read public buckets without credentials.")] = False,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     staging: Annotated[
         Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")
     ] = None,
@@ -155,7 +170,7 @@ def create(
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
-    """Pack a folder of images, or those of a .lst file.
+    """Pack images, wherever they lie, into records.
 
     OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
     """
@@ -166,7 +181,8 @@ def create(
     options = create_options(
         size=size, resize=resize, crop=crop, upscale=upscale, pass_through=pass_through,
         quality=quality, encoding=encoding, color=color, interp=interp, max_pixels=max_pixels,
-        background=background, depth=depth, damage=damage, formats=formats, boxes=boxes,
+        background=background, depth=depth, damage=damage, formats=formats, boxes=boxes, target=target,
+        duplicates=duplicates,
         splits=split, seed=seed, shuffle=shuffle, stratify=stratify, shards=shards,
         device=device, gpus=gpus, encoder=encoder, workers=workers, batch_size=batch_size,
         layout=layout, class_order=class_order, list_format=list_format,
@@ -180,10 +196,20 @@ def create(
     if is_address(out) and engine == "local" and not (dry_run or quiet):
         folder = find_destination(out, options.store, options.staging).folder
         console.say(f"packing in {folder}, from where finished shards go to {out}")
-    with console.logged_warnings(), console.progress(quiet) as on_progress:
+    with console.logged_warnings(), console.progress(quiet) as on_progress, _off_output(engine, verbose):
         report = api.create(source or None, out, options=options, progress=on_progress)
     outcome(report, json_, quiet)
     return 0
+
+
+@contextlib.contextmanager
+def _off_output(engine: Engine, verbose: bool) -> Iterator[None]:
+    """Ray prints what happens to nodes on standard output, where results belong: here on standard error, if asked."""
+    with contextlib.ExitStack() as stack:
+        if engine == "ray":
+            there = sys.stderr if verbose else stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(there))
+        yield
 
 
 def outcome(report: Report, json_: bool, quiet: bool) -> None:

@@ -15,7 +15,7 @@ from gpu_pack.errors import GpuPackError, UsageError
 #: Commands that resume where they were interrupted.
 _RESUMABLE = ("create", "im2rec", "extract", "sagemaker", "plan", "pack", "publish")
 #: Commands that decode images.
-_DECODING = ("create", "im2rec", "verify", "pack")
+_DECODING = ("create", "im2rec", "verify", "inspect", "report", "pack")
 _terminated = False
 
 
@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("an argument is empty: is a variable of the shell not set?")
     import typer
 
-    from gpu_pack.cli import apart, create, tools  # noqa: F401 (they add the commands)
+    from gpu_pack.cli import apart, create, merge, report, tools  # noqa: F401 (they add the commands)
     from gpu_pack.cli.app import app
 
     try:

@@ -170,3 +170,11 @@ def print_indexed(results: Sequence[Indexed], quiet: bool) -> None:
         if not quiet:
             found = _records(result.records - result.metadata, result.metadata)
             _print([f"{result.idx}: {found}" if result.written else f"{result.rec}: {found}, no index was written"])
+
+
+def print_combined(results: Sequence[Indexed]) -> None:
+    """Print a line for each file of a combined index, in the order in which its reader must get them."""
+    for result in results:
+        _print([f"{result.rec}: {_records(result.records - result.metadata, result.metadata)}"])
+    total = sum(result.records - result.metadata for result in results)
+    _print([f"{results[0].idx}: {total:,} records of {_count(len(results), 'file')}, to be read in this order"])

@@ -34,5 +34,6 @@ def _done(report: UploadReport) -> Iterator[str]:
         yield "every rule kept; nothing was uploaded (--dry-run)"
         return
     kept = f", {len(report.kept)} there already" if report.kept else ""
-    sent = f"{len(report.sent)} files ({human_size(report.bytes)}) uploaded{kept}"
+    how = "copied within S3" if report.copied and len(report.copied) == len(report.sent) else "uploaded"
+    sent = f"{len(report.sent)} files ({human_size(report.bytes)}) {how}{kept}"
     yield f"{sent}; for CreateTrainingJob: {report.output}"

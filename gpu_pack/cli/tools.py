@@ -12,9 +12,10 @@ from typer.core import TyperCommand
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
 from gpu_pack.errors import UsageError
 
-Source = Annotated[Path, typer.Argument(help="A folder that create wrote, or a .rec file.")]
+Source = Annotated[str, typer.Argument(help="A folder that create wrote, or a .rec file; or its address.")]
 
 
 def _finish(result: Any, json_: bool, show: Callable[[], None]) -> int:
@@ -54,9 +55,14 @@ def im2rec(ctx: typer.Context) -> int:
 
 @app.command()
 def verify(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders that create wrote, or .rec files.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH", help="Folders that create wrote, or .rec files; or their addresses (s3://...)."),
+    ],
     decode: Annotated[bool, typer.Option("--decode/--no-decode", help="Decode every image.")] = True,
     workers: Annotated[int | None, typer.Option(help="Threads [one a core].")] = None,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -68,7 +74,14 @@ def verify(
     from gpu_pack.tools.verify import verify as run
 
     with console.progress(quiet) as on_progress:
-        result = run(paths, decode=decode, workers=workers, on_progress=on_progress)
+        result = run(
+            paths,
+            decode=decode,
+            workers=workers,
+            endpoint_url=endpoint_url,
+            anonymous=anonymous,
+            on_progress=on_progress,
+        )
     say_notices(result.notes, result.warnings, quiet)
     return _finish(result, json_, lambda: render.print_verification(result, quiet))
 
@@ -77,15 +90,46 @@ def verify(
 def inspect(
     path: Source,
     first: Annotated[int, typer.Option("-n", help="Records to show one by one.")] = 5,
+    findings: Annotated[
+        bool | None,
+        typer.Option(
+            "--findings/--no-findings",
+            help="Decode all pictures to find copies, leakage and blank ones [of up to 10,000 local records].",
+        ),
+    ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Only draw pictures of every class into this file, as in sheet.png.")
+    ] = None,
+    record: Annotated[int | None, typer.Option(help="Only show the record with this key.", min=0)] = None,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     json_: JsonFlag = False,
+    quiet: QuietFlag = False,
 ) -> int:
-    """Show how many records there are, of which labels and sizes."""
-    from gpu_pack.cli import render
+    """Show how many records there are, of which labels and sizes.
+
+    Findings are what may spoil training: copies, also across splits, pictures without contents, classes that are small
+    or missing.
+    """
+    from gpu_pack.cli import looking, render, render_findings
     from gpu_pack.tools.inspect import inspect as run
 
-    result = run(path, first=first)
-    say_notices(result.notes, result.warnings, quiet=False)
-    return _finish(result, json_, lambda: render.print_inspection(result))
+    if sheet is not None and record is not None:
+        raise UsageError("--sheet and --record each show something else: give one")
+    store: dict[str, Any] = {"endpoint_url": endpoint_url, "anonymous": anonymous}
+    if sheet is not None:
+        return looking.draw(path, sheet, store, json_, quiet)
+    if record is not None:
+        return looking.show_record(path, record, store, json_)
+    with console.progress(quiet) as on_progress:
+        result = run(path, first=first, findings=findings, on_progress=on_progress, **store)
+    say_notices(result.notes, result.warnings, quiet)
+
+    def show() -> None:
+        render.print_inspection(result)
+        render_findings.print_findings(result.findings)
+
+    return _finish(result, json_, show)
 
 
 @app.command()
@@ -100,6 +144,8 @@ def extract(
     ] = False,
     flat: Annotated[bool, typer.Option("--flat", help="Name files key.jpg.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files of the same names.")] = False,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -114,16 +160,27 @@ def extract(
     layout: Literal["class", "flat", "list"] = "class" if by_class else "flat" if flat else "list"
     options = ExtractOptions(split, wanted, limit, layout, overwrite)
     with console.progress(quiet) as on_progress:
-        result = run(path, dest, options=options, on_progress=on_progress)
+        result = run(
+            path, dest, options=options, endpoint_url=endpoint_url, anonymous=anonymous, on_progress=on_progress
+        )
     say_notices(result.notes, result.warnings, quiet)
     return _finish(result, json_, lambda: render.print_extraction(result, quiet))
 
 
 @app.command()
 def index(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.rec", help="Each gets its .idx beside it.")],
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE.rec", help="Each gets its .idx beside it; paths or addresses.")
+    ],
     rekey: Annotated[bool, typer.Option("--rekey", help="Number the records 0, 1, 2, ... as rec2idx does.")] = False,
+    combined: Annotated[
+        Path | None,
+        typer.Option(help="Write one .idx of all files in their order instead, as DALI's readers.mxnet takes it."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an .idx that is there.")] = False,
+    output: Annotated[str | None, typer.Option(help="The .idx, a path or an address [beside the .rec].")] = None,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -136,13 +193,18 @@ def index(
     from gpu_pack.cli import render
     from gpu_pack.tools.index import index as run
 
-    results = run(files, rekey=rekey, overwrite=overwrite)
+    results = run(
+        files, rekey=rekey, combined=combined, overwrite=overwrite, output=output,
+        endpoint_url=endpoint_url, anonymous=anonymous,
+    )  # fmt: skip
     for result in results:
         say_notices(result.notes, result.warnings, quiet)
     if json_:
         print(json.dumps([result.to_json() for result in results], indent=1))
-    else:
+    elif combined is None:
         render.print_indexed(results, quiet)
+    elif not quiet:
+        render.print_combined(results)
     return 0 if all(result.ok for result in results) else 1
 
 
@@ -152,7 +214,8 @@ def sagemaker(
         list[str],
         typer.Argument(
             metavar="[OUT] s3://BUCKET/PREFIX",
-            help="A folder that create wrote, unless --train-from is given; and the prefix that receives the channels.",
+            help="A folder that create wrote, or its address, unless --train-from is given; and the prefix that "
+            "receives the channels.",
         ),
     ],
     train: Annotated[str, typer.Option(help="The split for the train channel.")] = "train",
@@ -161,21 +224,24 @@ def sagemaker(
         typer.Option(help="The split for the validation channel [validation, val, valid, or the only other one]."),
     ] = None,
     train_from: Annotated[
-        Path | None, typer.Option(help="The train channel's own source: a folder that create wrote, or a .rec file.")
+        str | None, typer.Option(help="The train channel's own source: a folder that create wrote, or a .rec file.")
     ] = None,
-    validation_from: Annotated[Path | None, typer.Option(help="The same for the validation channel.")] = None,
+    validation_from: Annotated[str | None, typer.Option(help="The same for the validation channel.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The file for the request's part [sagemaker.json beside the training source].")
+        str | None, typer.Option(help="The file for the request's part [sagemaker.json beside the training source].")
     ] = None,
     hyperparameter: Annotated[
         list[str] | None, typer.Option("--hyperparameter", "-p", help="NAME=VALUE of the algorithm's, repeatable.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace other objects of the same names.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check only: nothing is uploaded or written.")] = False,
+    endpoint_url: EndpointFlag = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Check a dataset against SageMaker's rules, and upload it.
+
+    A dataset in S3 (s3://...) is copied by S3 itself.
 
     The rules are those of its Image Classification jobs. sagemaker.json receives what the request for such a job
     must say of the data: the hyperparameters that are counted, and both channels.
@@ -190,6 +256,6 @@ def sagemaker(
     if len(folders) > 1:
         raise UsageError(f"{folders[1]}: the arguments are a folder and an S3 address, as in out s3://BUCKET/PREFIX")
     with console.progress(quiet) as on_progress:
-        report = upload(folders[0] if folders else None, url, options, on_progress)
+        report = upload(folders[0] if folders else None, url, options, on_progress, endpoint_url=endpoint_url)
     say_notices((), report.warnings, quiet)
     return _finish(report, json_, lambda: render_sagemaker.print_upload(report, quiet))

@@ -7,7 +7,7 @@ GluonCV's header states the picture's size: ``4, 5, width, height``.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from gpu_pack.geometry import CropResize
@@ -62,6 +62,17 @@ def move_boxes(labels: Labels, source: tuple[int, int], part: CropResize) -> Mov
     rows = (source[1], part.y, part.box_height)
     left = [moved for each in objects if (moved := _moved(each, columns, rows)) is not None]
     return MovedBoxes((*header, *(value for each in left for value in each)), len(left), len(objects) - len(left))
+
+
+def object_classes(labels: Labels) -> Labels:
+    """The class of each object of a detection list."""
+    return tuple(each[0] for each in _objects(labels))
+
+
+def with_classes(labels: Labels, number: Callable[[float], float]) -> Labels:
+    """A detection list with ``number(class)`` for the class of each object."""
+    header = labels[: int(labels[0])]
+    return (*header, *(value for each in _objects(labels) for value in (number(each[0]), *each[1:])))
 
 
 def held_labels(listed: Labels, held: Labels) -> Labels:

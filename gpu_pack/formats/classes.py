@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from gpu_pack.errors import SourceError
+from gpu_pack.stores.data_path import DataPath
 
 NAME = "classes.txt"
 _MAX_BYTES = 64 << 20
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
+def read_classes(path: DataPath) -> tuple[str, ...]:
     """The names of a classes.txt, by label.
 
     Raises:
@@ -36,7 +36,7 @@ def format_classes(names: Iterable[str]) -> bytes:
     return "".join(f"{name}\n" for name in names).encode()
 
 
-def read_small_file(path: Path) -> bytes:
+def read_small_file(path: DataPath) -> bytes:
     """All of a file with names of classes.
 
     Raises:
@@ -54,7 +54,7 @@ def read_small_file(path: Path) -> bytes:
     return data
 
 
-def as_text(path: Path, data: bytes) -> str:
+def as_text(path: DataPath, data: bytes) -> str:
     """The bytes of a file as text.
 
     Raises:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import FormatError, SourceError
 from gpu_pack.formats.bounded_json import bounded_json
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.types import TransformSpec
 
 NAME = "manifest.json"
@@ -81,10 +81,11 @@ class Manifest:
         classes: how many there are; None without classes.txt.
         rejects: rejected images by stage.
         packed_by: packed images by backend.
+        target: the reader that the files are laid out for, such as ``insightface``, or None.
         document: all values.
     """
 
-    path: Path
+    path: DataPath
     text: bytes
     spec: TransformSpec
     splits: dict[str, Split]
@@ -96,10 +97,11 @@ class Manifest:
     classes: int | None
     rejects: dict[str, int]
     packed_by: dict[str, int]
+    target: str | None
     document: dict[str, Any]
 
 
-def read_manifest(path: Path) -> Manifest | None:
+def read_manifest(path: DataPath) -> Manifest | None:
     """Read a manifest and check its values, but not its checksum (see `checksum_fault`). None: there is no such file.
 
     Raises:
@@ -107,7 +109,7 @@ def read_manifest(path: Path) -> Manifest | None:
         SourceError: it cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise FormatError("not a plain file", str(path))
         with path.open("rb") as file:
             text = file.read(_MAX_BYTES + 1)
@@ -143,12 +145,18 @@ def unchecked_document(text: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("files"), dict) else None
 
 
+def published_names(files: Collection[str]) -> list[str]:
+    """The files that a manifest tells of, itself and what other commands add to them; plain names only."""
+    names = [NAME, "sagemaker.json", *files] if files else []
+    return [name for name in names if Path(name).name == name]
+
+
 def plain_name(name: str) -> bool:
     """Whether this is the name of a file directly in a folder, on every system."""
     return 0 < len(name) <= 255 and name not in (".", "..") and not any(letter in "/\\:\0" for letter in name)
 
 
-def _manifest(path: Path, text: bytes) -> Manifest:
+def _manifest(path: DataPath, text: bytes) -> Manifest:
     if len(text) > _MAX_BYTES:
         raise ValueError(f"it has over {_MAX_BYTES} bytes")
     document = bounded_json(text)
@@ -164,6 +172,7 @@ def _manifest(path: Path, text: bytes) -> Manifest:
         classes=None if document["classes"] is None else _count(document, "classes"),
         rejects=_counts(document, "rejects"),
         packed_by=_counts(document, "packed_by"),
+        target=_target(document["options"]),
         document=document,
     )
 
@@ -177,6 +186,12 @@ def _spec(options: dict[str, Any]) -> TransformSpec:
     values |= {name: options[name] for name in _LATER if name in options}  # older manifests lack them
     _expect(values["quality"] is not None, "option quality is None")
     return TransformSpec(**values)
+
+
+def _target(options: dict[str, Any]) -> str | None:
+    target = options.get("target")
+    _expect(target in (None, "insightface"), f"target is {_short(target)}, which this gpu-pack does not know")
+    return None if target is None else str(target)
 
 
 def _split(value: dict[str, Any]) -> Split:

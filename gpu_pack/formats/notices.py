@@ -59,6 +59,21 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "there is no index beside {example} (files without one: {count:,}); `gpu-pack index` makes it from the records",
     ),
     "unfinished-run": ("note", "{example}: another run is writing there, or was interrupted"),
+    "keys-changed": ("note", "records with another key than before: {count:,}, such as {example}"),
+    "labels-changed": (
+        "note",
+        "records whose label number changed, as the classes' names say: {count:,}, such as {example}",
+    ),
+    "metadata-left-out": (
+        "note",
+        "records without a picture, left out, since they tell of the whole file that they come from: {count:,}, such "
+        "as {example}",
+    ),
+    "rejects-left": ("note", "rejects of the inputs, which are not copied: {count:,}, in {example}"),
+    "options-differ": (
+        "warning",
+        "the pictures come from runs with different options ({count:,}): {example}",
+    ),
     "numeric-classes": (
         "warning",
         "class folders with whole numbers for names are labelled in the order of the text, {example}: "
@@ -107,6 +122,10 @@ NOTICES: dict[str, tuple[Level, str]] = {
     "records-incomplete": (
         "warning",
         "records that seem to be incomplete: {count:,}, such as {example}; `gpu-pack verify` tells what is missing",
+    ),
+    "other-region": (
+        "warning",
+        "the dataset and its copy lie in different regions, between which copies are slower and charged: {example}",
     ),
     "repeated-keys": (
         "warning",

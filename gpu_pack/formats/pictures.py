@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from gpu_pack.errors import FormatError
 from gpu_pack.formats.foreign import name_foreign
@@ -21,7 +19,8 @@ from gpu_pack.formats.record_keys import (
     reaches_on,
     repeated_rows,
 )
-from gpu_pack.recordio.scanning import read_record_header, reader, scan_headers
+from gpu_pack.recordio.scanning import ReadAt, read_record_header, reader, scan_headers
+from gpu_pack.stores.data_path import DataPath, read_places
 
 #: A record without a picture has header and labels only; of longer records, the headers are not read.
 _LONGEST_METADATA = 1024
@@ -34,91 +33,95 @@ class Pictures(NamedTuple):
         offsets: of the records, in bytes.
         keys: by `gpu_pack.formats.record_keys`; None if those of the .idx are no numbers.
         notices: what a reader should know.
+        size: of the file, in bytes.
     """
 
     offsets: array[int]
     keys: array[int] | None
     notices: list[Notice]
+    size: int
 
 
-def find_pictures(path: str) -> Pictures:
+def find_pictures(path: DataPath) -> Pictures:
     """The pictures by the .idx; all headers are read where there is none, or one in which a key comes twice.
 
     Raises:
         FormatError: a malformed or empty .idx, or a .rec that is damaged or something else.
-        OSError: a file cannot be read.
+        SourceError, OSError: a file cannot be read.
     """
-    index = Path(path).with_suffix(".idx")
-    with Path(path).open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
+    index = path.with_suffix(".idx")
+    with read_places(path) as (read_at, size):
         keys, offsets = index_lines(index) if index.exists() else (None, None)
         if offsets is None or (keys is not None and repeated_rows(keys)):
-            return _by_headers(file, path, size)
+            return _by_headers(path, size)
         if size and not offsets:
-            raise FormatError(EMPTY_INDEX, os.fspath(index))
-        if offsets and _stops_early(file, path, size, offsets):
-            return _by_headers(file, path, size)
-        empty = set(_without_picture(file, path, size, offsets))
+            raise FormatError(EMPTY_INDEX, str(index))
+        if offsets and _stops_early(read_at, path, size, offsets):
+            return _by_headers(path, size)
+        empty = set(_without_picture(read_at, path, size, offsets))
     if not empty:
-        return Pictures(offsets, keys, [])
+        return Pictures(offsets, keys, [], size)
     rows = [row for row, offset in enumerate(offsets) if offset not in empty]
     first = next(row for row, offset in enumerate(offsets) if offset in empty)
-    notice = metadata_notice(len(empty), keys[first] if keys is not None else first, Path(path))
+    notice = metadata_notice(len(empty), keys[first] if keys is not None else first, path)
     kept = None if keys is None else array("Q", (keys[row] for row in rows))
-    return Pictures(array("Q", (offsets[row] for row in rows)), kept, [notice])
+    return Pictures(array("Q", (offsets[row] for row in rows)), kept, [notice], size)
 
 
-def _stops_early(file: BinaryIO, path: str, size: int, offsets: array[int]) -> bool:
+def _stops_early(read_at: ReadAt, path: DataPath, size: int, offsets: array[int]) -> bool:
     """Whether an .idx has the first records only, as beside files that were joined."""
-    if not reaches_on(reader(file), max(offsets), size):
+    if not reaches_on(read_at, max(offsets), size):
         return False
-    with suppress(FormatError):
-        first = islice((info.offset for info in scan_headers(file, path)), len(offsets))
+    with suppress(FormatError), path.open("rb") as file:
+        first = islice((info.offset for info in scan_headers(file, str(path))), len(offsets))
         return sorted(offsets) == list(first)
     return False
 
 
-def _by_headers(file: BinaryIO, path: str, size: int) -> Pictures:
+def _by_headers(path: DataPath, size: int) -> Pictures:
     ids, offsets, sizes = array("Q"), array("Q"), array("Q")
-    try:
-        for info in scan_headers(file, path):
-            ids.append(info.key)
-            offsets.append(info.offset)
-            sizes.append(info.data_size)
-    except FormatError:
-        _refuse_foreign(file, path, size)
-        raise
-    chosen = by_headers(zip(offsets, ids, strict=True), Path(path))
+    with path.open("rb") as file:
+        try:
+            for info in scan_headers(file, str(path)):
+                ids.append(info.key)
+                offsets.append(info.offset)
+                sizes.append(info.data_size)
+        except FormatError:
+            _refuse_foreign(reader(file), path, size)
+            raise
+    chosen = by_headers(zip(offsets, ids, strict=True), path)
     keys = array("Q", map(chosen.of, offsets, ids))
     notices = [chosen.repeated] if chosen.repeated is not None else []
     rows = [row for row, data_size in enumerate(sizes) if data_size]
     if len(rows) < len(sizes):
         first = next(row for row, data_size in enumerate(sizes) if not data_size)
-        notices.append(metadata_notice(len(sizes) - len(rows), keys[first], Path(path)))
-    return Pictures(array("Q", (offsets[row] for row in rows)), array("Q", (keys[row] for row in rows)), notices)
+        notices.append(metadata_notice(len(sizes) - len(rows), keys[first], path))
+    return Pictures(array("Q", (offsets[row] for row in rows)), array("Q", (keys[row] for row in rows)), notices, size)
 
 
-def _without_picture(file: BinaryIO, path: str, size: int, offsets: array[int]) -> Iterator[int]:
+def _without_picture(read_at: ReadAt, path: DataPath, size: int, offsets: array[int]) -> Iterator[int]:
     """The offsets of records without a picture, told by the distance to the next one and then by the header."""
     import numpy as np
 
-    read_at = reader(file)
     ordered = np.unique(np.asarray(offsets))
     gaps = np.diff(ordered, append=np.uint64(max(size, int(ordered[-1])) if len(ordered) else 0))
-    for place in np.flatnonzero((gaps <= _LONGEST_METADATA) | (np.arange(len(ordered)) == 0)).tolist():
-        offset = int(ordered[place])
-        try:
-            if not read_record_header(read_at, offset, size, path).data_size:
-                yield offset
-        except FormatError:  # told when the record is read
-            if not place:
-                _refuse_foreign(file, path, size)
+    places = np.flatnonzero((gaps <= _LONGEST_METADATA) | (np.arange(len(ordered)) == 0)).tolist()
+    with path.open("rb") as file:
+        in_a_row = reader(file)  # a request for each is too much where there are many
+        for place in places:
+            offset = int(ordered[place])
+            try:
+                if not read_record_header(in_a_row if place else read_at, offset, size, str(path)).data_size:
+                    yield offset
+            except FormatError:  # told when the record is read
+                if not place:
+                    _refuse_foreign(read_at, path, size)
 
 
-def _refuse_foreign(file: BinaryIO, path: str, size: int) -> None:
+def _refuse_foreign(read_at: ReadAt, path: DataPath, size: int) -> None:
     """Raise a FormatError if the file is something else."""
     name = None
     with suppress(FormatError):
-        name = name_foreign(reader(file), size)
+        name = name_foreign(read_at, size)
     if name is not None:
-        raise FormatError(name, path)
+        raise FormatError(name, str(path))

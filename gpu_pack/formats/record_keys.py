@@ -7,18 +7,17 @@ that `gpu-pack index --rekey` gives. In a dataset that `gpu-pack create` publish
 
 from __future__ import annotations
 
-import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gpu_pack.errors import FormatError
 from gpu_pack.formats.notices import Notice
-from gpu_pack.recordio.index import read_index
+from gpu_pack.recordio.index import index_entries
 from gpu_pack.recordio.scanning import ReadAt, read_record_header
+from gpu_pack.stores.data_path import DataPath
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ EMPTY_INDEX = "it is empty, and the .rec is not; `gpu-pack index --overwrite` re
 NO_KEYS = RecordKeys()
 
 
-def index_lines(path: Path) -> tuple[array[int] | None, array[int]]:
+def index_lines(path: DataPath) -> tuple[array[int] | None, array[int]]:
     """Keys and offsets of an .idx, in its order; None for the keys if not all of them are whole numbers.
 
     Raises:
@@ -54,14 +53,15 @@ def index_lines(path: Path) -> tuple[array[int] | None, array[int]]:
         OSError: the file cannot be read.
     """
     keys, offsets = array("Q"), array("Q")
-    for text, offset in read_index(path, str):
-        offsets.append(offset)
-        if text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64:
-            keys.append(int(text))
+    with path.open("rb") as file:
+        for text, offset in index_entries(file, str(path), str):
+            offsets.append(offset)
+            if text.isascii() and text.isdigit() and len(text) <= 20 and int(text) < 1 << 64:
+                keys.append(int(text))
     return keys if len(keys) == len(offsets) else None, offsets
 
 
-def by_index(path: Path) -> RecordKeys:
+def by_index(path: DataPath) -> RecordKeys:
     """The keys that an .idx gives.
 
     Raises:
@@ -72,17 +72,17 @@ def by_index(path: Path) -> RecordKeys:
 
     keys, offsets = index_lines(path)
     if not offsets:
-        raise FormatError(EMPTY_INDEX, os.fspath(path))
+        raise FormatError(EMPTY_INDEX, str(path))
     if keys is None:
-        raise FormatError("not all of its keys are whole numbers", os.fspath(path))
+        raise FormatError("not all of its keys are whole numbers", str(path))
     if repeated := repeated_rows(keys):
         message = f"the key {keys[repeated[0]]} comes twice; `gpu-pack index --rekey --overwrite` numbers them anew"
-        raise FormatError(message, os.fspath(path))
+        raise FormatError(message, str(path))
     order = np.argsort(np.asarray(offsets), kind="stable")
     return RecordKeys(array("Q", np.asarray(offsets)[order].tobytes()), array("Q", np.asarray(keys)[order].tobytes()))
 
 
-def by_headers(records: Iterable[tuple[int, int]], path: Path) -> RecordKeys:
+def by_headers(records: Iterable[tuple[int, int]], path: DataPath) -> RecordKeys:
     """The ids if none comes twice, else positions.
 
     Args:
@@ -122,6 +122,6 @@ def repeated_rows(keys: array[int]) -> list[int]:
     return sorted(order[1:][ordered[1:] == ordered[:-1]].tolist())
 
 
-def metadata_notice(count: int, key: int, path: Path) -> Notice:
+def metadata_notice(count: int, key: int, path: DataPath) -> Notice:
     """The note about records without a picture, of which one has ``key``."""
     return Notice("metadata-records", count, f"key {key} of {path}")

@@ -44,9 +44,10 @@ class Background(Generic[_Item]):
         if self._error is not None:
             raise self._error
 
-    def wait(self) -> None:
-        """Wait until every item is done."""
+    def wait(self, on_wait: Callable[[], None]) -> None:
+        """Wait until every item is done; ``on_wait`` is called a few times a second meanwhile."""
         while self._items.unfinished_tasks and self._error is None:
+            on_wait()
             threading.Event().wait(_WAIT)  # in pieces, so that Ctrl-C ends it on every system
         self.check()
 

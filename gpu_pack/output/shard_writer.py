@@ -87,12 +87,20 @@ class RecordWriter:
             OutputError: the disk is full, or failed.
         """
         entry = image.entry
-        pieces = framing.frame_pieces(entry.key, entry.labels, image.data)
+        self.append_framed(entry.key, framing.frame_pieces(entry.key, entry.labels, image.data), image.backend)
+
+    def append_framed(self, key: int, pieces: Sequence[bytes], backend: str = "unknown") -> None:
+        """Add one record that is framed already, in pieces.
+
+        Raises:
+            OutputError: the disk is full, or failed.
+        """
+        size = sum(map(len, pieces))
         self._pieces += pieces
-        self._lengths.append(sum(map(len, pieces)))
-        self._keys.append(entry.key)
-        self._backends.append(_BACKEND_CODES[image.backend])
-        self._pending += len(image.data)
+        self._lengths.append(size)
+        self._keys.append(key)
+        self._backends.append(_BACKEND_CODES[backend])
+        self._pending += size
         if self._pending >= self.settings.flush_bytes:
             self.flush()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,6 +70,8 @@ class Staging:
         OutputError: not writable.
         OutputLockedError: another run holds the lock.
     """
+
+    _kept: tuple[str, ...] = ()  # files that `clear` leaves, besides the locks
 
     def __init__(self, out: Path, name: str = ".gpu-pack", *, locked: bool = True, place: str | None = None) -> None:
         self.out, self.place = out, place or str(out)
@@ -166,7 +168,7 @@ class Staging:
         try:
             # run.json first: without it, nobody takes the rest for a run.
             (self.folder / _RUN).unlink(missing_ok=True)
-            self._remove_all_but(*FolderLock.names, f"{_BEGIN}.lock")
+            self._remove_all_but(*FolderLock.names, f"{_BEGIN}.lock", *self._kept)
         except OSError as error:
             raise unwritable(self.folder, error) from error
 
@@ -213,8 +215,8 @@ class Staging:
     def send_finished(self) -> None:
         """The finished shards may go where they will be published; here nothing does before all are there."""
 
-    def wait(self) -> None:
-        """Wait until those that were sent are there."""
+    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Wait until those that were sent are there; ``on_wait`` is called a few times a second meanwhile."""
 
     def check(self) -> None:
         """Raise what went wrong meanwhile in the background. Called a few times a second."""

@@ -6,7 +6,8 @@ of this one is taken from the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,6 +40,8 @@ class StoreStaging(Staging):
         OutputLockedError: another run holds the lock.
     """
 
+    _kept = ("origin.note",)
+
     def __init__(
         self,
         folder: Path,
@@ -56,14 +59,13 @@ class StoreStaging(Staging):
         self._done: dict[str, Any] = {}
         self._up: dict[str, Any] = {}  # by the names of files
         self._lease: Lease | None = None
-        self._origin = uuid4().hex
         try:
             self._output = StoreOutput(store, name, self._may_write)
             if locked:
                 # Noted first: an earlier run of this folder is dead, since its lock on this machine is ours now.
-                self._origin = str(self.note("origin") or self._origin)
-                self._note_origin()
-                self._lease = Lease(self._output.notes, self.place, settings, self._origin)
+                if (origin := self.note("origin")) is None:
+                    self._write_note("origin", origin := uuid4().hex)
+                self._lease = Lease(self._output.notes, self.place, settings, str(origin))
             with self._starting():
                 self._adopt(self._output.run())
         except BaseException:
@@ -79,8 +81,13 @@ class StoreStaging(Staging):
         self._uploads.stop()
         if self._lease is not None:
             self._lease.release()
-        if self._lock is not None:
-            self._lock.release()
+        if self._lock is None:
+            return
+        if self.identity() is None:  # only now: as long as the store's lock is there, its origin is noted here
+            with suppress(OSError):
+                self._remove_all_but(*FolderLock.names)
+            super().discard()
+        self._lock.release()
 
     # ---- begin or resume
 
@@ -121,22 +128,12 @@ class StoreStaging(Staging):
     def _clear_here(self) -> None:
         super().clear()
         self._done, self._up, self._held = {}, {}, []
-        self._note_origin()
 
     def reopen(self) -> None:
-        """See `Staging.reopen`."""
-        super().reopen()
-        self._note_origin()
+        """See `Staging.reopen`: it is still locked."""
 
     def discard(self) -> None:
-        """See `Staging.discard`."""
-        if self._lock is not None:
-            self._remove_all_but(*FolderLock.names)
-        super().discard()
-
-    def _note_origin(self) -> None:
-        if self._lock is not None:
-            self._write_note("origin", self._origin)
+        """See `Staging.discard`: it goes at the end, if no run is in it."""
 
     def _write_note(self, name: str, value: object) -> None:
         write_atomically(self.folder / f"{name}.note", to_json(value))
@@ -189,9 +186,9 @@ class StoreStaging(Staging):
         while self._held:
             self._uploads.put(self._held.pop(0))
 
-    def wait(self) -> None:
+    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
         """See `Staging.wait`."""
-        self._uploads.wait()
+        self._uploads.wait(on_wait)
 
     def check(self) -> None:
         """See `Staging.check`."""
@@ -252,5 +249,4 @@ class StoreStaging(Staging):
             return None
         self._output.finish(plan["remove"], plan["publish"], plan["manifest"])
         self._clear_here()
-        self.discard()
         return Published(plan["identity"] or {}, plan["report"])

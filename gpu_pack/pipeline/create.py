@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gpu_pack.backends import choose
 from gpu_pack.errors import OutputError, UsageError
@@ -15,6 +15,8 @@ from gpu_pack.formats.notices import Notice, select
 from gpu_pack.output.destination import Destination, find_destination
 from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.depth import with_depth_bits
+from gpu_pack.pipeline.duplicates import settle_duplicates
+from gpu_pack.pipeline.faces import faces_shard
 from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
 from gpu_pack.pipeline.plan import STAGING, Plan, gpu_options, lists_digest, versions
@@ -32,6 +34,9 @@ from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.address import is_address, parse_address
 from gpu_pack.types import OnProgress
 
+if TYPE_CHECKING:
+    from gpu_pack.sources.duplicates import Rows
+
 _SPOOL = ".gpu-pack-spool"
 
 
@@ -46,7 +51,7 @@ def create(
     policy = CreatePolicy(options.overwrite)
     folder = _destination(out, options).folder
     with Spool(None if options.dry_run else folder / _SPOOL) as spool:
-        made = plan(sources, out, options, spool)
+        made = plan(sources, out, options, spool, on_progress)
         if options.dry_run:
             return planned(made, policy.seconds)
         choice = choose(made.spec, made.device)
@@ -58,29 +63,38 @@ def plan(
     out: str | Path,
     options: CreateOptions,
     spool: Spool,
+    on_progress: OnProgress | None = None,
     shard_bytes: int | None = None,
 ) -> Plan:
-    """List and divide sources: everything that is known before the first image is read.
+    """List and divide sources: everything that is known before the first image is packed.
 
     Args:
         sources: paths or addresses, none where every split has its own; or images that a caller in Python gave.
         out: the output folder, or its address.
         options: of the run.
         spool: for images that cannot be read where they lie; the plan's shards can be packed while it is open.
+        on_progress: called while files are compared, with how many.
         shard_bytes: of a shard, about, where the options give no number of shards; None for one shard a split.
 
     Raises:
         GpuPackError: there is nothing that can be packed as asked.
     """
     destination = _destination(out, options)
+    if options.target is not None and destination.store is not None:
+        raise UsageError(f"{out}: InsightFace's set is written into a folder: name one, and copy it from there")
     source = _check_sources(sources, options.split_sources, destination)
     listing = list_source(sources, replace(options.source, store=options.store), spool, options.split_sources)
     if options.strict and listing.unlistable:
         raise strict_error(listing.unlistable[0])
     _note_records(listing, options)
-    division = _with_order(options.division, listing)
-    most = None if shard_bytes is None else images_in(options.spec, listing.sizes, shard_bytes)
-    shards = tuple(_divide(source, listing, division, most))
+    listing, firsts = settle_duplicates(source, listing, options, on_progress or (lambda _: None))
+    if options.target is not None:
+        division = replace(options.division, shuffle=False, stratify=False)
+        shards: tuple[Shard, ...] = (faces_shard(source, listing),)
+    else:
+        division = _with_order(options.division, listing)
+        most = None if shard_bytes is None else images_in(options.spec, listing.sizes, shard_bytes)
+        shards = tuple(_divide(source, listing, division, firsts, most))
     if options.strict:
         refuse_warnings(select(listing.notices, "warning"))
     rows = (row for shard in shards for row in shard.rows)
@@ -98,6 +112,7 @@ def plan(
         options.strict,
         boxes=options.boxes,
         store=destination.store,
+        target=options.target,
     )
 
 
@@ -139,11 +154,13 @@ def _with_order(division: Division, listing: Listing) -> Division:
     return replace(division, shuffle=True)
 
 
-def _divide(source: str, listing: Listing, division: Division, shard_images: int | None) -> list[Shard]:
+def _divide(
+    source: str, listing: Listing, division: Division, firsts: Rows | None, shard_images: int | None
+) -> list[Shard]:
     """The shards; classes that splits lack are added to the listing's notices."""
     own, classes = listing.own_splits, listing.classes is not None
     if own is None:
-        shards = divide(listing.labels, division, classes=classes, shard_images=shard_images)
+        shards = divide(listing.labels, division, classes=classes, firsts=firsts, shard_images=shard_images)
         listing.notices += filter(None, [missing_classes(listing.labels, shards, classes)])
         return shards
     if division.splits:
@@ -170,6 +187,8 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
             "encoder": options.device.encoder,
             **gpu_options(options.spec, options.device),
             "boxes": options.boxes,
+            "target": options.target,
+            "duplicates": options.duplicates,
             "strict": options.strict,
         },
         "lists": lists_digest(listing, shards),

@@ -6,18 +6,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import OutputExistsError, SourceError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import format_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
-from gpu_pack.formats.manifest import manifest_bytes
+from gpu_pack.formats.manifest import manifest_bytes, published_names
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.formats.rejects import Reject, reject_line
 from gpu_pack.output.identity import differences
 from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.faces import FACE_FILES, SPLIT, write_faces
 from gpu_pack.pipeline.pack_shards import refuse_warnings
 from gpu_pack.pipeline.plan import Plan, shard_names
 from gpu_pack.pipeline.report import account, manifest
@@ -82,13 +82,16 @@ class CreatePolicy:
         report = account(plan, packed, rejects)
         if plan.strict:
             refuse_warnings(report.warnings)
+        known = {shard.name + ".rec": shard.digest for shard in packed.shards}
+        if plan.target is not None:
+            rejects, known["train.rec"] = write_faces(plan, staging, packed, rejects)
+            report.splits[SPLIT].shards = ["train.rec"]
         staging.send_finished()
         staging.wait()
         write_atomically(staging.path(REJECTS), b"".join(map(reject_line, rejects)))
         if plan.listing.classes is not None:
             write_atomically(staging.path(CLASSES), format_classes(plan.listing.classes))
         names = _published_names(plan)
-        known = {shard.name + ".rec": shard.digest for shard in packed.shards}
         for name in names[:-1]:
             report.files[name] = staging.describe(name, known.get(name))
         report.seconds = packed.seconds or self.seconds
@@ -96,11 +99,12 @@ class CreatePolicy:
         report.images_per_second = (report.packed + report.rejected - report.resumed) / max(report.seconds, 1e-9)
         document = manifest(report, plan.identity, self._started)
         write_atomically(staging.path(MANIFEST), manifest_bytes(document))
-        return Publication(names, _stale(staging.replaced()), report.to_json())
+        return Publication(names, published_names(staging.replaced()), report.to_json())
 
 
 def _published_names(plan: Plan) -> list[str]:
-    names = [name for shard in plan.shards for name in shard_names(shard.name)]
+    packed = [name for shard in plan.shards for name in shard_names(shard.name)]
+    names = packed if plan.target is None else FACE_FILES
     return [*names, *([CLASSES] if plan.listing.classes is not None else []), REJECTS, MANIFEST]
 
 
@@ -113,9 +117,3 @@ def _in_the_way(plan: Plan, found: dict[str, Any], interrupted: bool) -> str:
     now = {name: plan.identity[name] for name in ("versions", "options") if isinstance(found.get(name), dict)}
     others = "".join(f"; {each}" for each in differences({name: found[name] for name in now}, now))
     return f"{finished}{others}): choose another output, or replace it with overwrite=True (--overwrite)"
-
-
-def _stale(files: Sequence[str]) -> list[str]:
-    """The names that an earlier run published, as far as they are plain names, and what was made of them."""
-    names = [MANIFEST, "sagemaker.json", *files] if files else []
-    return [name for name in names if Path(name).name == name]

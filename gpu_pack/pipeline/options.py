@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import UsageError, told
 from gpu_pack.pipeline.boxes import Boxes
+from gpu_pack.pipeline.plan import Target
+from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat, SourceOptions
 from gpu_pack.sources.splits import Division, is_split_source, split_name_fault, split_pair
 from gpu_pack.stores.address import StoreOptions
@@ -27,6 +29,8 @@ Splits = str | Mapping[str, Fractional] | Iterable[str | tuple[str, Fractional]]
 
 Engine = Literal["local", "ray"]
 
+#: Height and width of InsightFace's aligned faces.
+FACE_SIZE = 112
 #: Keywords that change pixels or files, which ``pass_through`` does not.
 _PIXELS = ("size", "resize", "quality", "encoding", "color", "interp", "crop", "upscale", "background", "depth")
 
@@ -41,8 +45,10 @@ class CreateOptions:
         device: what to run on.
         boxes: what becomes of the boxes of detection lists where a crop cuts the picture: ``move`` them, ``keep`` them
             with a warning, or ``refuse`` such pictures.
+        duplicates: files with the same bytes: ``keep`` them, ``drop`` all but the first, ``group`` them in one split.
         source: what is said of the sources.
         split_sources: splits that have a source of their own, with its path or address.
+        target: ``insightface`` groups the pictures by identity, as its loaders want it.
         strict: the first bad image or a warning fails the run, and nothing is published.
         overwrite: replace what an earlier run published.
         dry_run: list and divide only.
@@ -61,8 +67,10 @@ class CreateOptions:
     division: Division = field(default_factory=Division)
     device: DeviceOptions = field(default_factory=DeviceOptions)
     boxes: Boxes = "move"
+    duplicates: Duplicates = "keep"
     source: SourceOptions = field(default_factory=SourceOptions)
     split_sources: tuple[tuple[str, str], ...] = ()
+    target: Target | None = None
     strict: bool = False
     overwrite: bool = False
     dry_run: bool = False
@@ -90,6 +98,23 @@ class CreateOptions:
                 raise UsageError(f"splits {name}={source} (--split): named twice; a pattern stands for several files")
         if self.boxes not in get_args(Boxes):
             raise UsageError(f"{told('boxes', self.boxes)}: choose move, keep or refuse")
+        if self.duplicates not in get_args(Duplicates):
+            raise UsageError(f"{told('duplicates', self.duplicates)}: choose keep, drop or group")
+        if self.target is not None:
+            self._check_target()
+
+    def _check_target(self) -> None:
+        """Refuse what contradicts InsightFace's layout."""
+        what = f"target={self.target} (--for)"
+        if self.target not in get_args(Target):
+            raise UsageError(f"{what}: choose {' or '.join(get_args(Target))}")
+        if self.division.splits or self.split_sources or self.division.shards not in (None, 1):
+            raise UsageError(f"{what}: InsightFace's set is one file, train.rec: leave splits and shards out")
+        if self.division.shuffle:
+            raise UsageError(f"{what}: InsightFace's pictures are grouped by identity, and not shuffled")
+        spec = self.spec
+        if not spec.pass_through and not (spec.size and spec.crop and spec.upscale):
+            raise UsageError(f"{what}: InsightFace's pictures have one size: give size=N (--size), and keep the crop")
 
 
 class TransformKeywords(TypedDict, total=False):
@@ -125,6 +150,8 @@ class CreateKeywords(TransformKeywords, total=False):
     stratify: bool | None
     shards: int | None
     boxes: Boxes | None
+    target: Target | None
+    duplicates: Duplicates | None
     strict: bool | None
     overwrite: bool | None
     dry_run: bool | None
@@ -163,6 +190,9 @@ def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateK
         raise TypeError(f"options is a CreateOptions, not {type(base).__name__}")
     _refuse_unknown(keywords, CreateKeywords.__optional_keys__)
     given: dict[str, Any] = {name: value for name, value in keywords.items() if value is not None}
+    sized = given.get("pass_through") or "size" in given or "resize" in given
+    if "target" in given and base.spec == TransformSpec() and not sized:
+        given["size"] = FACE_SIZE
     if "splits" in given:
         given |= _splits(given.pop("splits"))
     if "staging" in given:

@@ -82,6 +82,7 @@ def pack_into(
     progress = _Progress(plan, staging, files, before, on_progress or (lambda _: None))
     backend = _open(plan, staging, choice, sum(shard.undecided for shard in files))
     packed = _pack_all(plan, staging, files, backend, progress)
+    staging.wait(progress.show_upload)
     results |= {result.name: result for result in packed.shards}
     return replace(packed, shards=tuple(result for result in results.values() if result is not None))
 
@@ -215,6 +216,11 @@ class _Progress:
         self._check()
         self._on_progress(self._state)
         self._next = time.monotonic() + _PROGRESS_EVERY
+
+    def show_upload(self) -> None:
+        """All images are packed, and the last files are on their way."""
+        self._state.detail = "(the last shards go up)"
+        self.show()
 
 
 def refuse_warnings(warnings: Sequence[Mapping[str, Any]]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 #: The staging folder of create's runs.
 STAGING = ".gpu-pack"
 _STATS = "stats.bin"
+#: A reader that the files are laid out for; None: all that read MXNet's.
+Target = Literal["insightface"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Plan:
         boxes: what becomes of detection labels; None leaves all labels alone.
         store: the object store that receives the files; None for ``out``.
         lease: of the lock there.
+        target: ``insightface``: the published files are `gpu_pack.pipeline.faces.FACE_FILES`.
         whole: it has all shards of its run; otherwise the run was begun by the plan that it is a part of.
     """
 
@@ -75,6 +78,7 @@ class Plan:
     boxes: Boxes | None = None
     store: ObjectStore | None = None
     lease: LeaseSettings = field(default_factory=LeaseSettings)
+    target: Target | None = None
     whole: bool = True
 
     @property

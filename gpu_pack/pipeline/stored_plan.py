@@ -26,6 +26,7 @@ from gpu_pack.sources.spool import NoSpool
 from gpu_pack.stores.anchored import anchored
 from gpu_pack.stores.atomic_file import unwritable
 from gpu_pack.stores.object_folder import ObjectFolder
+from gpu_pack.types import OnProgress
 
 #: Of a shard, about, where no number of shards is given.
 SHARD_BYTES = 256 << 20
@@ -40,23 +41,25 @@ _OTHERS = {
 }
 
 
-def plan_apart(sources: Sequence[str] | GivenImages, out: str, options: CreateOptions) -> Plan:
+def plan_apart(
+    sources: Sequence[str] | GivenImages, out: str, options: CreateOptions, on_progress: OnProgress | None = None
+) -> Plan:
     """The plan of a run whose shards other processes pack, on this machine or on others that have the same paths.
 
     Raises:
         GpuPackError: there is nothing that can be packed as asked, or not in this way.
     """
-    plan = create.plan(sources, out, options, NoSpool(), SHARD_BYTES)
+    plan = create.plan(sources, out, options, NoSpool(), on_progress, SHARD_BYTES)
     return replace(plan, out=plan.out.absolute(), listing=replace(plan.listing, store=anchored(plan.listing.store)))
 
 
-def store_plan(sources: Sequence[str], out: str, options: CreateOptions) -> Plan:
+def store_plan(sources: Sequence[str], out: str, options: CreateOptions, on_progress: OnProgress | None = None) -> Plan:
     """Plan a run and keep the plan in its output; the same call again keeps what is packed already.
 
     Raises:
         GpuPackError: see `gpu_pack.errors`.
     """
-    plan = plan_apart(sources, out, options)
+    plan = plan_apart(sources, out, options, on_progress)
     with plan.open_staging() as staging:
         if staging.finish_publishing() is not None:
             staging.reopen()

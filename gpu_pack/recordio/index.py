@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gpu_pack.errors import FormatError
 
@@ -22,18 +22,23 @@ def read_index(path: str | os.PathLike[str], key_type: Callable[[str], Any] = in
         FormatError: a line that is not ``key<TAB>offset``.
         OSError: the file cannot be read.
     """
-    begin = 0
     with Path(path).open("rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1):
-            try:
-                fields = line.decode().strip().split("\t")
-                entry = (key_type(fields[0]), _offset(fields[1])) if fields != [""] else None
-            except (ValueError, TypeError, LookupError, ArithmeticError):
-                message = f"line {number} of the index is not key<TAB>offset; `gpu-pack index --overwrite` rebuilds it"
-                raise FormatError(message, os.fspath(path), begin) from None
-            begin += len(line)
-            if entry is not None:
-                yield entry
+        yield from index_entries(file, os.fspath(path), key_type)
+
+
+def index_entries(file: BinaryIO, path: str, key_type: Callable[[str], Any] = int) -> Iterator[tuple[Any, int]]:
+    """See `read_index`; ``path`` is for messages."""
+    begin = 0
+    for number, line in enumerate(iter(lambda: file.readline(_MAX_LINE), b""), 1):
+        try:
+            fields = line.decode().strip().split("\t")
+            entry = (key_type(fields[0]), _offset(fields[1])) if fields != [""] else None
+        except (ValueError, TypeError, LookupError, ArithmeticError):
+            message = f"line {number} of the index is not key<TAB>offset; `gpu-pack index --overwrite` rebuilds it"
+            raise FormatError(message, path, begin) from None
+        begin += len(line)
+        if entry is not None:
+            yield entry
 
 
 def parse_index_line(line: bytes) -> tuple[int, int] | None:

@@ -112,6 +112,17 @@ def read_record_header(read_at: ReadAt, offset: int, size: int, path: str | None
     return _header_info(offset, after - offset, bytes(start), total, cflag == WHOLE, path)
 
 
+def header_of(record: Record, path: str | None = None) -> HeaderInfo:
+    """The header of a record that was read whole.
+
+    Raises:
+        FormatError: it is not an image record.
+    """
+    size = len(record.payload)
+    whole = record.length == PART.size + size + -size % 4
+    return _header_info(record.offset, record.length, record.payload, size, whole, path)
+
+
 def scan(file: BinaryIO, path: str | None = None, *, start: int = 0) -> Iterator[Record]:
     """Every record of a buffered, seekable file, one in memory at a time.
 

@@ -13,6 +13,8 @@ from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.manifest import Manifest
 from gpu_pack.sagemaker.options import JobOptions
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import DataPath, PathLike, data_path
 from gpu_pack.tools.locate import Located, locate
 
 _VALIDATION_NAMES = ("validation", "val", "valid")
@@ -30,16 +32,19 @@ class Channel:
     """
 
     name: str
-    rec: Path
+    rec: DataPath
     manifest: Manifest | None = None
     classes: tuple[str, ...] | None = None
 
 
-def choose_channels(out: Path | None, options: JobOptions) -> tuple[Channel, Channel]:
+def choose_channels(
+    out: PathLike | None, options: JobOptions, store: StoreOptions | None = None
+) -> tuple[Channel, Channel]:
     """The train and the validation channel.
 
     Args:
         out: a folder that `create` wrote, whose splits are the channels; None where ``options`` name their sources.
+        store: how those in buckets are reached.
 
     Raises:
         UsageError: ``out`` and ``train_from`` are both given, or neither; or both channels are one file.
@@ -48,22 +53,29 @@ def choose_channels(out: Path | None, options: JobOptions) -> tuple[Channel, Cha
     """
     if (out is None) == (options.train_from is None):
         raise UsageError("give either OUT, a folder that `gpu-pack create` wrote, or --train-from, before s3://...")
+    folder = None if out is None else data_path(out, store)
     if options.train_from is not None:
-        train = _channel_from(options.train_from, "train", options)
+        train = _channel_from(data_path(options.train_from, store), "train", options)
     else:
-        assert out is not None
-        train = _split_channel(out, *_published(out), "train", options.train)
-    validation = _validation(out, options)
-    with suppress(OSError):  # that a file is missing is told when it is read
-        if os.path.samefile(train.rec, validation.rec):
-            raise UsageError(f"{train.rec} would be both channels: they must differ")
+        assert folder is not None
+        train = _split_channel(folder, *_published(folder), "train", options.train)
+    validation = _validation(folder, options, store)
+    if _same(train.rec, validation.rec):
+        raise UsageError(f"{train.rec} would be both channels: they must differ")
     _refuse_other_classes(train, validation)
     return train, validation
 
 
-def _validation(out: Path | None, options: JobOptions) -> Channel:
+def _same(one: DataPath, other: DataPath) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        with suppress(OSError):  # that a file is missing is told when it is read
+            return os.path.samefile(one, other)
+    return one == other
+
+
+def _validation(out: DataPath | None, options: JobOptions, store: StoreOptions | None) -> Channel:
     if options.validation_from is not None:
-        return _channel_from(options.validation_from, "validation", options)
+        return _channel_from(data_path(options.validation_from, store), "validation", options)
     if out is None:
         raise SourceError(
             f"{options.train_from}: SageMaker trains with a validation set too, for --validation-from: `gpu-pack "
@@ -74,7 +86,7 @@ def _validation(out: Path | None, options: JobOptions) -> Channel:
     return _split_channel(out, manifest, classes, "validation", name)
 
 
-def _validation_split(folder: Path, manifest: Manifest, train: str) -> str:
+def _validation_split(folder: DataPath, manifest: Manifest, train: str) -> str:
     others = [name for name in manifest.splits if name != train]
     named = [name for name in _VALIDATION_NAMES if name in others]
     if named or len(others) == 1:
@@ -87,7 +99,7 @@ def _validation_split(folder: Path, manifest: Manifest, train: str) -> str:
     )
 
 
-def _published(out: Path) -> tuple[Manifest, tuple[str, ...] | None]:
+def _published(out: DataPath) -> tuple[Manifest, tuple[str, ...] | None]:
     """The manifest and the classes of a folder that `create` has finished."""
     located = _located(out)
     if not located.whole or located.manifest is None:
@@ -95,7 +107,7 @@ def _published(out: Path) -> tuple[Manifest, tuple[str, ...] | None]:
     return located.manifest, _class_names(located.manifest)
 
 
-def _channel_from(source: Path, name: str, options: JobOptions) -> Channel:
+def _channel_from(source: DataPath, name: str, options: JobOptions) -> Channel:
     """A channel of its own source: the only split of a published folder, or one .rec file."""
     located = _located(source)
     if not located.whole:
@@ -112,7 +124,9 @@ def _channel_from(source: Path, name: str, options: JobOptions) -> Channel:
     return _split_channel(source, located.manifest, _class_names(located.manifest), name, splits[0])
 
 
-def _located(path: Path) -> Located:
+def _located(path: DataPath) -> Located:
+    if not isinstance(path, Path) and path.address.scheme != "s3":
+        raise SourceError(f"{path}: only S3 copies to S3 by itself: name a dataset in s3://, or one on this machine")
     located = locate(path)
     if located.damage is not None:
         raise located.damage
@@ -125,7 +139,9 @@ def _class_names(manifest: Manifest | None) -> tuple[str, ...] | None:
     return read_classes(manifest.path.parent / CLASSES)
 
 
-def _split_channel(folder: Path, manifest: Manifest, classes: tuple[str, ...] | None, name: str, split: str) -> Channel:
+def _split_channel(
+    folder: DataPath, manifest: Manifest, classes: tuple[str, ...] | None, name: str, split: str
+) -> Channel:
     if split not in manifest.splits:
         raise SourceError(f"{folder}: no split is named {split}, only {', '.join(manifest.splits)}: see --{name}")
     shards = manifest.splits[split].shards

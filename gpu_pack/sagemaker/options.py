@@ -6,9 +6,9 @@ import difflib
 import re
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from gpu_pack.errors import UsageError
+from gpu_pack.stores.data_path import PathLike
 
 #: Hyperparameters that are counted from the records.
 COUNTED = ("num_classes", "num_training_samples")
@@ -35,9 +35,10 @@ class JobOptions:
         train, validation: the splits for the two channels; without ``validation`` it is the split of that name, or
             ``val`` or ``valid``, or the only other one.
         hyperparameters: ``(name, value)`` pairs of the algorithm's, but not those that are counted.
-        train_from: the train channel's own source: a published folder with one split, or a .rec file.
+        train_from: the train channel's own source: a published folder with one split, or a .rec file; or its address.
         validation_from: the same for the validation channel.
-        output: the file that receives the request's part; None for sagemaker.json beside the training source.
+        output: the file that receives the request's part; None for sagemaker.json beside the training
+            source, or beside the copy of one in a bucket.
         overwrite: replace objects of the same names with other bytes.
         dry_run: check only: upload nothing and write nothing.
 
@@ -49,9 +50,9 @@ class JobOptions:
     train: str = "train"
     validation: str | None = None
     hyperparameters: tuple[tuple[str, str], ...] = ()
-    train_from: Path | None = None
-    validation_from: Path | None = None
-    output: Path | None = None
+    train_from: PathLike | None = None
+    validation_from: PathLike | None = None
+    output: PathLike | None = None
     overwrite: bool = False
     dry_run: bool = False
 

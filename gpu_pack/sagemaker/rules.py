@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from gpu_pack.formats.manifest import Manifest
+from gpu_pack.formats.manifest import Manifest, PublishedFile
 from gpu_pack.sagemaker.channels import Channel
 from gpu_pack.sagemaker.options import USUAL_EDGE, JobOptions
 from gpu_pack.sagemaker.survey import Survey
@@ -48,7 +48,7 @@ def _bad_file(channel: Channel, survey: Survey, options: JobOptions) -> Iterator
     for fault in survey.damage[:_MAX_LISTED]:
         yield f"{channel.rec}: {fault}"
     published = None if channel.manifest is None else channel.manifest.files.get(channel.rec.name)
-    if channel.manifest is not None and (published is None or survey.sha256 != published.sha256):
+    if channel.manifest is not None and (published is None or not _is_published(survey, published)):
         yield f"{channel.rec}: its bytes are not those that were published: see `gpu-pack verify`"
     if survey.images < options.mini_batch_size and (survey.images or not survey.damage):
         remedy = f", or give --hyperparameter mini_batch_size={survey.images}" if survey.images else ""
@@ -56,6 +56,10 @@ def _bad_file(channel: Channel, survey: Survey, options: JobOptions) -> Iterator
             f"{channel.rec}: fewer images ({survey.images}) than mini_batch_size ({options.mini_batch_size}): "
             f"pack more{remedy}"
         )
+
+
+def _is_published(survey: Survey, published: PublishedFile) -> bool:
+    return survey.bytes == published.bytes and survey.sha256 in (None, published.sha256)
 
 
 def _bad_images(channel: Channel, survey: Survey, height: int, width: int, options: JobOptions) -> Iterator[str]:

@@ -13,17 +13,20 @@ from typing import Any
 from gpu_pack.errors import OutputExistsError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.manifest import NAME as MANIFEST
-from gpu_pack.formats.notices import select
+from gpu_pack.formats.notices import Notice, select
 from gpu_pack.sagemaker import rules
-from gpu_pack.sagemaker.bucket import Bucket, Place, parse_url
+from gpu_pack.sagemaker.bucket import Bucket, Mark, Place, parse_url
 from gpu_pack.sagemaker.channels import Channel, choose_channels
 from gpu_pack.sagemaker.options import JobOptions
 from gpu_pack.sagemaker.rules import Surveyed
 from gpu_pack.sagemaker.survey import survey
-from gpu_pack.stores.atomic_file import hash_file, write_atomically
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.atomic_file import hash_file
+from gpu_pack.stores.data_path import DataPath, PathLike, data_path, write_file
 from gpu_pack.types import OnProgress, Progress
 
-#: The file beside the training source with the parts of a CreateTrainingJob request that the data decide.
+#: The parts of a CreateTrainingJob request that the data decide, in a file beside the training source; for a source in
+#: a bucket, beside the copies.
 REQUEST = "sagemaker.json"
 _CONTENT_TYPE = "application/x-recordio"
 
@@ -39,7 +42,8 @@ class UploadReport:
         request: ``HyperParameters`` and ``InputDataConfig`` as CreateTrainingJob takes them.
         images: by channel.
         warnings: what may train wrongly, as plain values.
-        sent, kept: addresses of the objects that were uploaded, and of those that were there already.
+        sent, kept: addresses of the objects that were uploaded, and of those that were there already; ``copied`` are
+            those sent that S3 copied by itself.
         bytes: that were uploaded.
         dry_run: nothing was uploaded or written.
     """
@@ -53,6 +57,7 @@ class UploadReport:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    copied: list[str] = field(default_factory=list)
     bytes: int = 0
     dry_run: bool = False
 
@@ -69,24 +74,30 @@ class UploadReport:
 class _File:
     """A file, and the key of its object."""
 
-    path: Path
+    path: DataPath
     key: str
     size: int
-    sha256: str
+    mark: Mark
     content_type: str
 
 
 def upload(
-    out: str | Path | None, url: str, options: JobOptions | None = None, on_progress: OnProgress | None = None
+    out: PathLike | None,
+    url: str,
+    options: JobOptions | None = None,
+    on_progress: OnProgress | None = None,
+    *,
+    endpoint_url: str | None = None,
 ) -> UploadReport:
-    """Check a dataset against the job's rules, and upload it to S3.
+    """Check a dataset against the job's rules, and upload it to S3; one in S3 is copied there by S3 itself.
 
     The channels go to ``url/train/`` and ``url/validation/``, manifest.json and classes.txt to ``url/``. Objects with
     the same bytes are not sent again, so that an interrupted upload resumes with the first missing file.
 
     Args:
-        out: a folder that `create` wrote; None where ``options`` name a source for each channel.
+        out: a folder that `create` wrote, or its address; None where ``options`` name a source for each channel.
         on_progress: called with bytes ``checked``, then bytes ``sent`` (the detail), also from other threads.
+        endpoint_url: another S3 server, for reading and writing.
 
     Raises:
         UsageError: ``url`` is no S3 address, or options contradict each other.
@@ -96,8 +107,9 @@ def upload(
     """
     options = options or JobOptions()
     place = parse_url(url)
-    channels = choose_channels(None if out is None else Path(out), options)
-    output = _output(options, channels[0].rec.parent)
+    store = StoreOptions(endpoint_url)
+    channels = choose_channels(out, options, store)
+    output = _output(options, channels[0].rec.parent, place, store)
     report = UploadReport(str(out or options.train_from), place.url(), str(output), dry_run=options.dry_run)
     found = _survey(channels, options, on_progress)
     report.images = {channel.name: seen.images for channel, seen in found}
@@ -107,16 +119,18 @@ def upload(
         return report
     report.request = _request(found, options, place)
     if not options.dry_run:
-        with closing(Bucket(place)) as bucket:
+        with closing(Bucket(place, endpoint_url)) as bucket:
+            report.warnings += select(_other_regions(found, bucket), "warning")
             _send(report, list(_files(found, place)), bucket, options, on_progress)
-        write_atomically(output, (json.dumps(report.request, indent=1) + "\n").encode())
+        write_file(output, (json.dumps(report.request, indent=1) + "\n").encode())
     return report
 
 
-def _output(options: JobOptions, folder: Path) -> Path:
+def _output(options: JobOptions, folder: DataPath, place: Place, store: StoreOptions) -> DataPath:
     """Where the request goes; checked before anything is uploaded."""
-    path = options.output or folder / REQUEST
-    if path.is_dir() or not path.parent.is_dir():
+    usual = folder / REQUEST if isinstance(folder, Path) else place.url(REQUEST)
+    path = data_path(usual if options.output is None else options.output, store)
+    if path.is_dir() or (isinstance(path, Path) and not path.parent.is_dir()):
         raise UsageError(f"{path}: --output names a file in a folder that exists")
     return path
 
@@ -163,7 +177,8 @@ def _input(channel: Channel, place: Place) -> dict[str, Any]:
 def _files(found: Surveyed, place: Place) -> Iterator[_File]:
     for channel, seen in found:
         key = place.key(channel.name, channel.rec.name)
-        yield _File(channel.rec, key, seen.bytes, seen.sha256, _CONTENT_TYPE)
+        mark = Mark("copied-etag", seen.etag) if seen.sha256 is None else Mark("sha256", seen.sha256)
+        yield _File(channel.rec, key, seen.bytes, mark, _CONTENT_TYPE)
     train, validation = (channel for channel, _ in found)
     named = train if train.classes is not None else validation
     if named.classes is not None:
@@ -176,14 +191,15 @@ def _files(found: Surveyed, place: Place) -> Iterator[_File]:
 
 def _beside(channel: Channel, name: str, key: str, content_type: str) -> _File:
     path = channel.rec.with_name(name)
-    return _File(path, key, path.stat().st_size, hash_file(path), content_type)
+    mark = Mark("sha256", hash_file(path)) if isinstance(path, Path) else Mark("copied-etag", path.etag() or "")
+    return _File(path, key, path.stat().st_size, mark, content_type)
 
 
 def _send(
     report: UploadReport, files: list[_File], bucket: Bucket, options: JobOptions, on_progress: OnProgress | None
 ) -> None:
     _refuse_other_objects(bucket, files)
-    there = {file: bucket.holds(file.key, file.size, file.sha256) for file in files}
+    there = {file: bucket.holds(file.key, file.size, file.mark) for file in files}
     others = [file for file in files if there[file] is False]
     if others and not options.overwrite:
         raise OutputExistsError(
@@ -196,9 +212,22 @@ def _send(
         if there[file]:
             report.kept.append(address)
             continue
-        bucket.send(file.path, file.key, file.sha256, file.content_type, meter.add)
+        if isinstance(file.path, Path):
+            bucket.send(file.path, file.key, file.mark, file.content_type, meter.add)
+        else:
+            bucket.copy(file.path.address, file.key, file.mark, file.content_type, meter.add)
+            report.copied.append(address)
         report.sent.append(address)
         report.bytes += file.size
+
+
+def _other_regions(found: Surveyed, bucket: Bucket) -> Iterator[Notice]:
+    """A notice where a channel's source lies in another region than its copy."""
+    sources = {channel.rec.address.bucket for channel, _ in found if not isinstance(channel.rec, Path)}
+    for source in sorted(sources - {bucket.place.bucket}):
+        here, there = bucket.region(source), bucket.region(bucket.place.bucket)
+        if here and there and here != there:
+            yield Notice("other-region", example=f"{source} in {here}, {bucket.place.bucket} in {there}")
 
 
 def _refuse_other_objects(bucket: Bucket, files: list[_File]) -> None:

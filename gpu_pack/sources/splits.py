@@ -17,6 +17,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_pack.errors import UsageError, told
+from gpu_pack.sources.row_sets import between_sets, keep_together
 from gpu_pack.sources.shares import Shares
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ def divide(
     own: OwnSplits | None = None,
     *,
     classes: bool = False,
+    firsts: Rows | None = None,
     shard_images: int | None = None,
 ) -> list[Shard]:
     """The shards of every split, in order; rows that the fractions leave out are in no shard.
@@ -169,6 +171,8 @@ def divide(
         division: the fractions, and the order.
         own: what each row's split is already; without it, the fractions decide.
         classes: every label is a class; see `is_class`.
+        firsts: for each row the first one of the set that it belongs to; the fractions divide no set, and its first
+            row's label counts for all of it. None: every row by itself.
         shard_images: the most images of a shard, where ``division.shards`` is None; None for all of a split.
 
     Raises:
@@ -181,7 +185,7 @@ def divide(
         column = np.array(own.rows)
         parts = [(name, np.flatnonzero(column == number)) for number, name in enumerate(own.names)]
     else:
-        parts = _cut(labels, division, classes, random if shuffle else None)
+        parts = _cut(labels, division, classes, random if shuffle else None, firsts)
     shards: list[Shard] = []
     for name, rows in parts:
         ordered = random.permutation(rows) if shuffle else np.sort(rows)
@@ -192,7 +196,11 @@ def divide(
 
 
 def _cut(
-    labels: Sequence[tuple[float, ...]], division: Division, classes: bool, random: np.random.RandomState | None
+    labels: Sequence[tuple[float, ...]],
+    division: Division,
+    classes: bool,
+    random: np.random.RandomState | None,
+    firsts: Rows | None,
 ) -> list[tuple[str, Rows]]:
     """The rows of each split by the fractions, shuffled by ``random`` first."""
     import numpy as np
@@ -200,6 +208,7 @@ def _cut(
     splits = division.splits or UNDIVIDED
     parts: list[list[Rows]] = [[np.empty(0, np.int64)] for _ in splits]
     shares = Shares([fraction for _, fraction in splits])
+    labels = labels if firsts is None else [labels[row] for row in firsts]
     strata = _strata(labels, division.stratify)
     for rows in strata:
         ordered = random.permutation(rows) if random is not None else rows
@@ -207,8 +216,11 @@ def _cut(
         if few and is_class(labels[rows[0]][0], len(strata), len(labels), classes):
             parts[0].append(ordered)
             continue
-        cuts = pairwise(accumulate(shares.of(len(rows)), initial=0))
-        for part, (start, end) in zip(parts, cuts, strict=True):
+        cuts = list(accumulate(shares.of(len(rows)), initial=0))
+        if firsts is not None:
+            ordered = keep_together(ordered, firsts)
+            cuts = between_sets(ordered, firsts, cuts)
+        for part, (start, end) in zip(parts, pairwise(cuts), strict=True):
             part.append(ordered[start:end])
     return [(name, np.concatenate(part)) for (name, _), part in zip(splits, parts, strict=True)]
 

@@ -8,8 +8,12 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpu_pack.errors import OutputError
+
+if TYPE_CHECKING:
+    from gpu_pack.stores.data_path import DataPath
 
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _READ_BYTES = 8 << 20
@@ -82,7 +86,7 @@ def unwritable(path: Path, error: OSError) -> OutputError:
     return OutputError(f"{path}: cannot be written: {error.strerror or error}")
 
 
-def hash_file(path: Path) -> str:
+def hash_file(path: DataPath) -> str:
     """The sha256 of a whole file, in hexadecimal."""
     sha256 = hashlib.sha256()
     with path.open("rb") as file:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from functools import partial
 
+from gpu_pack.stores.joined_ahead import JoinedAhead
 from gpu_pack.stores.store import OpenFile, Stat, Store, StoreItem
 from gpu_pack.types import Entry, Image, Rejected
 
@@ -24,12 +24,9 @@ class JoinedStore:
     root: str = ""
 
     def ahead(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        """See `Store.ahead`. A store sees those that come one after another in it."""
-        for number, own in groupby(entries, lambda entry: self._number(_file(entry))):
-            prefix, store = self.parts[number]
-            asked: deque[Entry] = deque()
-            for _ in store.ahead(_within(entry, prefix) for entry in _noting(own, asked)):
-                yield asked.popleft()
+        """See `Store.ahead`."""
+        stores = [partial(_ahead, prefix, store) for prefix, store in self.parts]
+        return JoinedAhead(entries, lambda entry: self._number(_file(entry)), [*stores]).run()
 
     def read_many(self, entries: Iterable[Entry]) -> Generator[Image | Rejected, None, None]:
         """See `Store.read_many`. All of ``entries`` are taken first."""
@@ -40,7 +37,11 @@ class JoinedStore:
             own = [_within(entry, prefix) for entry, part in zip(asked, numbers, strict=True) if part == number]
             found.append(iter(store.read_many(own)) if own else iter(()))
         for entry, number in zip(asked, numbers, strict=True):
-            yield next(found[number])._replace(entry=entry)
+            item = next(found[number])
+            if isinstance(item, Rejected) and entry.place is not None:
+                path = entry.place.container.path  # reasons name it as its store does
+                item = item._replace(reason=item.reason.replace(path[len(self.parts[number][0]) :], path, 1))
+            yield item._replace(entry=entry)
 
     def stat(self, path: str) -> Stat:
         """See `Store.stat`."""
@@ -77,10 +78,8 @@ class JoinedStore:
         raise ValueError(f"{path!r} is in none of the stores")
 
 
-def _noting(entries: Iterable[Entry], noted: deque[Entry]) -> Iterator[Entry]:
-    for entry in entries:
-        noted.append(entry)
-        yield entry
+def _ahead(prefix: str, store: Store, entries: Iterable[Entry]) -> Iterator[Entry]:
+    return store.ahead(_within(entry, prefix) for entry in entries)
 
 
 def _file(entry: Entry) -> str:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 from gpu_pack.errors import GpuPackError, OutputError, SourceError
 from gpu_pack.stores.address import Address, StoreOptions
 from gpu_pack.stores.object_client import open_client
-from gpu_pack.stores.object_faults import ObjectError
+from gpu_pack.stores.object_faults import ObjectError, judge
 from gpu_pack.stores.object_requests import requests_to
 from gpu_pack.stores.object_stat import look_up, stat_of
 from gpu_pack.stores.store import Stat
@@ -65,14 +65,16 @@ class ObjectFolder:
         """An object with its version; None where there is none."""
         obstore, client, key = self._requests.obstore, self._requests.client, self._key(name)
 
-        def get() -> Found:
-            found = obstore.get(client, key)
+        def get() -> Found | None:
+            try:
+                found = obstore.get(client, key)
+            except Exception as error:
+                if self._is_missing(key, error):
+                    return None
+                raise
             return Found(bytes(found.bytes()), _version(found.meta), found.meta["last_modified"])
 
-        try:
-            return self._call(name, "read", get)
-        except _MissingError:
-            return None
+        return self._call(name, "read", get)
 
     def get(self, name: str) -> bytes | None:
         """An object's bytes; None where there is none."""
@@ -147,7 +149,7 @@ class ObjectFolder:
         async def get(key: str) -> bytes:
             return bytes(await (await obstore.get_async(client, key)).bytes_async())
 
-        return self._many(names, "read", get)
+        return {name: data for name, data in self._many(names, "read", get).items() if data is not None}
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; those that are not there are none the worse."""
@@ -169,16 +171,25 @@ class ObjectFolder:
         return self._told(name, what, lambda: self._requests.call(self._key(name), ask))
 
     def _many(self, names: Iterable[str], what: str, ask: Callable[[str], Any]) -> dict[str, Any]:
-        """The results of requests for objects, without those that are not there."""
+        """The results of requests for objects; None for those that are not there."""
+
+        async def ask_for(key: str) -> Any:
+            try:
+                return await ask(key)
+            except Exception as error:
+                if self._is_missing(key, error):
+                    return None
+                raise
+
         results, remaining = {}, iter(names)
         while some := list(islice(remaining, _AT_ONCE)):
-            started = [self._requests.start(key := self._key(name), partial(ask, key)) for name in some]
+            started = [self._requests.start(key := self._key(name), partial(ask_for, key)) for name in some]
             for name, request in zip(some, started, strict=True):
-                try:
-                    results[name] = self._told(name, what, request.result)
-                except _MissingError:
-                    continue
+                results[name] = self._told(name, what, request.result)
         return results
+
+    def _is_missing(self, key: str, error: Exception) -> bool:
+        return judge(error, Address(self.folder.scheme, self.folder.bucket, key)).kind == "missing"
 
     def _told(self, name: str, what: str, ask: Callable[[], _Result]) -> _Result:
         """The result, or the error that people are told."""
@@ -186,15 +197,9 @@ class ObjectFolder:
             return ask()
         except ObjectError as error:
             address = self.folder.below(name)
-            if error.fault.kind == "missing":
-                raise _MissingError(f"{address}: there is no such object") from error
             raise OutputError(f"{address}: cannot be {what}: {error}; the same command resumes the run") from error
         except SourceError as error:
             raise OutputError(str(error)) from error
-
-
-class _MissingError(OutputError):
-    """There is no such object."""
 
 
 class _WatchedFile:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 import time
@@ -21,6 +22,10 @@ _Result = TypeVar("_Result")
 _DENIED_IN_A_ROW = 100
 #: Of requests before anything was answered.
 _FIRST_TRIES = 5
+
+
+#: At the end of the process, for what the client's threads still hold of Python.
+_LAST_SECONDS = 0.05
 
 
 class Requests:
@@ -169,6 +174,9 @@ class Request:
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._cancelled = True
+        if self._ended.is_set():  # a thread's wake-up costs more than what there is to do
+            self._result = None
+            return
         self._requests.loop.call_soon_threadsafe(self._stop)
 
     # ---- in the thread of the requests
@@ -219,6 +227,11 @@ _OPEN: dict[tuple[str, str, StoreOptions], Requests] = {}
 _LOOPS: list[tuple[asyncio.AbstractEventLoop, int]] = []
 
 
+def is_forked() -> bool:
+    """Whether this process was forked from one that had read object stores, so that it cannot read any."""
+    return bool(_LOOPS) and _LOOPS[0][1] != os.getpid()
+
+
 def requests_to(address: Address, options: StoreOptions) -> Requests:
     """The requests of this process to an address's bucket.
 
@@ -226,7 +239,7 @@ def requests_to(address: Address, options: StoreOptions) -> Requests:
         SourceError: obstore is not installed, there are no credentials, or this process was forked from one that uses
             object stores: the client's threads are not here, and requests would hang.
     """
-    if _LOOPS and _LOOPS[0][1] != os.getpid():
+    if is_forked():
         raise SourceError(
             f"{address}: this process was forked from one that had read object stores, and cannot read any: start "
             "processes by spawn or forkserver"
@@ -249,6 +262,23 @@ def count_retries() -> int:
 def _loop() -> asyncio.AbstractEventLoop:
     if not _LOOPS:
         loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="object-store", daemon=True).start()
+        thread = threading.Thread(target=loop.run_forever, name="object-store", daemon=True)
+        thread.start()
         _LOOPS.append((loop, os.getpid()))
+        atexit.register(_end, loop, thread, os.getpid())
     return _LOOPS[0][0]
+
+
+def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
+    """Let the client's own threads be done with Python before it ends: one that is not aborts the process."""
+    if os.getpid() != process:
+        return
+
+    def stop() -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.call_soon(loop.stop)
+
+    loop.call_soon_threadsafe(stop)
+    thread.join(1.0)
+    time.sleep(_LAST_SECONDS)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from gpu_pack.formats.bounded_json import bounded_json
 from gpu_pack.formats.classes import NAME as CLASSES
+from gpu_pack.formats.insightface import PROPERTY
 from gpu_pack.formats.manifest import Manifest, checksum_fault, histogram
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.formats.rejects import parse_reject
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.record_table import RecordTable
 from gpu_pack.tools.text_lines import MAX_BAD_LINES, parsed_lines
@@ -42,6 +43,7 @@ def check_manifest(manifest: Manifest, faults: Faults) -> None:
             faults.add(path, f"the account of split {name} does not balance: {what}")
     needed = {name for split in splits for shard in split.shards for name in _three(shard)} | {REJECTS}
     needed |= {CLASSES} if manifest.classes is not None else set()
+    needed |= {PROPERTY} if manifest.target == "insightface" else set()
     for name in sorted(needed ^ manifest.files.keys()):
         what = "is not among its files" if name in needed else "is among its files and belongs to no split"
         faults.add(path, f"{name} {what}")
@@ -77,7 +79,7 @@ def read_rejects(manifest: Manifest, faults: Faults) -> Rejects:
     return found
 
 
-def group_rejects(path: Path, faults: Faults) -> dict[str, dict[str, Any]]:
+def group_rejects(path: DataPath, faults: Faults) -> dict[str, dict[str, Any]]:
     """The rejects by code, the most frequent first: count, and path (``example``) and reason of the first.
 
     Raises:
@@ -118,14 +120,14 @@ def check_totals(
     path = manifest.path
     for name, split in manifest.splits.items():
         found = tables.get(name, ())
-        records, entries = sum(len(table.keys) for table in found), sum(table.entries for table in found)
+        records, entries = sum(table.pictures for table in found), sum(table.entries for table in found)
         if records != split.packed:
             faults.add(path, f"split {name} has {split.packed} packed, and its files hold {records} whole records")
         if entries != split.listed:
             faults.add(path, f"split {name} has {split.listed} listed, and its lists have {entries} entries")
         if split.labels is not None and all(label.lstrip("-").isdecimal() for label in split.labels):
             # Other labels were counted before they were rounded to float32, which may join two of them.
-            counts = histogram(label for table in found for label in table.firsts if label == label)
+            counts = histogram(label for table in found for label in table.picture_labels() if label == label)
             if counts != split.labels:
                 faults.add(path, f"the histogram of split {name} differs from its records' labels")
     _check_keys(manifest, [table for found in tables.values() for table in found], rejects, faults)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.record_table import RecordTable
 
@@ -28,7 +28,7 @@ class _Identity(NamedTuple):
     row: int
 
 
-def check_ranges(path: Path, table: RecordTable, faults: Faults) -> Ranges | None:
+def check_ranges(path: DataPath, table: RecordTable, faults: Faults) -> Ranges | None:
     """Check that all ranges fit each other and the pictures; None if the file does not have this layout."""
     import numpy as np
 
@@ -57,7 +57,7 @@ def check_ranges(path: Path, table: RecordTable, faults: Faults) -> Ranges | Non
     return ranges
 
 
-def _check_kind(path: Path, table: RecordTable, faults: Faults, span: tuple[int, int], right: Any) -> bool:
+def _check_kind(path: DataPath, table: RecordTable, faults: Faults, span: tuple[int, int], right: Any) -> bool:
     """Whether each key of ``span``, without its end, is that of one record, and all of those are ``right``."""
     import numpy as np
 
@@ -78,7 +78,7 @@ def _check_kind(path: Path, table: RecordTable, faults: Faults, span: tuple[int,
     return not missing and bool(np.all(right[inside])) and len(there) == np.count_nonzero(inside)
 
 
-def _identities(path: Path, table: RecordTable, faults: Faults, end: int, last: int) -> Iterator[_Identity]:
+def _identities(path: DataPath, table: RecordTable, faults: Faults, end: int, last: int) -> Iterator[_Identity]:
     for row, second in zip(table.metadata, table.seconds, strict=True):
         if not end <= table.keys[row] < last:
             continue
@@ -90,7 +90,7 @@ def _identities(path: Path, table: RecordTable, faults: Faults, end: int, last: 
             faults.add(path, what, table.offsets[row], table.keys[row])
 
 
-def _check_partition(path: Path, table: RecordTable, faults: Faults, identities: list[_Identity], end: int) -> None:
+def _check_partition(path: DataPath, table: RecordTable, faults: Faults, identities: list[_Identity], end: int) -> None:
     """Every picture belongs to one identity."""
     position = 1
     for first, after, row in [*sorted(identities), _Identity(end, end, -1)]:
@@ -103,7 +103,7 @@ def _check_partition(path: Path, table: RecordTable, faults: Faults, identities:
         position = max(position, after)
 
 
-def _check_labels(path: Path, table: RecordTable, faults: Faults, identities: list[_Identity], labels: Any) -> None:
+def _check_labels(path: DataPath, table: RecordTable, faults: Faults, identities: list[_Identity], labels: Any) -> None:
     """All pictures of an identity have one label. ``labels`` are those of the keys 1, 2, ..."""
     import numpy as np
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from gpu_pack.formats.boxes import is_detection, object_classes
 from gpu_pack.formats.record_keys import NO_KEYS, RecordKeys
 from gpu_pack.formats.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
 from gpu_pack.tools.bounded_pool import BoundedPool
@@ -30,6 +31,7 @@ class Checks:
         decode: decode every image.
         keys: the records' keys.
         hashed: compute the file's sha256.
+        metadata: records may hold no picture.
     """
 
     spec: TransformSpec | None = None
@@ -37,6 +39,7 @@ class Checks:
     decode: bool = True
     keys: RecordKeys = NO_KEYS
     hashed: bool = False
+    metadata: bool = True
 
 
 def read_records(
@@ -61,7 +64,7 @@ def read_records(
         key = checks.keys.of(found.offset, found.info.key)
         table.add(found, key)
         _check_header(file, found, key, checks, faults)
-        if found.is_metadata and checks.spec is None:
+        if found.is_metadata and checks.metadata:
             continue
         batch.append((key, found))
         cost += found.info.length + _RECORD_BYTES + _LABEL_BYTES * len(found.info.labels)
@@ -89,7 +92,8 @@ def _check_header(file: RecFile, found: FoundRecord, key: int, checks: Checks, f
     add = partial(faults.add, file.path, offset=info.offset, key=key)
     if found.overlong:
         add(OVERLONG)
-    if wrong := _label_fault(info.labels, checks.classes):
+    classes = None if found.is_metadata and checks.metadata else checks.classes
+    if wrong := _label_fault(info.labels, classes):
         add(wrong)
     padding = -len(found.payload) % 4
     if padding and any(file.read_at(info.end - padding, padding)):
@@ -98,10 +102,11 @@ def _check_header(file: RecFile, found: FoundRecord, key: int, checks: Checks, f
         add(f"its id2 is {info.id2}, and create writes 0")
 
 
-def _label_fault(labels: Sequence[float], classes: int | None) -> str | None:
+def _label_fault(labels: tuple[float, ...], classes: int | None) -> str | None:
     for label in labels:
         if not math.isfinite(label):
             return f"its label {label} is not finite"
+    for label in object_classes(labels) if is_detection(labels) else labels:
         if classes is not None and not (label.is_integer() and 0 <= label < classes):
             return f"its label {label:g} is none of the {classes} classes"
     return None

@@ -6,10 +6,10 @@ from array import array
 from collections.abc import Collection, Iterator
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 from gpu_pack.formats.record_keys import repeated_rows
 from gpu_pack.recordio.index import parse_index_line
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import Faults
 from gpu_pack.tools.record_table import KeyLookup, RecordTable, label_code
 from gpu_pack.tools.text_lines import MAX_BAD_LINES, list_entry, parsed_lines, text_lines
@@ -18,7 +18,7 @@ from gpu_pack.types import Entry
 _MAX_INDEX_LINE = 256
 
 
-def check_index(path: Path, table: RecordTable, ids_count: bool, faults: Faults) -> None:
+def check_index(path: DataPath, table: RecordTable, ids_count: bool, faults: Faults) -> None:
     """Check that every line leads to a record, that every record has a line, and that no key comes twice.
 
     Args:
@@ -46,7 +46,7 @@ def check_index(path: Path, table: RecordTable, ids_count: bool, faults: Faults)
         faults.add(path, what, key=table.keys[row])
 
 
-def _index_rows(path: Path, table: RecordTable, faults: Faults) -> tuple[array[int], array[int], array[int]]:
+def _index_rows(path: DataPath, table: RecordTable, faults: Faults) -> tuple[array[int], array[int], array[int]]:
     """Key, row and number of each line that leads to a record, and is the first to do so."""
     import numpy as np
 
@@ -87,7 +87,7 @@ def _index_line(line: bytes, number: int) -> tuple[int, int]:
 
 
 def check_list(
-    path: Path, table: RecordTable, lookup: KeyLookup, rejects: Collection[int] | None, faults: Faults
+    path: DataPath, table: RecordTable, lookup: KeyLookup, rejects: Collection[int] | None, faults: Faults
 ) -> None:
     """Check that the entries are the records, in their order and with their labels, or rejects; count them.
 
@@ -112,8 +112,7 @@ def check_list(
             expected = max(expected, row + 1)
         if wrong:
             faults.add(path, wrong, key=entry.key, line=number)
-    if rejects is None:
-        covered[np.asarray(table.metadata)] = True  # a list names pictures
+    covered[np.asarray(table.metadata, dtype=np.int64)] = True  # a list names pictures
     for row in np.flatnonzero(~covered).tolist():
         faults.add(path, f"the record at byte {table.offsets[row]} is not listed", key=table.keys[row])
 

@@ -17,8 +17,11 @@ from gpu_pack.formats.image_headers import sniff
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import metadata_notice
 from gpu_pack.formats.salvage_scan import OVERLONG, Damage, FoundRecord, salvage_scan
+from gpu_pack.recordio.scanning import read_record
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import DataPath, PathLike, data_path
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
-from gpu_pack.tools.keys_beside import keys_beside
+from gpu_pack.tools.keys_beside import heads, keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.safe_folder import SafeFolder
@@ -115,7 +118,7 @@ def parse_keys(text: str) -> frozenset[int]:
 
 
 def extract(
-    path: str | Path,
+    path: PathLike,
     dest: str | Path,
     *,
     split: str | None = None,
@@ -124,14 +127,17 @@ def extract(
     layout: Layout = "list",
     overwrite: bool = False,
     options: ExtractOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Extraction:
-    """Write the images of a dataset or a .rec file below ``dest``, byte for byte.
+    """Write the images of a dataset or a .rec file, by path or address, below ``dest``, byte for byte.
 
     A file that is there with the same bytes stays, so that an interrupted extract can be run again.
 
     Args:
         split, keys, limit, layout, overwrite: see `ExtractOptions`; or give ``options``.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
         on_progress: called a few times a second, with the number of files.
 
     Raises:
@@ -141,7 +147,7 @@ def extract(
         OutputError: not writable, or a link is in the place of a folder.
     """
     options = choose_options(options, ExtractOptions(split, keys, limit, layout, overwrite))
-    located = locate(Path(path))
+    located = locate(data_path(path, StoreOptions(endpoint_url, anonymous)))
     began = time.monotonic()
     targets = _of_split(located, options.split)
     run = _Extractor(located, SafeFolder(Path(dest), options.overwrite), options, on_progress or (lambda _: None))
@@ -189,15 +195,19 @@ class _Extractor:
         by_list = self.options.layout == "list" and keys.repeated is None
         names = _ListNames(target.lst, self.faults) if by_list else None
         with RecFile(target.rec, whole=True) as file:
-            for found in salvage_scan(file, payloads=True):
+            # Of a large file in an object store, little is read besides the records that are asked for.
+            spans = heads(target, keys, file.size) if self.options.keys is not None else []
+            if spans:
+                file.expect(spans)
+            for found in salvage_scan(file, payloads=not spans):
                 if isinstance(found, Damage):
                     self._damaged.add(target.split)
                     self.faults.add(target.rec, found.reason, found.at)
                     continue
-                self._counts[target.split] += 1
+                self._counts[target.split] += not found.is_metadata
                 key = keys.of(found.offset, found.info.key)
                 if self.options.keys is None or key in self.options.keys:
-                    self._take(target, found, key, names)
+                    self._take(target, _with_payload(file, found) if spans else found, key, names)
                 if self.finished:
                     return
 
@@ -261,10 +271,15 @@ class _Extractor:
         return [safe_part(self._classes[number] if 0 <= number < len(self._classes) else str(number)), str(key)]
 
 
+def _with_payload(file: RecFile, found: FoundRecord) -> FoundRecord:
+    file.begin_record(found.offset)
+    return found._replace(payload=read_record(file.read_at, found.offset, file.size).payload)
+
+
 class _ListNames:
     """The paths of a .lst by key. It is read along with the records, which usually are in its order."""
 
-    def __init__(self, path: Path, faults: Faults) -> None:
+    def __init__(self, path: DataPath, faults: Faults) -> None:
         self._path, self._faults = path, faults
         self._ahead: dict[int, str] = {}
         # Verify tells which lines of a list are damaged.

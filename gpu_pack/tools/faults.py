@@ -7,11 +7,11 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from gpu_pack.errors import GpuPackError, SourceError, UsageError
 from gpu_pack.formats.notices import Notice, merge_notices, select
+from gpu_pack.stores.data_path import DataPath
 
 #: Further faults are only counted, so that a file of nothing but faults cannot fill the memory.
 MAX_KEPT = 100_000
@@ -56,7 +56,12 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(
-        self, path: Path | str, what: str, offset: int | None = None, key: int | None = None, line: int | None = None
+        self,
+        path: DataPath | str,
+        what: str,
+        offset: int | None = None,
+        key: int | None = None,
+        line: int | None = None,
     ) -> None:
         """Add a `Fault`; beyond `MAX_KEPT` it is only counted."""
         fault = Fault(str(path), what, offset, key, line)
@@ -68,7 +73,7 @@ class Faults:
                 self._kept[fault] = None
 
     @contextmanager
-    def collect(self, path: Path, before: str = "") -> Iterator[None]:
+    def collect(self, path: DataPath, before: str = "") -> Iterator[None]:
         """Turn an error about ``path`` into a fault, with ``before`` in front of its message."""
         try:
             yield

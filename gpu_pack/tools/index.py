@@ -6,17 +6,18 @@ An .idx is published only if no key comes twice in it and it leads to every reco
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gpu_pack.errors import OutputExistsError, UsageError
+from gpu_pack.errors import OutputExistsError, UsageError, told
 from gpu_pack.formats.foreign import name_foreign
 from gpu_pack.formats.record_keys import NO_KEYS, metadata_notice, repeated_rows
 from gpu_pack.formats.salvage_scan import OVERLONG, Damage, salvage_scan
 from gpu_pack.recordio.index import format_index
-from gpu_pack.stores.atomic_file import write_atomically
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import DataPath, PathLike, data_path, write_file
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
 from gpu_pack.tools.keys_beside import index_beside
 from gpu_pack.tools.locate import Target, as_paths, locate
@@ -31,10 +32,12 @@ class IndexOptions:
         rekey: 0, 1, 2, ... in the file's order, as rec2idx does; otherwise records keep the keys of an .idx that is
             there, but in a dataset of `create`, and others take the ids in their headers.
         overwrite: replace an existing .idx.
+        output: where the .idx goes, a path or an address; None for beside the .rec.
     """
 
     rekey: bool = False
     overwrite: bool = False
+    output: PathLike | None = None
 
 
 @dataclass
@@ -62,34 +65,65 @@ class Indexed(ToolReport):
 
 
 def index(
-    paths: str | Path | Iterable[str | Path],
+    paths: PathLike | Iterable[PathLike],
     *,
     rekey: bool = False,
     overwrite: bool = False,
+    combined: str | Path | None = None,
+    output: PathLike | None = None,
     options: IndexOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
 ) -> list[Indexed]:
     """Write NAME.idx beside each NAME.rec, in one step each.
 
     Args:
-        paths: one .rec file or several.
-        rekey, overwrite: see `IndexOptions`; or give ``options``.
+        paths: one .rec file or several, by paths or addresses.
+        rekey, overwrite, output: see `IndexOptions`; or give ``options``.
+        combined: write this one .idx of all files instead, which then lie on this machine; see
+            `gpu_pack.tools.combined_index`.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
 
     Raises:
-        UsageError: a path that does not end in .rec.
+        UsageError: a path that does not end in .rec, or ``output`` for several.
         OutputExistsError: an .idx exists and ``overwrite`` is not set; then none is written.
         SourceError, OutputError: a file cannot be read or written.
     """
-    options = choose_options(options, IndexOptions(rekey, overwrite))
-    found = as_paths(paths)
-    for path in found:
-        if path.suffix != ".rec":
-            raise UsageError(f"{path}: not a .rec file")
-        if path.with_suffix(".idx").exists() and not options.overwrite:
-            raise OutputExistsError(f"{path.with_suffix('.idx')} is there already: replace it with --overwrite")
-    return [_Indexer(_target(path), options).run() for path in found]
+    options = choose_options(options, IndexOptions(rekey, overwrite, output))
+    store = StoreOptions(endpoint_url, anonymous)
+    found = as_paths(paths, store)
+    if combined is not None:
+        return _combine(found, combined, options)
+    if options.output is not None and len(found) != 1:
+        raise UsageError(f"output={options.output} (--output) is for one .rec file, and {len(found)} are given")
+    places = [_place(path, options, store) for path in found]
+    return [_Indexer(_target(path), place, options).run() for path, place in zip(found, places, strict=True)]
 
 
-def _target(path: Path) -> Target:
+def _combine(files: Sequence[DataPath], combined: str | Path, options: IndexOptions) -> list[Indexed]:
+    from gpu_pack.tools.combined_index import combined_index
+
+    if options.output is not None:
+        raise UsageError(f"{told('combined', combined)} names the .idx already: leave output (--output) out")
+    local = [path for path in files if isinstance(path, Path)]
+    if len(local) < len(files):
+        raise UsageError(f"{told('combined', combined)}: all .rec files have to lie on this machine, where DALI is")
+    return combined_index(local, combined, rekey=options.rekey, overwrite=options.overwrite)
+
+
+def _place(path: DataPath, options: IndexOptions, store: StoreOptions) -> DataPath:
+    """Where the .idx goes."""
+    if path.suffix != ".rec":
+        raise UsageError(f"{path}: not a .rec file")
+    place = path.with_suffix(".idx") if options.output is None else data_path(options.output, store)
+    if not isinstance(place, Path) and place.is_web:
+        raise UsageError(f"{place}: web servers take no files: name a place for the index with --output")
+    if place.exists() and not options.overwrite:
+        raise OutputExistsError(f"{place} is there already: replace it with --overwrite")
+    return place
+
+
+def _target(path: DataPath) -> Target:
     located = locate(path)
     return Target(path) if located.whole else located.targets[0]
 
@@ -97,9 +131,9 @@ def _target(path: Path) -> Target:
 class _Indexer:
     """Reads one .rec, and writes its .idx if that leads to every record that can be read."""
 
-    def __init__(self, target: Target, options: IndexOptions) -> None:
-        self.target, self.options = target, options
-        self.result = Indexed(str(target.rec), str(target.idx))
+    def __init__(self, target: Target, place: DataPath, options: IndexOptions) -> None:
+        self.target, self.place, self.options = target, place, options
+        self.result = Indexed(str(target.rec), str(place))
         self.faults = Faults()
         self._offsets, self._ids = array("Q"), array("Q")
         self._nameless: set[int] = set()  # rows without an id
@@ -116,7 +150,7 @@ class _Indexer:
             row = self._metadata[0]
             self.result.set_notices([metadata_notice(len(self._metadata), keys[row], self.target.rec)])
         if not self._refused and not self._keeps_old():
-            write_atomically(self.target.idx, format_index(keys, self._offsets))
+            write_file(self.place, format_index(keys, self._offsets))
             self.result.written = True
         self.result.set_faults(self.faults)
         return self.result
@@ -176,7 +210,7 @@ class _Indexer:
 
     def _keeps_old(self) -> bool:
         """Whether the .rec is damaged, and the .idx that is there leads to all that can still be read."""
-        if not self._damaged or (old := index_beside(self.target)) is None:
+        if self.place != self.target.idx or not self._damaged or (old := index_beside(self.target)) is None:
             return False
         if not set(self._offsets).issubset(old.offsets):
             return False

@@ -13,22 +13,29 @@ from typing import Any
 from gpu_pack.errors import FormatError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
-from gpu_pack.formats.image_headers import ImageError, read_header, sniff
+from gpu_pack.formats.image_headers import Header
 from gpu_pack.formats.manifest import NAME, histogram
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.rejects import NAME as REJECTS
-from gpu_pack.formats.salvage_scan import Damage, FoundRecord, salvage_scan
-from gpu_pack.recordio.scanning import read_record, read_record_header
+from gpu_pack.formats.salvage_scan import Damage, salvage_scan
+from gpu_pack.recordio.scanning import read_record_header
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import PathLike, data_path
 from gpu_pack.tools.check_account import group_rejects
 from gpu_pack.tools.check_ranges import check_ranges
 from gpu_pack.tools.faults import Fault, Faults, ToolReport, choose_options
-from gpu_pack.tools.keys_beside import keys_beside
+from gpu_pack.tools.findings.find import Findings, find
+from gpu_pack.tools.image_heads import HEAD_BYTES, read_image_header
+from gpu_pack.tools.keys_beside import heads, keys_beside
 from gpu_pack.tools.locate import Located, Target, check_counts, locate
 from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_table import RecordTable
+from gpu_pack.types import OnProgress
 
 #: Images whose headers are read for sizes and formats.
 _SAMPLE = 1000
+#: Records among which findings are looked for unasked: decoding them takes a few seconds.
+FEW_RECORDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,12 @@ class InspectOptions:
 
     Attributes:
         first: records shown one by one, 0 to 100,000.
+        findings: decode every picture and compare it with the others; None: where there are at most `FEW_RECORDS`, on
+            this machine.
     """
 
     first: int = 5
+    findings: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.first <= 100_000:
@@ -96,6 +106,7 @@ class Inspection(ToolReport):
         classes: names by label, or None.
         splits: records by split; with ``rejected``, ``options``, ``versions`` and ``packed_by`` from the manifest.
         rejects: of rejects.jsonl by code, the most frequent first: count, and path (``example``) and reason of one.
+        findings: see `gpu_pack.tools.findings.find.Findings`; None where they were not looked for.
         notes, warnings: code, message, count, example.
     """
 
@@ -118,24 +129,49 @@ class Inspection(ToolReport):
     versions: dict[str, Any] = field(default_factory=dict)
     packed_by: dict[str, int] = field(default_factory=dict)
     first: list[RecordInfo] = field(default_factory=list)
+    findings: Findings | None = None
     notes: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
 
 
-def inspect(path: str | Path, *, first: int = 5, options: InspectOptions | None = None) -> Inspection:
-    """Read the headers of all records and of some images of a folder or a .rec file.
+def inspect(
+    path: PathLike,
+    *,
+    first: int = 5,
+    findings: bool | None = None,
+    options: InspectOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Inspection:
+    """Read the headers of all records and of some images of a folder or a .rec file; look for findings.
 
     Args:
-        first: see `InspectOptions`; or give ``options``.
+        first, findings: see `InspectOptions`; or give ``options``.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
+        on_progress: called a few times a second while findings are looked for.
 
     Raises:
         SourceError: nothing there, or unreadable.
         UsageError: an option out of range.
     """
-    options = choose_options(options, InspectOptions(first))
-    located = locate(Path(path))
+    options = choose_options(options, InspectOptions(first, findings))
+    located = locate(data_path(path, StoreOptions(endpoint_url, anonymous)))
+    result = inspect_located(located, options)
+    few = isinstance(located.folder, Path) and result.records <= FEW_RECORDS
+    if few if options.findings is None else options.findings:
+        result.findings = find(located.targets, result.classes, on_progress or (lambda _: None))
+    return result
+
+
+def inspect_located(located: Located, options: InspectOptions) -> Inspection:
+    """What `inspect` tells without findings.
+
+    Raises:
+        SourceError: a single file cannot be read.
+    """
     run = _Inspector(located, options)
     for target in located.targets:
         with run.faults.collect(target.rec) if located.whole else nullcontext():
@@ -158,6 +194,8 @@ class _Inspector:
         """Read every header of one file, and some of its images."""
         keys, table, offsets = keys_beside(target, self.faults), RecordTable(), array("Q")
         with RecFile(target.rec, whole=False) as file:
+            if spans := heads(target, keys, file.size):
+                file.expect(spans)
             for found in salvage_scan(file, payloads=False):
                 if isinstance(found, Damage):
                     self.faults.add(target.rec, found.reason, found.at)
@@ -171,7 +209,8 @@ class _Inspector:
             self._sample(file, offsets)
         self._add_file(target, table, file.size)
         self._notices += [*table.notices(target.rec), *([keys.repeated] if keys.repeated is not None else [])]
-        if target.manifest is None and (ranges := check_ranges(target.rec, table, self.faults)) is not None:
+        foreign = target.manifest is None or target.manifest.target is not None
+        if foreign and (ranges := check_ranges(target.rec, table, self.faults)) is not None:
             self.result.identities = (self.result.identities or 0) + ranges.identities
 
     def _add_file(self, target: Target, table: RecordTable, size: int) -> None:
@@ -215,13 +254,16 @@ class _Inspector:
 
     def _describe_first(self, file: RecFile, table: RecordTable) -> None:
         missing = max(0, self.options.first - len(self.result.first))
-        rows = zip(table.offsets[:missing], table.keys[:missing], strict=True)
+        rows = list(zip(table.offsets[:missing], table.keys[:missing], strict=True))
+        file.expect((offset, HEAD_BYTES) for offset, _ in rows)
         self.result.first += [_describe(file, offset, key) for offset, key in rows]
 
     def _sample(self, file: RecFile, offsets: array[int]) -> None:
         """Count formats and sizes of images that are spread evenly over the file."""
         share = max(1, _SAMPLE // len(self.located.targets))
-        for offset in offsets[:: max(1, -(-len(offsets) // share))]:
+        sample = offsets[:: max(1, -(-len(offsets) // share))]
+        file.expect((offset, HEAD_BYTES) for offset in sample)
+        for offset in sample:
             info = _describe(file, offset)
             self._formats[info.format or "unknown"] += 1
             if info.width:
@@ -233,12 +275,11 @@ def _describe(file: RecFile, offset: int, key: int = 0) -> RecordInfo:
     file.begin_record(offset)
     try:
         info = read_record_header(file.read_at, offset, file.size)
-        image = FoundRecord(info, read_record(file.read_at, offset, file.size).payload).image
+        header = read_image_header(file, info)
     except FormatError:  # another process has written to the file since it was scanned
         return RecordInfo(file.path.name, 0, [], None, 0, 0, 0)
+    size = info.data_size
     labels = [label if math.isfinite(label) else None for label in info.labels[:100]]
-    try:
-        header = read_header(image)
-    except ImageError:
-        return RecordInfo(file.path.name, key, labels, sniff(image), 0, 0, len(image), not image)
-    return RecordInfo(file.path.name, key, labels, header.format, header.width, header.height, len(image))
+    if not isinstance(header, Header):
+        return RecordInfo(file.path.name, key, labels, header, 0, 0, size, not size)
+    return RecordInfo(file.path.name, key, labels, header.format, header.width, header.height, size)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpu_pack.errors import FormatError, SourceError
+from gpu_pack.errors import FormatError, SourceError, UsageError
 from gpu_pack.formats.manifest import NAME, Manifest, read_manifest
+from gpu_pack.stores.address import StoreOptions, is_address
+from gpu_pack.stores.data_path import DataPath, PathLike, data_path
 from gpu_pack.tools.faults import Faults, unreadable
 
 
@@ -21,16 +24,16 @@ class Target:
         split: its split, by the manifest.
     """
 
-    rec: Path
+    rec: DataPath
     manifest: Manifest | None = None
     split: str | None = None
 
     @property
-    def idx(self) -> Path:
+    def idx(self) -> DataPath:
         return self.rec.with_suffix(".idx")
 
     @property
-    def lst(self) -> Path:
+    def lst(self) -> DataPath:
         return self.rec.with_suffix(".lst")
 
     @property
@@ -51,37 +54,53 @@ class Located:
         damage: what is wrong with the manifest.
     """
 
-    folder: Path
+    folder: DataPath
     whole: bool
     targets: tuple[Target, ...]
     manifest: Manifest | None
     damage: FormatError | None
 
 
-def as_paths(paths: str | Path | Iterable[str | Path]) -> list[Path]:
-    """One path or several as a list."""
-    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+def as_paths(paths: PathLike | Iterable[PathLike], options: StoreOptions) -> list[DataPath]:
+    """One path or address, or several, as a list."""
+    if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable):
+        return [data_path(paths, options)]
+    return [data_path(path, options) for path in paths]
 
 
-def locate(path: Path) -> Located:
+def local_paths(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], command: str) -> list[Path]:
+    """One path, or several, as a list, for a command that reads files of this machine only.
+
+    Raises:
+        UsageError: an address.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    for path in given:
+        if is_address(os.fspath(path)):
+            raise UsageError(f"{path}: {command} reads files on this machine: copy it here first")
+    return [Path(path) for path in given]
+
+
+def locate(path: DataPath) -> Located:
     """The records of a folder, or one .rec file.
+
+    Of a folder on a web server, which lists no files, the manifest names them.
 
     Raises:
         SourceError: nothing there, no records in the folder, or no permission to look.
     """
     try:
-        is_folder = path.is_dir()
-        if not is_folder and not path.exists():
-            raise SourceError(f"{path}: no such file or folder")
+        is_folder = _is_folder(path)
         folder = path if is_folder else path.parent
-        found = sorted(item for item in folder.iterdir() if item.suffix == ".rec") if is_folder else [path]
+        listed = folder.iterdir() if is_folder and not _is_web(folder) else ()
+        found = sorted((item for item in listed if item.suffix == ".rec"), key=str) if is_folder else [path]
     except (OSError, ValueError) as error:
         raise unreadable(path, error if isinstance(error, OSError) else OSError(str(error))) from error
     if not is_folder and path.suffix in (".idx", ".lst"):
         raise SourceError(f"{path}: name the .rec file, not its {path.suffix}")
     manifest, damage = None, None
     try:
-        manifest = read_manifest(folder / NAME)
+        manifest = _manifest(folder / NAME)
     except FormatError as error:
         damage = error
     if not found and manifest is None and damage is None:
@@ -95,6 +114,32 @@ def locate(path: Path) -> Located:
     # The manifest beside a file that it does not name says nothing about that file.
     target = known.get(path.name, Target(path))
     return Located(folder, False, (target,), target.manifest, damage)
+
+
+def _is_folder(path: DataPath) -> bool:
+    if isinstance(path, Path):
+        is_folder = path.is_dir()
+        if not is_folder and not path.exists():
+            raise SourceError(f"{path}: no such file or folder")
+        return is_folder
+    if path.suffix != ".rec" and path.is_web and (path / NAME).exists():
+        return True
+    try:
+        path.stat()
+    except FileNotFoundError:
+        if path.suffix == ".rec" or path.is_web:
+            raise
+        return True
+    return False
+
+
+def _is_web(path: DataPath) -> bool:
+    return not isinstance(path, Path) and path.is_web
+
+
+def _manifest(path: DataPath) -> Manifest | None:
+    """The manifest, if there is one; stores that may not list answer "denied" for one that is not there."""
+    return read_manifest(path) if isinstance(path, Path) or path.exists() else None
 
 
 def check_counts(targets: Iterable[Target], records: Mapping[str | None, int], faults: Faults) -> None:

@@ -6,10 +6,13 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from gpu_pack.errors import SourceError
+from gpu_pack.recordio.scanning import ReadAt, reader
 from gpu_pack.recordio.searched_file import MAX_READS, SearchedFile
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import unreadable
 
 _BLOCK, _HEADER_BLOCK = 4 << 20, 4 << 10
@@ -19,38 +22,62 @@ class RecFile(SearchedFile):
     """A .rec file, for one thread.
 
     Args:
-        path: of the file.
+        path: of the file; from an object store, it is streamed.
         whole: whole records will be read; otherwise headers, and little is read ahead.
-        hashed: compute the sha256 along with reading, while the bytes are in the system's cache.
+        hashed: compute the sha256 along with reading: of a local file block by block, which the system's cache still
+            has; of another one as its bytes come, since reading them again may be a request.
         max_reads: see `MAX_READS`.
 
     Raises:
         SourceError: the file does not exist, is not a plain file, or cannot be read.
     """
 
-    def __init__(self, path: Path, *, whole: bool, hashed: bool = False, max_reads: int = MAX_READS) -> None:
+    def __init__(self, path: DataPath, *, whole: bool, hashed: bool = False, max_reads: int = MAX_READS) -> None:
         self.path = path
         self._sha256 = hashlib.sha256() if hashed else None
         self._hashed = 0
+        self._read_from: ReadAt
+        self._close: Callable[[None, None, None], object]
+        self._descriptor: int | None = None
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for a writer
-                raise SourceError(f"{path}: not a plain file")
-            self._file = open(path, "rb", buffering=_BLOCK if whole else _HEADER_BLOCK)  # noqa: SIM115
-            size = os.fstat(self._file.fileno()).st_size
+            if isinstance(path, Path):
+                size = self._open_local(path, _BLOCK if whole else _HEADER_BLOCK)
+            else:
+                blocks = path.open_blocks()
+                self._read_from, self._close, size = blocks.read_at, blocks.__exit__, blocks.stat.size
         except (OSError, ValueError) as error:
             raise unreadable(path, error if isinstance(error, OSError) else OSError(str(error))) from error
-        super().__init__(self._read_block, size, max_reads)
+        as_it_comes = hashed and self._descriptor is None
+        super().__init__(self._read_and_hash if as_it_comes else self._read_block, size, max_reads)
+
+    def _open_local(self, path: Path, buffering: int) -> int:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # opening a FIFO would wait for a writer
+            raise SourceError(f"{path}: not a plain file")
+        file = open(path, "rb", buffering=buffering)  # noqa: SIM115
+        self._read_from, self._close, self._descriptor = reader(file), file.__exit__, file.fileno()
+        return os.fstat(self._descriptor).st_size
 
     def __enter__(self) -> RecFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._close(None, None, None)
+
+    def expect(self, spans: Iterable[tuple[int, int]]) -> None:
+        """Say what will be read next, as offsets and lengths in that order: an object store is asked for many at once.
+
+        Whatever else is read then costs a request each.
+        """
+        if not isinstance(self.path, Path):
+            self._close(None, None, None)
+            expected = self.path.open_spans()
+            expected.expect(spans)
+            self._read_from, self._close = expected.read_at, expected.__exit__
 
     def begin_record(self, offset: int) -> None:
         """See `SearchedFile.begin_record`."""
         super().begin_record(offset)
-        if self._sha256 is not None and offset - self._hashed >= _BLOCK:
+        if self._sha256 is not None and offset - self._hashed >= (1 if self._descriptor is None else _BLOCK):
             self._hash_to(offset)
 
     def sha256(self) -> str:
@@ -61,9 +88,9 @@ class RecFile(SearchedFile):
 
     def _next_data(self, start: int) -> int:
         """Skip a hole, if the system knows of holes: a sparse file may claim terabytes that are not on the disk."""
-        if not hasattr(os, "SEEK_DATA"):
+        file = self._descriptor
+        if file is None or not hasattr(os, "SEEK_DATA"):
             return start
-        file = self._file.fileno()
         position = os.lseek(file, 0, os.SEEK_CUR)  # where the buffered file expects it
         try:
             return max(start, os.lseek(file, start, os.SEEK_DATA) & ~3)
@@ -80,7 +107,14 @@ class RecFile(SearchedFile):
 
     def _read_block(self, offset: int, count: int) -> bytes:
         try:
-            self._file.seek(offset)
-            return self._file.read(count)
+            return self._read_from(offset, count)
         except OSError as error:
             raise unreadable(self.path, error) from error
+
+    def _read_and_hash(self, offset: int, count: int) -> bytes:
+        data = self._read_from(offset, count)
+        if offset <= self._hashed < offset + len(data):
+            assert self._sha256 is not None
+            self._sha256.update(memoryview(data)[self._hashed - offset :])
+            self._hashed = offset + len(data)
+        return data

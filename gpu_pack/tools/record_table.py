@@ -6,13 +6,13 @@ import hashlib
 import math
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import metadata_notice
 from gpu_pack.formats.salvage_scan import FoundRecord
+from gpu_pack.stores.data_path import DataPath
 
 
 @dataclass
@@ -51,7 +51,17 @@ class RecordTable:
         self.codes.append(label_code(info.labels))
         self.firsts.append(info.labels[0])
 
-    def notices(self, path: Path) -> list[Notice]:
+    @property
+    def pictures(self) -> int:
+        """How many records hold a picture."""
+        return len(self.keys) - len(self.metadata)
+
+    def picture_labels(self) -> Iterable[float]:
+        """The first labels of the records with a picture."""
+        without = set(self.metadata)
+        return (label for row, label in enumerate(self.firsts) if row not in without) if without else self.firsts
+
+    def notices(self, path: DataPath) -> list[Notice]:
         """The note about the records without a picture, if there are any."""
         if not self.metadata:
             return []

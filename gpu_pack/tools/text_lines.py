@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 from gpu_pack.errors import ListError
 from gpu_pack.formats import lst
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import Faults, unreadable
 from gpu_pack.types import Entry
 
@@ -19,14 +18,14 @@ MAX_BAD_LINES = 1000
 Value = TypeVar("Value")
 
 
-def text_lines(path: Path, longest: int = 1 << 20) -> Iterator[tuple[int, bytes]]:
+def text_lines(path: DataPath, longest: int = 1 << 20) -> Iterator[tuple[int, bytes]]:
     """``(number, line)`` of each line of a plain file but blank ones; beyond ``longest`` bytes a line comes in pieces.
 
     Raises:
         SourceError: the file cannot be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise unreadable(path, OSError("not a plain file"))
         with path.open("rb") as file:
             number = 0
@@ -39,7 +38,7 @@ def text_lines(path: Path, longest: int = 1 << 20) -> Iterator[tuple[int, bytes]
 
 
 def parsed_lines(
-    path: Path, parse: Callable[[bytes, int], Value], faults: Faults, longest: int = 1 << 20
+    path: DataPath, parse: Callable[[bytes, int], Value], faults: Faults, longest: int = 1 << 20
 ) -> Iterator[tuple[int, Value]]:
     """``(number, parse(line, number))`` of each line; lines for which that raises ListError or ValueError are faults.
 
@@ -60,7 +59,7 @@ def parsed_lines(
             yield number, value
 
 
-def list_entry(path: Path, line: bytes, number: int) -> Entry:
+def list_entry(path: DataPath, line: bytes, number: int) -> Entry:
     """The entry in a line of a .lst.
 
     Raises:

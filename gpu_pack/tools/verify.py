@@ -6,13 +6,11 @@ file, key and offset of what is wrong. A .rec without a manifest has only these:
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from gpu_pack.errors import UsageError
@@ -22,7 +20,9 @@ from gpu_pack.formats.manifest import NAME, Manifest, PublishedFile
 from gpu_pack.formats.notices import Notice
 from gpu_pack.formats.record_keys import repeated_rows
 from gpu_pack.formats.rejects import NAME as REJECTS
+from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.atomic_file import hash_file
+from gpu_pack.stores.data_path import DataPath, PathLike, lexists
 from gpu_pack.tools import check_account
 from gpu_pack.tools.bounded_pool import BoundedPool
 from gpu_pack.tools.check_ranges import check_ranges
@@ -79,18 +79,21 @@ class Verification(ToolReport):
 
 
 def verify(
-    paths: str | Path | Iterable[str | Path],
+    paths: PathLike | Iterable[PathLike],
     *,
     decode: bool = True,
     workers: int | None = None,
     options: VerifyOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Verification:
     """Check datasets (folders) and .rec files. What is wrong inside is a fault in the result, not an error.
 
     Args:
-        paths: one path or several.
+        paths: one path or address, or several.
         decode, workers: see `VerifyOptions`; or give ``options``.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
         on_progress: called a few times a second, with bytes of the .rec files; ``rejected`` counts faults.
 
     Raises:
@@ -98,7 +101,7 @@ def verify(
         UsageError: an option out of range.
     """
     options = choose_options(options, VerifyOptions(decode, workers))
-    located = [locate(path) for path in as_paths(paths)]
+    located = [locate(path) for path in as_paths(paths, StoreOptions(endpoint_url, anonymous))]
     began = time.monotonic()
     from cpu_fallback.opencv import configure_opencv
 
@@ -180,7 +183,7 @@ class _Verifier:
             self._notices.append(Notice("unfinished-run", example=str(located.folder)))
 
     def _add_target(self, target: Target, rejects: set[int] | None, tables: list[RecordTable]) -> None:
-        def check(path: Path) -> None:
+        def check(path: DataPath) -> None:
             table = self._check_records(target)
             self._check_sidecars(target, table, rejects)
             tables.append(table)
@@ -191,17 +194,17 @@ class _Verifier:
             self._progress.total = self.result.bytes
         self._add_job(target.rec, check)
 
-    def _add_job(self, path: Path, job: Callable[[Path], None]) -> None:
+    def _add_job(self, path: DataPath, job: Callable[[DataPath], None]) -> None:
         def run() -> None:
             with self.faults.collect(path):
                 job(path)
 
         self.pool.submit(run)
 
-    def _check_published(self, published: PublishedFile, path: Path) -> None:
+    def _check_published(self, published: PublishedFile, path: DataPath) -> None:
         self._compare(path, published, path.stat().st_size, lambda: hash_file(path) if path.is_file() else None)
 
-    def _compare(self, path: Path, published: PublishedFile, size: int, sha256: Callable[[], str | None]) -> None:
+    def _compare(self, path: DataPath, published: PublishedFile, size: int, sha256: Callable[[], str | None]) -> None:
         """Compare a file's size, and its hash if it has the right size, with the manifest's."""
         if size != published.bytes:
             self.faults.add(path, f"it has {size} bytes, and the manifest says {published.bytes}")
@@ -221,35 +224,38 @@ class _Verifier:
         with RecFile(target.rec, whole=True, hashed=True) as file:
             if manifest is not None:
                 hashed = published is not None and published.bytes == file.size
-                checks = Checks(manifest.spec, manifest.classes, self.options.decode, keys, hashed)
+                metadata = manifest.target is not None
+                checks = Checks(manifest.spec, manifest.classes, self.options.decode, keys, hashed, metadata)
             table = read_records(file, checks, self.pool, self.faults, self._on_read)
         if published is not None:
             self._compare(target.rec, published, file.size, lambda: table.sha256)
-        else:
+        if manifest is None or manifest.target is not None:
             self._check_metadata(target, table)
         table.positions = keys.repeated is not None
         self._notices += [keys.repeated] if keys.repeated is not None else []
         return table
 
     def _check_metadata(self, target: Target, table: RecordTable) -> None:
-        """Count records without pictures, which only foreign writers write."""
+        """Count records without pictures, and check InsightFace's ranges in them, which its layout must have."""
         self._notices += table.notices(target.rec)
         with self._lock:
             self.result.metadata += len(table.metadata)
-        check_ranges(target.rec, table, self.faults)
+        ranges = check_ranges(target.rec, table, self.faults)
+        if ranges is None and target.manifest is not None:
+            self.faults.add(target.rec, "it was packed for InsightFace, and has no record 0 with the ends of the keys")
 
     def _check_sidecars(self, target: Target, table: RecordTable, rejects: set[int] | None) -> None:
         faults, published = self.faults, target.manifest is not None
         for row in repeated_rows(table.keys) if published else ():
             faults.add(target.rec, "an earlier record has the same key", table.offsets[row], table.keys[row])
-        if os.path.lexists(target.idx):
+        if lexists(target.idx):
             with faults.collect(target.idx):
                 check_index(target.idx, table, published, faults)
         elif published:
             faults.add(target.idx, "there is no index; `gpu-pack index` makes it from the records")
         else:  # im2rec.cc writes none, and many readers need none
             self._notices.append(Notice("no-index", example=str(target.rec)))
-        if os.path.lexists(target.lst) and not table.positions:
+        if lexists(target.lst) and not table.positions:
             with faults.collect(target.lst):
                 check_list(target.lst, table, KeyLookup(table.keys), rejects, faults)
         elif published:

@@ -26,7 +26,8 @@ def test_several_commands_in_one_process(packed: Path, tmp_path: Path, capsys: p
 def test_help_lists_every_command_on_a_line_and_each_has_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--help"]) == 0
     shown = capsys.readouterr().out
-    for name in ("create", "im2rec", "verify", "inspect", "extract", "index", "sagemaker", "doctor"):
+    names = ("create", "im2rec", "verify", "inspect", "report", "extract", "index", "merge", "divide", "sagemaker")
+    for name in (*names, "doctor"):
         (line,) = [line for line in shown.splitlines() if line.startswith(f"  {name} ")]
         assert line.endswith(".") and not line.endswith("..."), line
         assert run([name, "--help"]) == 0

@@ -104,7 +104,7 @@ def test_records_and_a_list_are_one_set(tmp_path: Path, gpu_pack_command: Run) -
     (tmp_path / "b.jpg").write_bytes(smooth_jpeg(9))
     gpu_pack_command("create", "a.rec", "b.lst", "out", "--pass-through", "--no-shuffle")
     assert images(tmp_path / "out/train.rec") == [smooth_jpeg(key) for key in (0, 1, 2, 9)]
-    assert (tmp_path / "out/train.lst").read_text().splitlines()[2:] == ["2\t0\ta.rec!/2", "3\t5\t./b.jpg"]
+    assert (tmp_path / "out/train.lst").read_text().splitlines()[2:] == ["2\t0\ta.rec!/2", "3\t5\tb.jpg"]
 
 
 def test_damage_and_metadata_are_in_the_account(tmp_path: Path, gpu_pack_command: Run) -> None:

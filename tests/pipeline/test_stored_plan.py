@@ -179,7 +179,7 @@ def test_shards_of_a_size_instead_of_a_number(photos: Path, tmp_path: Path) -> N
     options = gpu_pack.CreateOptions(gpu_pack.TransformSpec(size=24, crop=True), half, gpu_pack.DeviceOptions("cpu"))
 
     def plan(options: gpu_pack.CreateOptions, shard_bytes: int | None) -> list[int]:
-        made = create.plan([str(photos)], tmp_path / "out", options, Spool(None), shard_bytes)
+        made = create.plan([str(photos)], tmp_path / "out", options, Spool(None), None, shard_bytes)
         return [len(shard.rows) for shard in made.shards]
 
     image = 2 * int(24**2 * 0.17)

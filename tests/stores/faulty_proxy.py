@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
@@ -39,11 +40,17 @@ Plan = Callable[[str, str], Failure | None]
 
 
 class Asked(NamedTuple):
-    """A request that came; ``signed`` is its Authorization header, or empty."""
+    """A request that came.
+
+    Attributes:
+        signed: its Authorization header, or empty.
+        copied: what it asks the server to copy, or empty.
+    """
 
     method: str
     path: str
     signed: str
+    copied: str
 
 
 class Proxy:
@@ -53,17 +60,27 @@ class Proxy:
         url: its address.
         asked: every request.
         most: how many there were at once.
+        sent: bytes of bodies that were answered, by path.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.asked: list[Asked] = []
         self.most = self._now = 0
+        self.sent: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def gets(self, part: str = "") -> int:
         """How many objects or lists were asked for."""
         return sum(each.method == "GET" and part in each.path for each in self.asked)
+
+    def bytes_of(self, part: str) -> int:
+        """How many bytes came of objects with ``part`` in their path."""
+        return sum(count for path, count in self.sent.items() if part in path)
+
+    def add_bytes(self, path: str, count: int) -> None:
+        with self._lock:
+            self.sent[path] += count
 
     @contextlib.contextmanager
     def count(self, asked: Asked) -> Iterator[None]:
@@ -109,8 +126,12 @@ def proxy(target: str, plan: Plan = lambda _method, _path: None, mend_put: bool 
 
     class Handler(_Handler):
         def do(self) -> None:
-            with found.count(Asked(self.command, self.path, self.headers.get("Authorization", ""))):
+            headers = (self.headers.get(name, "") for name in ("Authorization", "x-amz-copy-source"))
+            with found.count(Asked(self.command, self.path, *headers)):
                 self.answer(target, plan(self.command, self.path), mend_put and self.command == "PUT")
+
+        def count_body(self, count: int) -> None:
+            found.add_bytes(self.path, count)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PROPFIND = do  # noqa: N815
 
@@ -174,8 +195,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
+            self.count_body(len(data))
             self.wfile.write(data[: len(data) // 2] if cut else data)
         self.close_connection = self.close_connection or cut
+
+    def count_body(self, count: int) -> None:
+        """Called with the bytes of each answer's body."""
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -14,8 +14,6 @@ from tests.pipeline.store.outputs import OPTIONS, Output
 from tests.stores import servers
 from tests.stores.buckets import Bucket, open_bucket
 
-pytest.importorskip("obstore")
-
 
 @pytest.fixture(scope="package")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -21,6 +21,8 @@ from tests.pipeline.runs import pack, plan_of, watched
 from tests.pipeline.store.outputs import SHARDS, Output, interrupt, run
 from tests.stores.faulty_proxy import Failure, first, proxy
 
+pytest.importorskip("obstore")
+
 KILLS = int(os.environ.get("KILL_ROUNDS", "5"))
 DENIED = Failure(status=403, code="AccessDenied")
 

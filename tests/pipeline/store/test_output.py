@@ -20,6 +20,8 @@ from tests.pipeline.store.outputs import OPTIONS, SHARDS, Output, interrupt, run
 from tests.stores import servers
 from tests.stores.faulty_proxy import proxy
 
+pytest.importorskip("obstore")
+
 
 def test_what_goes_up_is_what_a_local_run_writes(
     out: Output, source: Path, undisturbed: dict[str, bytes], tmp_path: Path

@@ -18,6 +18,8 @@ from gpu_pack.types import Entry
 from tests.pipeline.runs import pack, plan_of, watched
 from tests.pipeline.store.outputs import Output, run
 
+pytest.importorskip("obstore")
+
 
 def test_two_runs_at_once(out: Output, source: Path) -> None:
     """From this machine, whose folder is locked, and from another one."""

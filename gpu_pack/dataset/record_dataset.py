@@ -1,27 +1,28 @@
-"""A map-style dataset over .rec files, for PyTorch's DataLoader or a plain loop; it imports no framework."""
+"""`RecordDataset`."""
 
 from __future__ import annotations
 
 import bisect
-import glob
 import logging
 import operator
 import os
-import re
-import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
-from gpu_pack.errors import FormatError, SourceError, UsageError
+from gpu_pack.dataset.read_records import LocalRecords, RemoteRecords, read_remote
+from gpu_pack.dataset.rec_files import rec_files
+from gpu_pack.errors import FormatError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.notices import merge_notices, select
-from gpu_pack.formats.pictures import find_pictures
+from gpu_pack.formats.pictures import Pictures, find_pictures
 from gpu_pack.recordio import HeaderInfo, unpack
-from gpu_pack.recordio.scanning import read_record, read_record_header, reader
+from gpu_pack.recordio.scanning import read_record_header
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import DataPath, PathLike, data_path, read_places
 from gpu_pack.types import Color
 
 if TYPE_CHECKING:
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
 _log = logging.getLogger("gpu_pack")
-StrPath = str | os.PathLike[str]
-
-_SHARD = re.compile(r"-(\d+)-of-(\d+)$")
+#: Records of an object store that a loop over the dataset reads at once.
+_IN_A_ROW = 32
+#: .idx files of an object store that are read at once.
+_INDEXES = 16
+#: Of records whose headers alone are read.
+_HEAD_BYTES = 512
 
 
 class RecordDataset:
@@ -46,12 +50,14 @@ class RecordDataset:
     It can be pickled and forked: each process opens the files when it first reads. Threads may share it.
 
     Args:
-        path: a .rec; a pattern such as ``train-*.rec``; a folder that holds one set of shards; or a sequence of these.
+        path: a .rec; a pattern such as ``train-*.rec``; a folder that holds one set of shards; an address of one of
+            these, such as ``s3://bucket/out/train.rec``, of which records are read one by one; or a sequence of these.
         transform: called with the image (with the encoded bytes, unless ``decode``); returns what takes its place.
         decode: False gives the encoded bytes instead of pixels.
         color: ``rgb``, ``gray`` or ``unchanged``; EXIF orientation is applied except for ``unchanged``.
         label_type: called with each single label, a float; ``float`` keeps whole labels floats, for regression.
         target_transform: called with the label, after ``label_type``; returns what takes its place.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
 
     Attributes:
         files: the .rec files, in order.
@@ -66,24 +72,30 @@ class RecordDataset:
 
     def __init__(
         self,
-        path: StrPath | Sequence[StrPath],
+        path: PathLike | Sequence[PathLike],
         transform: Callable[[Any], Any] | None = None,
         decode: bool = True,
         color: Color = "rgb",
         *,
         label_type: Callable[[float], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
+        endpoint_url: str | None = None,
+        anonymous: bool = False,
     ) -> None:
         if color not in get_args(Color):
             raise UsageError(f"color={color!r}: choose {' or '.join(get_args(Color))}")
-        paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
-        self.files = [file for item in paths for file in _rec_files(item)]
+        paths = list(path) if isinstance(path, Sequence) and not isinstance(path, str) else [path]
+        store = StoreOptions(endpoint_url, anonymous)
+        self._paths = [file for item in paths for file in rec_files(data_path(item, store))]
+        self.files = list(map(str, self._paths))
         self.transform = transform
         self.decode = decode
         self.color: Color = color
         self.label_type = label_type
         self.target_transform = target_transform
-        found = [find_pictures(file) for file in self.files]
+        looked = _look_into_all(self._paths)
+        found = [pictures for pictures, _ in looked]
+        self._remote = {place: records for place, (_, records) in enumerate(looked) if records is not None}
         self._offsets = [pictures.offsets for pictures in found]
         self._keys = [pictures.keys for pictures in found]
         notices = merge_notices(notice for pictures in found for notice in pictures.notices)
@@ -97,7 +109,7 @@ class RecordDataset:
     @property
     def classes(self) -> list[str] | None:
         """The names in the classes.txt beside the first file, by label; None if there is none."""
-        path = Path(self.files[0]).with_name(CLASSES) if self.files else None
+        path = self._paths[0].with_name(CLASSES) if self._paths else None
         return list(read_classes(path)) if path is not None and path.is_file() else None
 
     @property
@@ -121,7 +133,21 @@ class RecordDataset:
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         file, offset = self._find(index)
-        payload = self._open(file).record(offset)
+        remote = self._remote.get(file)
+        payload = self._open(file).record(offset) if remote is None else read_remote([(remote, offset)])[0]
+        return self._item(file, offset, payload)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]]:
+        """The items of a batch, which PyTorch asks for so; from object stores, its records are read at once."""
+        places = list(map(self._find, indices))
+        asked = [(self._remote[file], offset) for file, offset in places if file in self._remote]
+        payloads = iter(read_remote(asked) if asked else ())
+        return [
+            self._item(file, offset, next(payloads) if file in self._remote else self._open(file).record(offset))
+            for file, offset in places
+        ]
+
+    def _item(self, file: int, offset: int, payload: bytes) -> tuple[Any, Any]:
         try:
             header, data = unpack(payload)
         except FormatError as error:
@@ -137,7 +163,10 @@ class RecordDataset:
         return image, label if self.target_transform is None else self.target_transform(label)
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
-        return (self[index] for index in range(len(self)))
+        if not self._remote:
+            return (self[index] for index in range(len(self)))
+        batches = (range(start, min(start + _IN_A_ROW, len(self))) for start in range(0, len(self), _IN_A_ROW))
+        return (item for batch in batches for item in self.__getitems__(batch))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_pid")}
@@ -166,19 +195,19 @@ class RecordDataset:
         start = self._ends[file - 1] if file else 0
         return file, self._offsets[file][position - start]
 
-    def _open(self, file: int) -> _RecFile:
+    def _open(self, file: int) -> LocalRecords:
         if self._pid != os.getpid():  # forked: without pread, parent and child would share one position
             self.close()
         opened = self._opened.get(file)
         if opened is None:
-            fresh = _RecFile(self.files[file])
+            fresh = LocalRecords(Path(self.files[file]))
             opened = self._opened.setdefault(file, fresh)
             if opened is not fresh:  # another thread was faster
                 fresh.close()
         return opened
 
     def _reset(self) -> None:
-        self._opened: dict[int, _RecFile] = {}
+        self._opened: dict[int, LocalRecords] = {}
         self._pid = os.getpid()
 
     def _read_columns(self) -> tuple[Array, Array]:
@@ -202,11 +231,10 @@ class RecordDataset:
 
     def _headers(self) -> Iterator[tuple[HeaderInfo, int]]:
         """Header and key of each record."""
-        for path, offsets, keys in zip(self.files, self._offsets, self._keys, strict=True):
-            with Path(path).open("rb") as file:
-                size, read_at = file.seek(0, os.SEEK_END), reader(file)
+        for path, offsets, keys in zip(self._paths, self._offsets, self._keys, strict=True):
+            with read_places(path, ((offset, _HEAD_BYTES) for offset in offsets)) as (read_at, size):
                 for row, offset in enumerate(offsets):
-                    info = read_record_header(read_at, offset, size, path)
+                    info = read_record_header(read_at, offset, size, str(path))
                     yield info, info.key if keys is None else keys[row]
 
     def _label(self, label: Any) -> Any:
@@ -217,27 +245,18 @@ class RecordDataset:
         return int(label) if label.is_integer() else label
 
 
-class _RecFile:
-    """One open .rec that several threads may read."""
+def _look_into(path: DataPath) -> tuple[Pictures, RemoteRecords | None]:
+    found = find_pictures(path)
+    return found, None if isinstance(path, Path) else RemoteRecords(path, found.offsets, found.size)
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._file: BinaryIO = Path(path).open("rb", buffering=0)  # noqa: SIM115
-        self._size = os.fstat(self._file.fileno()).st_size
-        self._lock = threading.Lock()
 
-    def record(self, offset: int) -> bytes:
-        return read_record(self._read_at, offset, self._size, self._path).payload
+def _look_into_all(paths: list[DataPath]) -> list[tuple[Pictures, RemoteRecords | None]]:
+    if all(isinstance(path, Path) for path in paths):
+        return list(map(_look_into, paths))
+    from concurrent.futures import ThreadPoolExecutor
 
-    def _read_at(self, offset: int, count: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), count, offset)
-        with self._lock:
-            self._file.seek(offset)
-            return self._file.read(count)
-
-    def close(self) -> None:
-        self._file.close()
+    with ThreadPoolExecutor(_INDEXES) as pool:
+        return list(pool.map(_look_into, paths))
 
 
 def decode_image(data: bytes, color: Color) -> Any:
@@ -253,31 +272,3 @@ def decode_image(data: bytes, color: Color) -> Any:
     if image is None or image.ndim == 2:
         return image
     return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
-
-
-def _rec_files(path: StrPath) -> list[str]:
-    """The .rec files that a path, pattern or folder means, sorted."""
-    name = os.fspath(path)
-    if Path(name).is_dir():
-        return _shards(Path(name))
-    if not Path(name).exists() and glob.has_magic(name):
-        found = sorted(glob.glob(name))
-        if not found:
-            raise SourceError(f"{name}: no file matches")
-        return found
-    return [name]
-
-
-def _shards(folder: Path) -> list[str]:
-    """The only set in a folder. Several are refused: nobody would notice that train and validation are mixed."""
-    found = sorted(folder.glob("*.rec"))
-    sets = sorted({_SHARD.sub("", file.stem) for file in found})
-    if not found:
-        raise SourceError(f"{folder}: no .rec file in it")
-    if len(sets) > 1:
-        names = ", ".join(sets[:5])
-        raise SourceError(f"{folder}: {len(sets)} sets ({names}) are in it: name one, as in {sets[0]}*.rec")
-    numbered = _SHARD.search(found[0].stem)
-    if numbered and int(numbered[2]) != len(found):
-        raise SourceError(f"{folder}: only {len(found)} of {int(numbered[2])} shards of {sets[0]} are in it")
-    return [str(file) for file in found]

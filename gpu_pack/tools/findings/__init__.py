@@ -1,0 +1,1 @@
+"""Findings: what in a dataset's pictures and labels may spoil a training run."""
