@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from gpu_pack.distributed.connect import connect
-from gpu_pack.distributed.nodes import Look, NodeFacts, alive, check_nodes
+from gpu_pack.distributed.each_node import on_each_node
+from gpu_pack.distributed.nodes import Look, check_nodes
 from gpu_pack.distributed.pack import Packing
-from gpu_pack.errors import BackendError, UsageError, told
+from gpu_pack.errors import UsageError, told
 from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.options import CreateOptions
@@ -25,8 +25,6 @@ from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.types import OnProgress
 
 _TOKEN = "token"
-#: Seconds that a node may take to say what it is like: its first process starts meanwhile.
-_LOOK_SECONDS = 120
 
 
 def create(
@@ -69,7 +67,7 @@ def run_on_cluster(
 
         def pack(staging: Staging) -> PackResult:
             with _token(plan, staging) as token:
-                check_nodes(_look_around(ray, look(plan.part([0]), token)), plan)
+                check_nodes(on_each_node(ray, look(plan.part([0]), token)), plan)
             return Packing(ray, plan, staging, on_progress, options.staging).run()
 
         return Report.from_json(run_with(plan, policy, pack))
@@ -87,31 +85,3 @@ def _token(plan: Plan, staging: Staging) -> Iterator[tuple[Path, str] | None]:
         yield path, text
     finally:
         path.unlink(missing_ok=True)
-
-
-def _look_around(ray: Any, look: Look) -> list[NodeFacts]:
-    """What each node says of itself; nodes that die meanwhile, and those that come later, are left out."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    remote = ray.remote(num_cpus=0, max_retries=0)(_call)
-    refs = [
-        remote.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(look)
-        for node in alive(ray.nodes())
-    ]
-    ready, late = ray.wait(refs, num_returns=len(refs), timeout=_LOOK_SECONDS) if refs else ([], [])
-    for ref in late:
-        ray.cancel(ref, force=True)
-    found = []
-    for ref in ready:
-        try:
-            found.append(ray.get(ref))
-        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
-            continue
-        except ray.exceptions.RayError as error:
-            last = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-            raise BackendError(f"a node cannot run gpu-pack: {last}: install gpu-pack on all nodes") from None
-    return found
-
-
-def _call(look: Look) -> NodeFacts:
-    return look()

@@ -230,6 +230,15 @@ def test_a_shard_that_fails_three_times_ends_the_run(
     assert published(tmp_path / "out") == undisturbed
 
 
+def test_doctor_tells_what_each_node_reaches(cluster: Any, source: Path) -> None:
+    args = command("doctor", source, "/nowhere", "--address", cluster.address)
+    done = subprocess.run(args, env={**ENVIRONMENT, **RAY}, capture_output=True, text=True)
+    *nodes, first, second = done.stdout.splitlines()
+    assert len(nodes) == 2 and all(": cpu, " in line and f"gpu-pack {gpu_pack.__version__}" in line for line in nodes)
+    assert first == second and "does not reach /nowhere: " in first
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_no_cluster(source: Path, tmp_path: Path) -> None:
     options: Any = {"engine": "ray", "address": "127.0.0.1:1", **OPTIONS}
     with pytest.raises(BackendError, match=r"address=127.0.0.1:1 \(--address\): no Ray cluster can be used there"):
