@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gpu_pack.formats.notices import Notice
@@ -64,6 +64,14 @@ class Listing:
         """One row as a value."""
         size = self.sizes[row]
         return Entry(self.keys[row], self.labels[row], self.paths[row], size if size >= 0 else None, self.places[row])
+
+    def part(self, rows: Iterable[int]) -> Listing:
+        """A listing of some rows alone, in the given order, without what is said of the whole."""
+        part = Listing(self.store, classes=self.classes, ordered=self.ordered)
+        for row in rows:
+            stat = Stat(self.sizes[row], self.versions[row])
+            part.add(self.keys[row], self.labels[row], self.paths[row], stat, self.places[row])
+        return part
 
     def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat, place: Place | None = None) -> None:
         """Append a row."""
