@@ -39,6 +39,7 @@ def find_in_folder(tree: Tree, options: SourceOptions, facts: Facts) -> Iterator
     facts.skipped += skipped
     divided = find_splits(tree, folders, options.layout)
     _refuse_loose_images(tree, files)
+    facts.skipped.update(map(_kind, files))
     if divided is None:
         yield from _find_classes(tree, [SplitFolder("", folders)], options, facts)
         return
@@ -122,4 +123,7 @@ def _kind(file: TreeFile) -> str:
     """What a file that is no image is counted as."""
     if file.dead_link():
         return "link that leads nowhere"
-    return "." + suffix(file.name) if "." in file.name else "without suffix"
+    ending = suffix(file.name)
+    if "." not in file.name:
+        return "without suffix"
+    return "." + ending if ending.isprintable() else "with a suffix that cannot be printed"

@@ -50,6 +50,12 @@ def make_listing(
     listing.ordered, listing.records = facts.ordered, facts.records
     if not listing.listed:
         raise SourceError(f"{facts.source}: no images found: {describe_skipped(facts.skipped)}")
+    if not listing.paths:
+        first = listing.unlistable[0]
+        raise SourceError(
+            f"{facts.source}: none of its {listing.listed:,} images can be packed; the first: {first.entry.path}: "
+            f"{first.reason}"
+        )
     rows.set_labels(_number_classes(rows, facts, known, class_order))
     if facts.splits or rows.splits:
         listing.own_splits = _own_splits(rows, facts)

@@ -120,7 +120,7 @@ def test_missing_lists_and_roots(photos: Path, gpu_pack_command: Run, tmp_path: 
     check(gpu_pack_command("create", "no.lst", "out", code=1), "no.lst: no such folder or file")
     (tmp_path / "a.lst").write_text("1\t0\tx.jpg\n")
     check(gpu_pack_command("create", "a.lst", "out", "--root", "nowhere", code=1), "nowhere: no such folder")
-    check(gpu_pack_command("create", photos / "ant/00.jpg", "out", code=1), "neither a folder nor a .lst")
+    check(gpu_pack_command("create", photos / "ant/00.jpg", "out", code=1), "no folder, list, table, archive")
     check(gpu_pack_command("create", photos, "out", "--classes", "no.txt", code=1), "no.txt")
 
 

@@ -61,7 +61,13 @@ def test_other_files_are_counted(tmp_path: Path) -> None:
     write_picture(tmp_path / "a/1.jpg", 1)
     for name in ("a/x.txt", "a/y.TXT", "a/none", "labels.csv"):
         (tmp_path / name).write_text("words")
-    assert list_folder(tmp_path).skipped == {".txt": 2, "without suffix": 1}, "beside the classes nothing is looked for"
+    (tmp_path / "a/x.\r").write_text("words")
+    assert list_folder(tmp_path).skipped == {
+        ".txt": 2,
+        "without suffix": 1,
+        ".csv": 1,
+        "with a suffix that cannot be printed": 1,
+    }
 
 
 def test_unsupported_pictures_are_listed_so_that_they_become_rejects(tmp_path: Path) -> None:

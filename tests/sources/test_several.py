@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,10 @@ def test_numbers_and_names_as_labels_do_not_mix(folders: Path) -> None:
         SourceError, match="some labels are names of classes, such as 'cat', and others numbers, such as"
     ):
         listed("a", "b.lst")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names")
+def test_a_source_without_one_image_that_can_be_read_says_why(folders: Path) -> None:
+    write_picture(folders / "c/cat/new\nline.jpg", 1)
+    with pytest.raises(SourceError, match=r"c: none of its 1 images can be packed; the first: cat/new\nline"):
+        listed("c")
