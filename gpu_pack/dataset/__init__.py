@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from gpu_pack.dataset.record_dataset import RecordDataset, decode_image
+from gpu_pack.dataset.collate import collate
+from gpu_pack.dataset.record_dataset import RecordDataset
 
-__all__ = ["RecordDataset", "decode_image"]
+__all__ = ["RecordDataset", "collate"]

@@ -6,12 +6,15 @@ import os
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
+from operator import ge, le
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from gpu_pack.recordio.scanning import read_record
+from gpu_pack.recordio.framing import MAGIC, PART
+from gpu_pack.recordio.scanning import ReadAt, read_record
 
 if TYPE_CHECKING:
     from gpu_pack.stores.object_parts import Part
@@ -19,24 +22,46 @@ if TYPE_CHECKING:
 
 #: Asked for at first, where the .idx does not tell where a record ends, or tells of a longer one.
 _MOST_BYTES = 4 << 20
+#: The same for local files, where the rest costs a call only; an .idx of few records tells of long ones.
+_READ_AT_FIRST = 256 << 10
+_PREAD: Callable[[int, int, int], bytes] | None = getattr(os, "pread", None)  # not on Windows
 
 
 class LocalRecords:
-    """One open .rec that several threads may read."""
+    """One open .rec that several threads may read.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        offsets: of its records.
+    """
+
+    def __init__(self, path: Path, offsets: array[int]) -> None:
         self._path = str(path)
         self._file: BinaryIO = path.open("rb", buffering=0)
-        self._size = os.fstat(self._file.fileno()).st_size
+        self._number = self._file.fileno()
+        self._size = os.fstat(self._number).st_size
+        self._ordered = _ordered(offsets)
         self._lock = threading.Lock()
 
-    def record(self, offset: int) -> bytes:
+    def payload(self, offset: int) -> bytes:
         """The payload of the record at ``offset``; a FormatError where there is none."""
-        return read_record(self._read_at, offset, self._size, self._path).payload
+        count = _end(self._ordered, offset, self._size) - offset
+        data = self._read_at(offset, max(PART.size, min(count, _READ_AT_FIRST)))
+        read_on = partial(_read_on, self._read_at, offset, data)
+        return whole_payload(data) or read_record(read_on, offset, self._size, self._path).payload
+
+    def span(self, offsets: Sequence[int]) -> list[bytes]:
+        """The payloads of several records, which are read at once where they lie one after the other."""
+        begin, end = offsets[0], _end(self._ordered, offsets[-1], self._size)
+        if len(offsets) == 1 or not 0 < end - begin <= _MOST_BYTES or any(map(ge, offsets, offsets[1:])):
+            return list(map(self.payload, offsets))
+        data = memoryview(self._read_at(begin, end - begin))
+        ends = [*offsets[1:], end]
+        found = (whole_payload(data[at - begin : to - begin]) for at, to in zip(offsets, ends, strict=True))
+        return [payload or self.payload(offset) for payload, offset in zip(found, offsets, strict=True)]
 
     def _read_at(self, offset: int, count: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), count, offset)
+        if _PREAD is not None:
+            return _PREAD(self._number, count, offset)
         with self._lock:
             self._file.seek(offset)
             return self._file.read(count)
@@ -55,13 +80,11 @@ class RemoteRecords:
 
     def __init__(self, path: RemotePath, offsets: array[int], size: int) -> None:
         self._path, self._size, self._etag = path, size, path.etag()
-        self._ordered = array("Q", sorted(offsets))
+        self._ordered = _ordered(offsets)
 
     def part(self, offset: int) -> Part:
         """Where the record at ``offset`` lies, as far as the .idx tells."""
-        place = bisect_right(self._ordered, offset)
-        end = self._ordered[place] if place < len(self._ordered) else self._size
-        return self._part(offset, min(end - offset, _MOST_BYTES))
+        return self._part(offset, min(_end(self._ordered, offset, self._size) - offset, _MOST_BYTES))
 
     def payload(self, part: Part, data: bytes) -> bytes:
         """The payload of the record that begins with ``part``, of which the bytes are given; reads on where it must.
@@ -70,19 +93,44 @@ class RemoteRecords:
             FormatError: there is no whole record.
             SourceError: it cannot be read.
         """
-        return read_record(partial(self._read_at, part.offset, data), part.offset, self._size, str(self._path)).payload
+        read_on = partial(_read_on, self._read_at, part.offset, data)
+        return whole_payload(data) or read_record(read_on, part.offset, self._size, str(self._path)).payload
 
     def _part(self, offset: int, length: int) -> Part:
         from gpu_pack.stores.object_parts import Part
 
         return Part(self._path, self._etag, offset, min(offset + length, self._size))
 
-    def _read_at(self, begin: int, data: bytes, offset: int, count: int) -> bytes:
-        if begin <= offset and offset + count <= begin + len(data):
-            return data[offset - begin : offset - begin + count]
+    def _read_at(self, offset: int, count: int) -> bytes:
         from gpu_pack.stores.object_parts import read_parts
 
         return read_parts([self._part(offset, count)])[0]
+
+
+def whole_payload(data: bytes | memoryview) -> bytes | None:
+    """The payload of the record that ``data`` begins with, if it is there whole, in one part; else None."""
+    if len(data) < PART.size:
+        return None
+    magic, length = PART.unpack_from(data)  # the flag of a record in one part is 0
+    end = PART.size + length
+    return bytes(data[PART.size : end]) if magic == MAGIC and end + (-length & 3) <= len(data) else None
+
+
+def _ordered(offsets: array[int]) -> array[int]:
+    return offsets if all(map(le, offsets, islice(offsets, 1, None))) else array("Q", sorted(offsets))
+
+
+def _end(ordered: array[int], offset: int, size: int) -> int:
+    """Where the record at ``offset`` ends at the latest."""
+    place = bisect_right(ordered, offset)
+    return ordered[place] if place < len(ordered) else size
+
+
+def _read_on(read_at: ReadAt, begin: int, data: bytes, offset: int, count: int) -> bytes:
+    """``count`` bytes at ``offset`` of a file of which the bytes from ``begin`` on are there already."""
+    if begin <= offset and offset + count <= begin + len(data):
+        return data[offset - begin : offset - begin + count]
+    return read_at(offset, count)
 
 
 def read_remote(asked: Sequence[tuple[RemoteRecords, int]]) -> list[bytes]:
