@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from gpu_pack.errors import UsageError
 
 Layout = Literal["NHWC", "NCHW"]
@@ -29,8 +31,6 @@ def collate(items: Sequence[tuple[Any, Any]], *, layout: Layout = "NHWC", tensor
     Raises:
         UsageError: an unknown ``layout``, no items, images that are no arrays, or of several shapes; labels likewise.
     """
-    import numpy as np
-
     if layout not in get_args(Layout):
         raise UsageError(f"layout={layout!r}: choose {' or '.join(get_args(Layout))}")
     images = _joined([image for image, _ in items])
@@ -53,8 +53,6 @@ def collate(items: Sequence[tuple[Any, Any]], *, layout: Layout = "NHWC", tensor
 
 def _joined(images: list[Any]) -> Any:
     """The images in one array, which is theirs if they are its rows in order."""
-    import numpy as np
-
     if not images:
         raise UsageError("collate: there are no items")
     first = images[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from array import array
 from bisect import bisect_right
@@ -11,8 +12,10 @@ from functools import partial
 from itertools import islice
 from operator import ge, le
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from gpu_pack.errors import FormatError
+from gpu_pack.recordio import unpack
 from gpu_pack.recordio.framing import MAGIC, PART
 from gpu_pack.recordio.scanning import ReadAt, read_record
 
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 _MOST_BYTES = 4 << 20
 #: The same for local files, where the rest costs a call only; an .idx of few records tells of long ones.
 _READ_AT_FIRST = 256 << 10
+#: Head of a part, and header of an image record.
+_IMAGE = struct.Struct("<IIIfQQ")
+#: Id, label (a float, or a float32 array of several) and encoded image.
+ImageRecord = tuple[int, Any, bytes]
 _PREAD: Callable[[int, int, int], bytes] | None = getattr(os, "pread", None)  # not on Windows
 
 
@@ -42,22 +49,21 @@ class LocalRecords:
         self._ordered = _ordered(offsets)
         self._lock = threading.Lock()
 
-    def payload(self, offset: int) -> bytes:
-        """The payload of the record at ``offset``; a FormatError where there is none."""
+    def image(self, offset: int) -> ImageRecord:
+        """The record at ``offset``; a FormatError where there is none."""
         count = _end(self._ordered, offset, self._size) - offset
         data = self._read_at(offset, max(PART.size, min(count, _READ_AT_FIRST)))
-        read_on = partial(_read_on, self._read_at, offset, data)
-        return whole_payload(data) or read_record(read_on, offset, self._size, self._path).payload
+        return _whole(data) or _in_parts(self._read_at, offset, data, self._size, self._path)
 
-    def span(self, offsets: Sequence[int]) -> list[bytes]:
-        """The payloads of several records, which are read at once where they lie one after the other."""
+    def run(self, offsets: Sequence[int]) -> list[ImageRecord]:
+        """Several records, which are read at once where they lie one after the other."""
         begin, end = offsets[0], _end(self._ordered, offsets[-1], self._size)
         if len(offsets) == 1 or not 0 < end - begin <= _MOST_BYTES or any(map(ge, offsets, offsets[1:])):
-            return list(map(self.payload, offsets))
-        data = memoryview(self._read_at(begin, end - begin))
+            return list(map(self.image, offsets))
+        data = self._read_at(begin, end - begin)
         ends = [*offsets[1:], end]
-        found = (whole_payload(data[at - begin : to - begin]) for at, to in zip(offsets, ends, strict=True))
-        return [payload or self.payload(offset) for payload, offset in zip(found, offsets, strict=True)]
+        found = (_whole(data[at - begin : to - begin]) for at, to in zip(offsets, ends, strict=True))
+        return [record or self.image(offset) for record, offset in zip(found, offsets, strict=True)]
 
     def _read_at(self, offset: int, count: int) -> bytes:
         if _PREAD is not None:
@@ -86,15 +92,14 @@ class RemoteRecords:
         """Where the record at ``offset`` lies, as far as the .idx tells."""
         return self._part(offset, min(_end(self._ordered, offset, self._size) - offset, _MOST_BYTES))
 
-    def payload(self, part: Part, data: bytes) -> bytes:
-        """The payload of the record that begins with ``part``, of which the bytes are given; reads on where it must.
+    def image(self, part: Part, data: bytes) -> ImageRecord:
+        """The record that begins with ``part``, of which the bytes are given; reads on where it must.
 
         Raises:
-            FormatError: there is no whole record.
+            FormatError: there is no whole image record.
             SourceError: it cannot be read.
         """
-        read_on = partial(_read_on, self._read_at, part.offset, data)
-        return whole_payload(data) or read_record(read_on, part.offset, self._size, str(self._path)).payload
+        return _whole(data) or _in_parts(self._read_at, part.offset, data, self._size, str(self._path))
 
     def _part(self, offset: int, length: int) -> Part:
         from gpu_pack.stores.object_parts import Part
@@ -107,13 +112,25 @@ class RemoteRecords:
         return read_parts([self._part(offset, count)])[0]
 
 
-def whole_payload(data: bytes | memoryview) -> bytes | None:
-    """The payload of the record that ``data`` begins with, if it is there whole, in one part; else None."""
-    if len(data) < PART.size:
+def _whole(data: bytes) -> ImageRecord | None:
+    """The record that ``data`` begins with: the common kind, with one label, in one part, and all there; else None."""
+    if len(data) < _IMAGE.size:
         return None
-    magic, length = PART.unpack_from(data)  # the flag of a record in one part is 0
+    magic, length, flag, label, key, _ = _IMAGE.unpack_from(data)  # whole parts have no flag beside the length
     end = PART.size + length
-    return bytes(data[PART.size : end]) if magic == MAGIC and end + (-length & 3) <= len(data) else None
+    if magic != MAGIC or flag or not _IMAGE.size <= end or end + (-length & 3) > len(data):
+        return None
+    return key, label, data[_IMAGE.size : end]
+
+
+def _in_parts(read_at: ReadAt, offset: int, data: bytes, size: int, path: str) -> ImageRecord:
+    """The record at ``offset`` of a file, of which the first bytes are ``data``."""
+    payload = read_record(partial(_read_on, read_at, offset, data), offset, size, path).payload
+    try:
+        header, image = unpack(payload)
+    except FormatError as error:
+        raise FormatError(error.reason, path, offset) from None
+    return header.id, header.label, image
 
 
 def _ordered(offsets: array[int]) -> array[int]:
@@ -133,10 +150,10 @@ def _read_on(read_at: ReadAt, begin: int, data: bytes, offset: int, count: int) 
     return read_at(offset, count)
 
 
-def read_remote(asked: Sequence[tuple[RemoteRecords, int]]) -> list[bytes]:
-    """The payloads of records of one file or several, by offsets, in order; errors as of `RemoteRecords.payload`."""
+def read_remote(asked: Sequence[tuple[RemoteRecords, int]]) -> list[ImageRecord]:
+    """Records of one file or several, by offsets, in order; errors as of `RemoteRecords.image`."""
     from gpu_pack.stores.object_parts import read_parts
 
     parts = [records.part(offset) for records, offset in asked]
     found = zip(asked, parts, read_parts(parts), strict=True)
-    return [records.payload(part, data) for (records, _), part, data in found]
+    return [records.image(part, data) for (records, _), part, data in found]

@@ -46,7 +46,7 @@ class RecordDataset(Records):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         place = self._find(index)
-        return self._item(place, self._records.payload(place))
+        return self._item(place, self._records.one(place))
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]]:
         """The items of a batch, which PyTorch asks for so; from object stores, its records are read at once.
@@ -54,7 +54,7 @@ class RecordDataset(Records):
         Without a transform, images of one size are views of one array, which `gpu_pack.collate` gives as it is.
         """
         places = list(map(self._find, indices))
-        return self._items(places, self._records.payloads(places))
+        return self._items(places, self._records.several(places))
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if not self._records.remote:

@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gpu_pack.dataset.read_records import LocalRecords, RemoteRecords, read_remote
+from gpu_pack.dataset.read_records import ImageRecord, LocalRecords, RemoteRecords, read_remote
 from gpu_pack.formats.notices import Notice, merge_notices
 from gpu_pack.formats.pictures import Pictures, find_pictures
 from gpu_pack.stores.data_path import DataPath
@@ -41,24 +41,24 @@ class RecordFiles:
         self.remote = {number: records for number, (_, records) in enumerate(looked) if records is not None}
         self._reset()
 
-    def payload(self, place: Place) -> bytes:
-        """The payload of one record."""
+    def one(self, place: Place) -> ImageRecord:
+        """One record."""
         file, offset = place
         remote = self.remote.get(file)
-        return self._open(file).payload(offset) if remote is None else read_remote([(remote, offset)])[0]
+        return self._open(file).image(offset) if remote is None else read_remote([(remote, offset)])[0]
 
-    def payloads(self, places: Sequence[Place]) -> list[bytes]:
-        """Of several; those in object stores are read at once."""
+    def several(self, places: Sequence[Place]) -> list[ImageRecord]:
+        """Several records; those in object stores are read at once."""
         asked = [(self.remote[file], offset) for file, offset in places if file in self.remote]
         found = iter(read_remote(asked) if asked else ())
-        return [next(found) if place[0] in self.remote else self.payload(place) for place in places]
+        return [next(found) if place[0] in self.remote else self.one(place) for place in places]
 
-    def run(self, places: Sequence[Place]) -> list[bytes]:
-        """Of records that mostly lie one after the other."""
+    def run(self, places: Sequence[Place]) -> list[ImageRecord]:
+        """Records that mostly lie one after the other."""
         if self.remote:
-            return self.payloads(places)
+            return self.several(places)
         runs = ((file, [offset for _, offset in run]) for file, run in groupby(places, lambda place: place[0]))
-        return [payload for file, offsets in runs for payload in self._open(file).span(offsets)]
+        return [record for file, offsets in runs for record in self._open(file).run(offsets)]
 
     def close(self) -> None:
         """Close the files; reading opens them again."""

@@ -7,24 +7,23 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
+import numpy as np
+
+from gpu_pack.dataset.decode import Array, decode_batch, decode_image
+from gpu_pack.dataset.read_records import ImageRecord
 from gpu_pack.dataset.rec_files import rec_files
 from gpu_pack.dataset.record_files import Place, RecordFiles
 from gpu_pack.errors import FormatError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
 from gpu_pack.formats.notices import select
-from gpu_pack.recordio import HeaderInfo, IRHeader, unpack
+from gpu_pack.recordio import HeaderInfo
 from gpu_pack.recordio.scanning import read_record_header
 from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.data_path import PathLike, data_path, read_places
 from gpu_pack.types import Color
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    Array = np.ndarray[Any, np.dtype[Any]]
 
 _log = logging.getLogger("gpu_pack")
 #: Of records whose headers alone are read.
@@ -102,39 +101,21 @@ class Records:
         start = self._ends[file - 1] if file else 0
         return file, self._records.offsets[file][position - start]
 
-    def _item(self, place: Place, payload: bytes) -> tuple[Any, Any]:
-        header, data = self._unpack(place, payload)
-        if not self.decode:
-            return self._finish(header, data)
-        from gpu_pack.dataset.decode import decode_image
+    def _item(self, place: Place, record: ImageRecord) -> tuple[Any, Any]:
+        image = decode_image(record[2], self.color) if self.decode else record[2]
+        return self._finish(place, record, image)
 
-        return self._finish(header, self._whole(place, header, decode_image(data, self.color)))
-
-    def _items(self, places: Sequence[Place], payloads: Sequence[bytes]) -> list[tuple[Any, Any]]:
+    def _items(self, places: Sequence[Place], records: Sequence[ImageRecord]) -> list[tuple[Any, Any]]:
         if not self.decode or self.transform is not None:  # each is used by itself
-            return list(map(self._item, places, payloads))
-        from gpu_pack.dataset.decode import decode_batch
+            return list(map(self._item, places, records))
+        return list(map(self._finish, places, records, decode_batch([data for _, _, data in records], self.color)))
 
-        unpacked = list(map(self._unpack, places, payloads))
-        images = decode_batch([data for _, data in unpacked], self.color)
-        found = zip(places, unpacked, images, strict=True)
-        return [self._finish(header, self._whole(place, header, image)) for place, (header, _), image in found]
-
-    def _unpack(self, place: Place, payload: bytes) -> tuple[IRHeader, bytes]:
-        try:
-            return unpack(payload)
-        except FormatError as error:
-            raise FormatError(error.reason, self.files[place[0]], place[1]) from None
-
-    def _whole(self, place: Place, header: IRHeader, image: Array | None) -> Array:
+    def _finish(self, place: Place, record: ImageRecord, image: Any) -> tuple[Any, Any]:
         if image is None:
-            raise FormatError(f"record {header.id}: OpenCV cannot decode its image", self.files[place[0]], place[1])
-        return image
-
-    def _finish(self, header: IRHeader, image: Any) -> tuple[Any, Any]:
+            raise FormatError(f"record {record[0]}: OpenCV cannot decode its image", self.files[place[0]], place[1])
         if self.transform is not None:
             image = self.transform(image)
-        label = self._label(header.label)
+        label = self._label(record[1])
         return image, label if self.target_transform is None else self.target_transform(label)
 
     def _label(self, label: Any) -> Any:
@@ -146,8 +127,6 @@ class Records:
 
     def _read_columns(self) -> tuple[Array, Array]:
         if self._columns is None:
-            import numpy as np
-
             keys, values, counts = array("Q"), array("f"), set[int]()
             for info, key in self._headers():
                 keys.append(key)
