@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,12 @@ from gpu_pack.types import Color
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _JPEG = b"\xff\xd8"
+_segment = struct.Struct(">HH").unpack_from
+_frame = struct.Struct(">HHB").unpack_from
+_SCAN = 0xFFDA
+#: Baseline and progressive; tables, JFIF's segment and comments. Others are left to `jpeg.read`, EXIF among them.
+_FRAMES = frozenset((0xFFC0, 0xFFC2))
+_PLAIN = frozenset((0xFFC4, 0xFFDB, 0xFFDD, 0xFFE0, 0xFFFE))
 #: OpenCV's limit; a header that claims more is damaged, or a trap.
 _MOST_PIXELS = 1 << 30
 #: simplejpeg counts bytes in a C int.
@@ -34,20 +41,36 @@ class JpegPlan(NamedTuple):
 
 def plan_jpeg(data: bytes, color: Color) -> JpegPlan | None:
     """None if OpenCV must decode it: no JPEG, CMYK, 12 bits, damaged, or to be turned upright."""
-    if data[:2] != _JPEG:
+    if (frame := _upright_frame(data, color == "unchanged")) is None:
         return None
+    height, width, components = frame
+    pixels = height * width
+    if not 0 < pixels <= _MOST_PIXELS or 3 * pixels > _MOST_BYTES or components not in (1, 3):
+        return None
+    if color == "gray" or (color == "unchanged" and components == 1):
+        return JpegPlan("GRAY", (height, width))
+    return JpegPlan("RGB", (height, width, 3))
+
+
+def _upright_frame(data: bytes, turned: bool) -> tuple[int, int, int] | None:
+    """Height, width and components of a JPEG; None if it is none, damaged, or (unless ``turned``) not upright."""
+    position, frame = 2, None
     try:
-        header = jpeg.read(data)
-    except ImageError:
+        while True:  # this runs for every image: the segments of those that encoders write, and nothing else
+            code, length = _segment(data, position)
+            if code in _FRAMES:
+                frame = _frame(data, position + 5)
+            elif code == _SCAN and frame is not None and data[:2] == _JPEG:
+                return frame
+            elif code not in _PLAIN:
+                break
+            position += 2 + length
+        header = jpeg.read(data) if data[:2] == _JPEG else None
+    except (ImageError, struct.error):
         return None
-    if header.components not in (1, 3) or header.kind or (header.orientation != 1 and color != "unchanged"):
+    if header is None or header.kind or (header.orientation != 1 and not turned):
         return None
-    pixels = header.height * header.width
-    if not 0 < pixels <= _MOST_PIXELS or 3 * pixels > _MOST_BYTES:
-        return None
-    if color == "gray" or (color == "unchanged" and header.components == 1):
-        return JpegPlan("GRAY", (header.height, header.width))
-    return JpegPlan("RGB", (header.height, header.width, 3))
+    return header.height, header.width, header.components
 
 
 def decode_image(data: bytes, color: Color) -> Array | None:

@@ -31,7 +31,7 @@ _READ_AT_FIRST = 256 << 10
 _IMAGE = struct.Struct("<IIIfQQ")
 #: Id, label (a float, or a float32 array of several) and encoded image.
 ImageRecord = tuple[int, Any, bytes]
-_PREAD: Callable[[int, int, int], bytes] | None = getattr(os, "pread", None)  # not on Windows
+_PREAD: Callable[[int, int, int], bytes] | None = getattr(os, "pread", None)  # not on Windows, which does not fork
 
 
 class LocalRecords:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -20,7 +19,7 @@ Place = tuple[int, int]
 
 
 class RecordFiles:
-    """Reads records by place. It can be pickled and forked: each process opens the files when it first reads.
+    """Reads records by place. It can be pickled; forked processes share the open files, which have no position.
 
     Attributes:
         paths: of the .rec files.
@@ -44,6 +43,9 @@ class RecordFiles:
     def one(self, place: Place) -> ImageRecord:
         """One record."""
         file, offset = place
+        opened = self._opened.get(file)
+        if opened is not None:
+            return opened.image(offset)
         remote = self.remote.get(file)
         return self._open(file).image(offset) if remote is None else read_remote([(remote, offset)])[0]
 
@@ -67,7 +69,7 @@ class RecordFiles:
         self._reset()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_opened", "_pid")}
+        return {name: value for name, value in self.__dict__.items() if name != "_opened"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -77,8 +79,6 @@ class RecordFiles:
         self.close()
 
     def _open(self, file: int) -> LocalRecords:
-        if self._pid != os.getpid():  # forked: without pread, parent and child would share one position
-            self.close()
         opened = self._opened.get(file)
         if opened is None:
             fresh = LocalRecords(Path(self.paths[file]), self.offsets[file])  # type: ignore[arg-type]
@@ -89,7 +89,6 @@ class RecordFiles:
 
     def _reset(self) -> None:
         self._opened: dict[int, LocalRecords] = {}
-        self._pid = os.getpid()
 
 
 def _look_into(path: DataPath) -> tuple[Pictures, RemoteRecords | None]:
