@@ -29,7 +29,7 @@ class RecordStream(Records):
     Ranks differ by one record at most. PyTorch is imported where it is installed, and takes a stream for an
     ``IterableDataset``.
 
-    A loop begins the epoch after the one that the loop before it began. Workers that a DataLoader starts anew for each
+    A loop begins the epoch after that of the loop before it. Workers that a DataLoader starts anew for each
     epoch do not know of it: call `set_epoch` before each, as with DistributedSampler.
 
     Args:
@@ -97,7 +97,7 @@ class RecordStream(Records):
         return {**self._setting(), "epoch": self._epoch, "given": self._given}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Let the next loop go on where ``state`` was taken: it gives what that epoch had left.
+        """Let the next loop go on where ``state`` was taken: with what that epoch had left, or with the next one.
 
         Raises:
             UsageError: not a state of a stream; when the loop begins, one with other records, options or parts.
@@ -116,6 +116,8 @@ class RecordStream(Records):
             if self._epoch == epoch:
                 self._given = given
             yield item
+        if self._epoch == epoch and _worker() is None:  # a worker that others outlast has nothing left in this epoch
+            self._epoch, self._given, self._begun = epoch + 1, 0, False
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_ranks": self._rank_and_world()}  # spawned workers do not know torch.distributed's
@@ -156,9 +158,8 @@ class RecordStream(Records):
             yield held.pop(wanted)
 
     def _share(self) -> Share:
-        torch_data = sys.modules.get("torch.utils.data")
-        info = torch_data.get_worker_info() if torch_data is not None else None
         rank, world = self._rank_and_world()
+        info = _worker()
         return Share(rank, world) if info is None else Share(rank, world, info.id, info.num_workers)
 
     def _rank_and_world(self) -> tuple[int, int]:
@@ -178,6 +179,12 @@ class RecordStream(Records):
         for name, here in self._setting().items():
             if (there := state.get(name)) != here:
                 raise UsageError(f"load_state_dict: the state is of {name}={there}, but here it is {here}")
+
+
+def _worker() -> Any:
+    """What PyTorch tells a DataLoader's worker of itself; None in other processes."""
+    torch_data = sys.modules.get("torch.utils.data")
+    return torch_data.get_worker_info() if torch_data is not None else None
 
 
 def _tell_torch() -> None:
