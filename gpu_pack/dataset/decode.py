@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import simplejpeg
@@ -21,35 +21,8 @@ _SCAN = 0xFFDA
 #: Baseline and progressive; tables, JFIF's segment and comments. Others are left to `jpeg.read`, EXIF among them.
 _FRAMES = frozenset((0xFFC0, 0xFFC2))
 _PLAIN = frozenset((0xFFC4, 0xFFDB, 0xFFDD, 0xFFE0, 0xFFFE))
-#: OpenCV's limit; a header that claims more is damaged, or a trap.
-_MOST_PIXELS = 1 << 30
-#: simplejpeg counts bytes in a C int.
-_MOST_BYTES = (1 << 31) - 1
-
-
-class JpegPlan(NamedTuple):
-    """How libjpeg-turbo decodes a JPEG.
-
-    Attributes:
-        colorspace: simplejpeg's name of it.
-        shape: of the pixels: height x width, for RGB x 3.
-    """
-
-    colorspace: str
-    shape: tuple[int, ...]
-
-
-def plan_jpeg(data: bytes, color: Color) -> JpegPlan | None:
-    """None if OpenCV must decode it: no JPEG, CMYK, 12 bits, damaged, or to be turned upright."""
-    if (frame := _upright_frame(data, color == "unchanged")) is None:
-        return None
-    height, width, components = frame
-    pixels = height * width
-    if not 0 < pixels <= _MOST_PIXELS or 3 * pixels > _MOST_BYTES or components not in (1, 3):
-        return None
-    if color == "gray" or (color == "unchanged" and components == 1):
-        return JpegPlan("GRAY", (height, width))
-    return JpegPlan("RGB", (height, width, 3))
+#: simplejpeg counts bytes in a C int; OpenCV refuses what has over 2^30 pixels.
+_MOST_PIXELS = ((1 << 31) - 1) // 3
 
 
 def _upright_frame(data: bytes, turned: bool) -> tuple[int, int, int] | None:
@@ -73,10 +46,22 @@ def _upright_frame(data: bytes, turned: bool) -> tuple[int, int, int] | None:
     return header.height, header.width, header.components
 
 
+def _shape(data: bytes, color: Color) -> tuple[int, ...] | None:
+    """Of the pixels that libjpeg-turbo decodes, H x W x 3 or H x W; None if OpenCV must: CMYK, damaged, no JPEG."""
+    frame = _upright_frame(data, color == "unchanged")
+    if frame is None:
+        return None
+    height, width, components = frame
+    if not 0 < height * width <= _MOST_PIXELS or components not in (1, 3):
+        return None
+    gray = color == "gray" or (components == 1 and color == "unchanged")
+    return (height, width) if gray else (height, width, 3)
+
+
 def decode_image(data: bytes, color: Color) -> Array | None:
     """The pixels of an encoded image as `gpu_pack.RecordDataset` gives them; None if OpenCV cannot decode it."""
-    plan = plan_jpeg(data, color)
-    pixels = _by_libjpeg(data, plan, None) if plan is not None else None
+    shape = _shape(data, color)
+    pixels = None if shape is None else _by_libjpeg(data, shape)
     return _by_opencv(data, color) if pixels is None else pixels
 
 
@@ -84,11 +69,11 @@ def decode_batch(images: Sequence[bytes], color: Color) -> Iterator[Array | None
     """What `decode_image` gives for each; JPEGs of the first one's size are views of one array, in order."""
     block: Array | None = None
     for place, data in enumerate(images):
-        plan = plan_jpeg(data, color)
-        if block is None and plan is not None:
-            block = np.empty((len(images), *plan.shape), np.uint8)
-        out = block[place] if block is not None and plan is not None and plan.shape == block.shape[1:] else None
-        pixels = _by_libjpeg(data, plan, out) if plan is not None else None
+        shape = _shape(data, color)
+        if block is None and shape is not None:
+            block = np.empty((len(images), *shape), np.uint8)
+        out = block[place] if block is not None and shape == block.shape[1:] else None
+        pixels = None if shape is None else _by_libjpeg(data, shape, out)
         if pixels is None:
             pixels = _by_opencv(data, color)
             if out is not None and pixels is not None and pixels.shape == out.shape:
@@ -96,13 +81,14 @@ def decode_batch(images: Sequence[bytes], color: Color) -> Iterator[Array | None
         yield out if out is not None and pixels is not None and pixels.shape == out.shape else pixels
 
 
-def _by_libjpeg(data: bytes, plan: JpegPlan, out: Array | None) -> Array | None:
+def _by_libjpeg(data: bytes, shape: tuple[int, ...], out: Array | None = None) -> Array | None:
     """The pixels, in ``out`` if there is one; None if libjpeg complains: OpenCV decodes what it can."""
     try:
-        pixels: Array = simplejpeg.decode_jpeg(data, plan.colorspace, buffer=out)
+        if len(shape) == 3:
+            return simplejpeg.decode_jpeg(data, "RGB", buffer=out)  # type: ignore[no-any-return]
+        return simplejpeg.decode_jpeg(data, "GRAY", buffer=out).reshape(shape)  # type: ignore[no-any-return]
     except ValueError:
         return None
-    return pixels.reshape(plan.shape) if len(plan.shape) == 2 else pixels
 
 
 def _by_opencv(data: bytes, color: Color) -> Array | None:

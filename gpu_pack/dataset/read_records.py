@@ -51,8 +51,8 @@ class LocalRecords:
 
     def image(self, offset: int) -> ImageRecord:
         """The record at ``offset``; a FormatError where there is none."""
-        count = _end(self._ordered, offset, self._size) - offset
-        data = self._read_at(offset, max(PART.size, min(count, _READ_AT_FIRST)))
+        count = min(_end(self._ordered, offset, self._size) - offset, _READ_AT_FIRST)
+        data = self._read_at(offset, count if count > 0 else PART.size)
         return _whole(data) or _in_parts(self._read_at, offset, data, self._size, self._path)
 
     def run(self, offsets: Sequence[int]) -> list[ImageRecord]:
