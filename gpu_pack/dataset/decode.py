@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,20 +64,33 @@ def decode_image(data: bytes, color: Color) -> Array | None:
     return _by_opencv(data, color) if pixels is None else pixels
 
 
-def decode_batch(images: Sequence[bytes], color: Color) -> Iterator[Array | None]:
-    """What `decode_image` gives for each; JPEGs of the first one's size are views of one array, in order."""
-    block: Array | None = None
-    for place, data in enumerate(images):
-        shape = _shape(data, color)
-        if block is None and shape is not None:
-            block = np.empty((len(images), *shape), np.uint8)
-        out = block[place] if block is not None and shape == block.shape[1:] else None
+class BatchDecoder:
+    """Gives what `decode_image` gives; JPEGs of the first one's size are views of one array, in order.
+
+    Args:
+        count: images that will be decoded.
+        color: of all.
+    """
+
+    def __init__(self, count: int, color: Color) -> None:
+        self._count, self._color = count, color
+        self._block: Array | None = None
+        self._place = 0
+
+    def decode(self, data: bytes) -> Array | None:
+        """The pixels of the next image; see `decode_image`."""
+        shape = _shape(data, self._color)
+        if self._block is None and shape is not None:
+            self._block = np.empty((self._count, *shape), np.uint8)
+        fits = self._block is not None and shape == self._block.shape[1:]
+        out = self._block[self._place] if fits and self._block is not None else None
+        self._place += 1
         pixels = None if shape is None else _by_libjpeg(data, shape, out)
         if pixels is None:
-            pixels = _by_opencv(data, color)
+            pixels = _by_opencv(data, self._color)
             if out is not None and pixels is not None and pixels.shape == out.shape:
                 out[...] = pixels
-        yield out if out is not None and pixels is not None and pixels.shape == out.shape else pixels
+        return out if out is not None and pixels is not None and pixels.shape == out.shape else pixels
 
 
 def _by_libjpeg(data: bytes, shape: tuple[int, ...], out: Array | None = None) -> Array | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -49,16 +49,16 @@ class RecordFiles:
         remote = self.remote.get(file)
         return self._open(file).image(offset) if remote is None else read_remote([(remote, offset)])[0]
 
-    def several(self, places: Sequence[Place]) -> list[ImageRecord]:
-        """Several records; those in object stores are read at once."""
+    def several(self, places: Sequence[Place]) -> Iterator[ImageRecord]:
+        """Several records; those in object stores are read at once, others when they are asked for."""
         asked = [(self.remote[file], offset) for file, offset in places if file in self.remote]
         found = iter(read_remote(asked) if asked else ())
-        return [next(found) if place[0] in self.remote else self.one(place) for place in places]
+        return (next(found) if place[0] in self.remote else self.one(place) for place in places)
 
     def run(self, places: Sequence[Place]) -> list[ImageRecord]:
         """Records that mostly lie one after the other."""
         if self.remote:
-            return self.several(places)
+            return list(self.several(places))
         runs = ((file, [offset for _, offset in run]) for file, run in groupby(places, lambda place: place[0]))
         return [record for file, offsets in runs for record in self._open(file).run(offsets)]
 

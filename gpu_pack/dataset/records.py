@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, get_args
 
 import numpy as np
 
-from gpu_pack.dataset.decode import Array, decode_batch, decode_image
+from gpu_pack.dataset.decode import Array, BatchDecoder, decode_image
 from gpu_pack.dataset.read_records import ImageRecord
 from gpu_pack.dataset.rec_files import rec_files
 from gpu_pack.dataset.record_files import Place, RecordFiles
@@ -105,10 +105,11 @@ class Records:
         image = decode_image(record[2], self.color) if self.decode else record[2]
         return self._finish(place, record, image)
 
-    def _items(self, places: Sequence[Place], records: Sequence[ImageRecord]) -> list[tuple[Any, Any]]:
+    def _items(self, places: Sequence[Place], records: Iterable[ImageRecord]) -> list[tuple[Any, Any]]:
         if not self.decode or self.transform is not None:  # each is used by itself
             return list(map(self._item, places, records))
-        return list(map(self._finish, places, records, decode_batch([data for _, _, data in records], self.color)))
+        decode = BatchDecoder(len(places), self.color).decode
+        return [self._finish(place, record, decode(record[2])) for place, record in zip(places, records, strict=True)]
 
     def _finish(self, place: Place, record: ImageRecord, image: Any) -> tuple[Any, Any]:
         if image is None:
