@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpu_pack import recordio
+    from gpu_pack.api import create, transform
     from gpu_pack.backends import DeviceOptions
     from gpu_pack.dataset import RecordDataset, RecordStream, collate
     from gpu_pack.errors import (
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         StrictError,
         UsageError,
     )
-    from gpu_pack.pipeline.api import create, transform
     from gpu_pack.pipeline.options import CreateOptions
     from gpu_pack.pipeline.report import Report
     from gpu_pack.sources.splits import Division
@@ -50,9 +50,9 @@ __all__ = [
 _MODULES = {
     "CreateOptions": "pipeline.options", "DeviceOptions": "backends", "Division": "sources.splits", "Encoded": "types",
     "Progress": "types", "RecordDataset": "dataset", "RecordStream": "dataset", "Rejected": "types",
-    "Report": "pipeline.report", "TransformSpec": "types", "collate": "dataset", "create": "pipeline.api",
+    "Report": "pipeline.report", "TransformSpec": "types", "collate": "dataset", "create": "api",
     "divide": "tools.divide", "extract": "tools.extract", "index": "tools.index", "inspect": "tools.inspect",
-    "merge": "tools.merge", "recordio": "recordio", "report": "tools.report.build", "transform": "pipeline.api",
+    "merge": "tools.merge", "recordio": "recordio", "report": "tools.report.build", "transform": "api",
     "verify": "tools.verify",
 }  # fmt: skip
 

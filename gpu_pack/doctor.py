@@ -80,6 +80,11 @@ def diagnose(machine: Machine | None = None) -> Diagnosis:
     )
 
 
+def diagnosis_json() -> dict[str, Any]:
+    """This machine's diagnosis as plain values."""
+    return diagnose().to_json()
+
+
 def render(diagnosis: Diagnosis) -> str:
     """The diagnosis for people, a few aligned lines."""
     lines = [

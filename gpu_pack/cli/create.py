@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +15,7 @@ import typer
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
+from gpu_pack.pipeline.options import Engine
 from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
 from gpu_pack.stores.address import is_address
@@ -105,7 +109,12 @@ def create(
     encoder: Annotated[EncoderName, typer.Option(help="The GPU path's JPEG encoder.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="CPU workers [one a core].")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images that a worker takes at once [tuned].")] = None,
-    shards: Annotated[int, typer.Option(help="Files that each split is divided into.")] = 1,
+    shards: Annotated[
+        int | None,
+        typer.Option(
+            help="Files that each split is divided into [1; with --engine ray, of 256 MiB].", show_default=False
+        ),
+    ] = None,
     classes: Annotated[Path | None, typer.Option(help="A classes.txt whose label numbers are used.")] = None,
     layout: Annotated[
         Layout,
@@ -153,6 +162,11 @@ def create(
     staging: Annotated[
         Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")
     ] = None,
+    engine: Annotated[Engine, typer.Option(help="Pack on this machine, or on a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, or auto [Ray's choice; it may start one here].")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show Ray's own log, too.")] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -160,8 +174,8 @@ def create(
 
     OUT receives NAME.rec, NAME.idx and NAME.lst for each split, classes.txt, rejects.jsonl and manifest.json.
     """
+    from gpu_pack import api
     from gpu_pack.output.destination import find_destination
-    from gpu_pack.pipeline import api
     from gpu_pack.pipeline.options import create_options
 
     options = create_options(
@@ -176,20 +190,36 @@ def create(
         label_column=label_column, split_column=split_column, labels=labels, class_names=class_names, rekey=rekey,
         root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
         endpoint_url=endpoint_url, anonymous=anonymous, staging=staging,
+        engine=engine, address=address, verbose=verbose,
     )  # fmt: skip
 
-    if is_address(out) and not (dry_run or quiet):
+    if is_address(out) and engine == "local" and not (dry_run or quiet):
         folder = find_destination(out, options.store, options.staging).folder
         console.say(f"packing in {folder}, from where finished shards go to {out}")
-    with console.logged_warnings(), console.progress(quiet) as on_progress:
+    with console.logged_warnings(), console.progress(quiet) as on_progress, _off_output(engine, verbose):
         report = api.create(source or None, out, options=options, progress=on_progress)
+    outcome(report, json_, quiet)
+    return 0
+
+
+@contextlib.contextmanager
+def _off_output(engine: Engine, verbose: bool) -> Iterator[None]:
+    """Ray prints what happens to nodes on standard output, where results belong: here on standard error, if asked."""
+    with contextlib.ExitStack() as stack:
+        if engine == "ray":
+            there = sys.stderr if verbose else stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(there))
+        yield
+
+
+def outcome(report: Report, json_: bool, quiet: bool) -> None:
+    """Print what a run did, or would do."""
     if json_:
         print(json.dumps(report.to_json(), indent=1))
     say_notices(report.notes, report.warnings, quiet)
     if not json_ and not quiet:
         for line in _planned(report) if report.dry_run else _done(report):
             console.say(line)
-    return 0
 
 
 def _done(report: Report) -> Iterator[str]:
@@ -210,6 +240,9 @@ def _done(report: Report) -> Iterator[str]:
     yield from _left_out(report)
     if len(report.packed_by) > 1:
         yield "packed by " + ", ".join(f"{name}: {count:,}" for name, count in report.packed_by.items())
+    for machine, did in report.machines.items():
+        shards = f"shard{'s' * (not did['shards'].isdigit())} {did['shards']}"
+        yield f"{machine} ({did['device']}): {did['images']:,} images in {did['seconds']:,.1f} s, {shards}"
     resumed = f", {report.resumed:,} of them from before" if report.resumed else ""
     rejected = f"{report.rejected:,} rejected" + (f" (see {report.out}/rejects.jsonl)" if report.rejected else "")
     yield (

@@ -13,9 +13,9 @@ from typing import NoReturn
 from gpu_pack.errors import GpuPackError, UsageError
 
 #: Commands that resume where they were interrupted.
-_RESUMABLE = ("create", "im2rec", "extract", "sagemaker")
+_RESUMABLE = ("create", "im2rec", "extract", "sagemaker", "plan", "pack", "publish")
 #: Commands that decode images.
-_DECODING = ("create", "im2rec", "verify", "inspect", "report")
+_DECODING = ("create", "im2rec", "verify", "inspect", "report", "pack")
 _terminated = False
 
 
@@ -29,7 +29,7 @@ def run(argv: Sequence[str]) -> int:
         raise UsageError("an argument is empty: is a variable of the shell not set?")
     import typer
 
-    from gpu_pack.cli import create, merge, report, tools  # noqa: F401 (they add the commands)
+    from gpu_pack.cli import apart, create, merge, report, tools  # noqa: F401 (they add the commands)
     from gpu_pack.cli.app import app
 
     try:

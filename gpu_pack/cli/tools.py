@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,13 +28,41 @@ def _finish(result: Any, json_: bool, show: Callable[[], None]) -> int:
 
 
 @app.command()
-def doctor(json_: JsonFlag = False) -> int:
+def doctor(
+    places: Annotated[
+        list[str] | None, typer.Argument(help="With --address: SOURCE, OUT or other places that all nodes need.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of a Ray cluster, or auto: examine each of its nodes instead.")
+    ] = None,
+    json_: JsonFlag = False,
+) -> int:
     """Show which device would run and why, and what to install."""
     from gpu_pack.doctor import diagnose, render
 
+    if address is not None:
+        return _examine(address, places or (), json_)
+    if places:
+        raise UsageError(f"{places[0]}: places are looked for by the nodes of a cluster: add --address auto")
     diagnosis = diagnose()
     print(json.dumps(diagnosis.to_json(), indent=2) if json_ else render(diagnosis))
     return 0
+
+
+def _examine(address: str, places: Sequence[str], json_: bool) -> int:
+    from gpu_pack.distributed.doctor import examine
+    from gpu_pack.doctor import diagnosis_json
+
+    nodes, faults = examine(address, places, diagnosis_json)
+    if json_:
+        print(json.dumps({"nodes": nodes, "faults": faults}, indent=2))
+        return 1 if faults else 0
+    for node in nodes:
+        found = ", ".join(f"{name} {version}" for name, version in node["versions"].items() if version)
+        print(f"{node['host']}: {node['device']}, {node['reason']}; {found}")
+    for fault in faults:
+        print(fault)
+    return 1 if faults else 0
 
 
 class _Forwarding(TyperCommand):

@@ -18,7 +18,8 @@ from gpu_pack.formats.rejects import Reject, reject, reject_line
 from gpu_pack.im2rec.options import Options
 from gpu_pack.im2rec.read_lists import Lists, find_lists, read_lists
 from gpu_pack.output.staging import Staging
-from gpu_pack.pipeline.plan import PackResult, Plan, gpu_options, lists_digest, versions
+from gpu_pack.pipeline.plan import Plan, gpu_options, lists_digest, versions
+from gpu_pack.pipeline.results import PackResult
 from gpu_pack.pipeline.run import Publication, run
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.types import HARD_MAX_PIXELS, MAX_WORKERS, TransformSpec

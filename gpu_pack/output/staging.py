@@ -29,6 +29,7 @@ PARTIAL = ".partial"
 _RUN = "run.json"
 _PUBLISH = "publish.json"
 _BEGIN = "begin"
+_DONE = ".done"
 
 
 class Published(NamedTuple):
@@ -190,10 +191,26 @@ class Staging:
 
     def result(self, shard: str) -> dict[str, Any] | None:
         """What packing a shard gave that is finished and need not be packed again; None for any other."""
-        return None
+        done = _read_json(self.folder / (shard + _DONE))
+        if done is None or any(_size(self.path(name)) != size for name, size in done["files"].items()):
+            return None
+        return dict(done["result"])
 
     def add_finished(self, shard: FinishedShard) -> None:
         """A shard is finished; here it waits until all are published."""
+        files = {name: _size(self.path(name)) for name in shard.files}
+        self.keep(shard.name + _DONE, json.dumps({"files": files, "result": shard.result}).encode())
+
+    def refresh(self) -> None:
+        """Learn which shards other processes finished since this object was made."""
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep something of the run in the output until it is published, for every process that packs there."""
+        write_atomically(self.folder / name, data)
+
+    def kept(self, suffix: str) -> list[bytes]:
+        """What was kept under names that end so, in the order of these."""
+        return [path.read_bytes() for path in sorted(self.folder.glob(f"*{suffix}"))]
 
     def send_finished(self) -> None:
         """The finished shards may go where they will be published; here nothing does before all are there."""
@@ -263,6 +280,14 @@ def taken(name: str) -> OutputExistsError:
     return OutputExistsError(
         f"{name} is there already: choose another output, or replace it with overwrite=True (--overwrite)"
     )
+
+
+def _size(path: Path) -> int:
+    """Of a file, in bytes; -1 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _read_json(path: Path) -> Any:

@@ -8,7 +8,7 @@ and appear complete; the manifest, which makes a dataset of them, comes last, an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -112,9 +112,15 @@ class StoreOutput:
 
     # ---- shards
 
-    def done(self, run: NotedRun) -> dict[str, Any]:
-        """The shards of a run that are up, by name; without those whose objects are not what was put there."""
+    def done(self, run: NotedRun, only: Collection[str] | None = None) -> dict[str, Any]:
+        """The shards of a run that are up, by name; without those whose objects are not what was put there.
+
+        Args:
+            only: names of the shards that are asked for; None for all.
+        """
         names = [name for name in self.notes.list() if name.endswith(_DONE)]
+        if only is not None:
+            names = [name for name in names if name.removesuffix(_DONE) in only]
         noted = {name: json.loads(text) for name, text in self.notes.get_many(names).items()}
         here = self._objects.list() if noted else {}
         return {

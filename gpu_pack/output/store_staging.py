@@ -6,7 +6,7 @@ of this one is taken from the store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ class StoreStaging(Staging):
         store: the output.
         settings: of the lock.
         locked: hold the output's lock while this object is open.
+        only: the shards that this process deals with; None for all.
 
     Raises:
         OutputError: this machine's folder or the store cannot be written.
@@ -42,10 +43,18 @@ class StoreStaging(Staging):
     _kept = ("origin.note",)
 
     def __init__(
-        self, folder: Path, name: str, store: ObjectStore, settings: LeaseSettings, *, locked: bool = True
+        self,
+        folder: Path,
+        name: str,
+        store: ObjectStore,
+        settings: LeaseSettings,
+        *,
+        locked: bool = True,
+        only: Collection[str] | None = None,
     ) -> None:
         super().__init__(folder, name, locked=locked, place=store.root)
         self._uploads = Background(self._send, "upload")
+        self._only = only
         self._held: list[FinishedShard] = []
         self._done: dict[str, Any] = {}
         self._up: dict[str, Any] = {}  # by the names of files
@@ -91,8 +100,7 @@ class StoreStaging(Staging):
         if self.identity() is None:
             self._write_note("run", run.id)
             self._write_run(run.identity, self._output.run_files(run))
-        for shard, done in self._output.done(run).items():
-            self._note_done(shard, done)
+        self._note_all_done(run)
 
     def begin(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> None:
         """See `Staging.begin`."""
@@ -152,6 +160,20 @@ class StoreStaging(Staging):
         found = self._done.get(shard)
         return None if found is None else dict(found["result"])
 
+    def refresh(self) -> None:
+        """See `Staging.refresh`."""
+        if (run := self._output.run()) is not None:
+            self._note_all_done(run)
+
+    def keep(self, name: str, data: bytes) -> None:
+        """See `Staging.keep`."""
+        self._output.notes.put(name, data)
+
+    def kept(self, suffix: str) -> list[bytes]:
+        """See `Staging.kept`."""
+        notes = self._output.notes
+        return [*notes.get_many(sorted(name for name in notes.list() if name.endswith(suffix))).values()]
+
     def add_finished(self, shard: FinishedShard) -> None:
         """See `Staging.add_finished`."""
         self._held.append(shard)
@@ -189,6 +211,10 @@ class StoreStaging(Staging):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(path, error) from error
+
+    def _note_all_done(self, run: NotedRun) -> None:
+        for shard, done in self._output.done(run, self._only).items():
+            self._note_done(shard, done)
 
     def _note_done(self, shard: str, done: dict[str, Any]) -> None:
         self._done[shard] = done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,9 +19,11 @@ from gpu_pack.pipeline.duplicates import settle_duplicates
 from gpu_pack.pipeline.faces import faces_shard
 from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
-from gpu_pack.pipeline.plan import PackResult, Plan, gpu_options, lists_digest, merge, versions
+from gpu_pack.pipeline.plan import STAGING, Plan, gpu_options, lists_digest, versions
 from gpu_pack.pipeline.report import Report, planned
+from gpu_pack.pipeline.results import PackResult, merge
 from gpu_pack.pipeline.run import publish_once, run
+from gpu_pack.pipeline.space import images_in
 from gpu_pack.sources.given import GivenImages
 from gpu_pack.sources.list_source import list_source
 from gpu_pack.sources.listing import Listing
@@ -34,7 +37,6 @@ from gpu_pack.types import OnProgress
 if TYPE_CHECKING:
     from gpu_pack.sources.duplicates import Rows
 
-_STAGING = ".gpu-pack"
 _SPOOL = ".gpu-pack-spool"
 
 
@@ -62,6 +64,7 @@ def plan(
     options: CreateOptions,
     spool: Spool,
     on_progress: OnProgress | None = None,
+    shard_bytes: int | None = None,
 ) -> Plan:
     """List and divide sources: everything that is known before the first image is packed.
 
@@ -71,6 +74,7 @@ def plan(
         options: of the run.
         spool: for images that cannot be read where they lie; the plan's shards can be packed while it is open.
         on_progress: called while files are compared, with how many.
+        shard_bytes: of a shard, about, where the options give no number of shards; None for one shard a split.
 
     Raises:
         GpuPackError: there is nothing that can be packed as asked.
@@ -89,7 +93,8 @@ def plan(
         shards: tuple[Shard, ...] = (faces_shard(source, listing),)
     else:
         division = _with_order(options.division, listing)
-        shards = tuple(_divide(source, listing, division, firsts))
+        most = None if shard_bytes is None else images_in(options.spec, listing.sizes, shard_bytes)
+        shards = tuple(_divide(source, listing, division, firsts, most))
     if options.strict:
         refuse_warnings(select(listing.notices, "warning"))
     rows = (row for shard in shards for row in shard.rows)
@@ -98,7 +103,7 @@ def plan(
     return Plan(
         source,
         destination.folder,
-        _STAGING,
+        STAGING,
         listing,
         shards,
         spec,
@@ -119,7 +124,7 @@ def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = Fals
         OutputExistsError: there are other files of the same names.
     """
     policy = CreatePolicy(overwrite)
-    return Report.from_json(publish_once(plan, policy, merge(plan, results)))
+    return Report.from_json(publish_once(plan, policy, lambda _: merge(plan, results)))
 
 
 def _destination(out: str | Path, options: CreateOptions) -> Destination:
@@ -149,11 +154,13 @@ def _with_order(division: Division, listing: Listing) -> Division:
     return replace(division, shuffle=True)
 
 
-def _divide(source: str, listing: Listing, division: Division, firsts: Rows | None) -> list[Shard]:
+def _divide(
+    source: str, listing: Listing, division: Division, firsts: Rows | None, shard_images: int | None
+) -> list[Shard]:
     """The shards; classes that splits lack are added to the listing's notices."""
     own, classes = listing.own_splits, listing.classes is not None
     if own is None:
-        shards = divide(listing.labels, division, classes=classes, firsts=firsts)
+        shards = divide(listing.labels, division, classes=classes, firsts=firsts, shard_images=shard_images)
         listing.notices += filter(None, [missing_classes(listing.labels, shards, classes)])
         return shards
     if division.splits:
@@ -162,7 +169,7 @@ def _divide(source: str, listing: Listing, division: Division, firsts: Rows | No
             "of them alone as the source, or take folders for classes with layout='classes' (--layout classes), and "
             "tables for undivided with split_column='none' (--split-column none)"
         )
-    return divide(listing.labels, division, own)
+    return divide(listing.labels, division, own, shard_images=shard_images)
 
 
 def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard]) -> dict[str, Any]:
@@ -173,7 +180,8 @@ def _identity(options: CreateOptions, listing: Listing, shards: Sequence[Shard])
         "options": {
             **asdict(options.spec),
             "splits": _splits(listing, division),
-            **{name: getattr(division, name) for name in ("seed", "shuffle", "stratify", "shards")},
+            **{name: getattr(division, name) for name in ("seed", "shuffle", "stratify")},
+            "shards": max(Counter(shard.split for shard in shards).values()),
             **_source_options(options.source),
             "device": options.device.device,
             "encoder": options.device.encoder,

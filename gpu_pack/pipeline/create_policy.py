@@ -19,8 +19,9 @@ from gpu_pack.output.identity import differences
 from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.faces import FACE_FILES, SPLIT, write_faces
 from gpu_pack.pipeline.pack_shards import refuse_warnings
-from gpu_pack.pipeline.plan import PackResult, Plan, shard_names
+from gpu_pack.pipeline.plan import Plan, shard_names
 from gpu_pack.pipeline.report import account, manifest
+from gpu_pack.pipeline.results import PackResult
 from gpu_pack.pipeline.run import Publication, all_rejects
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.stores.object_requests import count_retries
@@ -93,7 +94,7 @@ class CreatePolicy:
         names = _published_names(plan)
         for name in names[:-1]:
             report.files[name] = staging.describe(name, known.get(name))
-        report.seconds = self.seconds
+        report.seconds = packed.seconds or self.seconds
         report.repeated_requests += count_retries() - self._retries
         report.images_per_second = (report.packed + report.rejected - report.resumed) / max(report.seconds, 1e-9)
         document = manifest(report, plan.identity, self._started)

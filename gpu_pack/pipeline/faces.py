@@ -21,7 +21,8 @@ from gpu_pack.formats.rejects import Reject
 from gpu_pack.output.checkpoint import RecordFileState
 from gpu_pack.output.shard_writer import RecordWriter, write_index
 from gpu_pack.output.staging import Staging
-from gpu_pack.pipeline.plan import PackResult, Plan
+from gpu_pack.pipeline.plan import Plan
+from gpu_pack.pipeline.results import PackResult
 from gpu_pack.recordio import unpack
 from gpu_pack.recordio.framing import frame_pieces
 from gpu_pack.recordio.scanning import scan

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
 
 from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import UsageError, told
@@ -26,6 +26,8 @@ PathLike = str | os.PathLike[str]
 #: Of a split: a fraction, or the path or address of its source.
 Fractional = float | str | Fraction | os.PathLike[str]
 Splits = str | Mapping[str, Fractional] | Iterable[str | tuple[str, Fractional]]
+
+Engine = Literal["local", "ray"]
 
 #: Height and width of InsightFace's aligned faces.
 FACE_SIZE = 112
@@ -53,6 +55,9 @@ class CreateOptions:
         store: how addresses are reached.
         staging: folder of this machine in which the files of an output that is an address grow; None for one in the
             user's cache. Each address has a folder of its own there.
+        engine: ``local`` packs on this machine, ``ray`` on a Ray cluster.
+        address: of the cluster, or ``auto``; None for Ray's own choice, which starts one where there is none.
+        verbose: show the engine's own log.
 
     Raises:
         UsageError: a value of the wrong type or out of range.
@@ -71,9 +76,16 @@ class CreateOptions:
     dry_run: bool = False
     store: StoreOptions = field(default_factory=StoreOptions)
     staging: Path | None = None
+    engine: Engine = "local"
+    address: str | None = None
+    verbose: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("strict", "overwrite", "dry_run"):
+        if self.engine not in get_args(Engine):
+            raise UsageError(f"{told('engine', self.engine)}: choose local or ray")
+        if self.address is not None and self.engine != "ray":
+            raise UsageError(f"{told('address', self.address)}: it is a Ray cluster's: add engine='ray' (--engine ray)")
+        for name in ("strict", "overwrite", "dry_run", "verbose"):
             if type(value := getattr(self, name)) is not bool:
                 raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes True or False")
         if self.split_sources and self.division.splits:
@@ -96,7 +108,7 @@ class CreateOptions:
         what = f"target={self.target} (--for)"
         if self.target not in get_args(Target):
             raise UsageError(f"{what}: choose {' or '.join(get_args(Target))}")
-        if self.division.splits or self.split_sources or self.division.shards != 1:
+        if self.division.splits or self.split_sources or self.division.shards not in (None, 1):
             raise UsageError(f"{what}: InsightFace's set is one file, train.rec: leave splits and shards out")
         if self.division.shuffle:
             raise UsageError(f"{what}: InsightFace's pictures are grouped by identity, and not shuffled")
@@ -161,6 +173,9 @@ class CreateKeywords(TransformKeywords, total=False):
     endpoint_url: str | None
     anonymous: bool | None
     staging: PathLike | None
+    engine: Engine | None
+    address: str | None
+    verbose: bool | None
 
 
 def create_options(base: CreateOptions | None = None, **keywords: Unpack[CreateKeywords]) -> CreateOptions:

@@ -10,14 +10,15 @@ from itertools import chain, islice
 from typing import Any
 
 from gpu_pack.backends import Backend, Choice, choose, open_backend
-from gpu_pack.errors import OutputExistsError, StrictError
+from gpu_pack.errors import OutputError, OutputExistsError, StrictError
 from gpu_pack.gpu.engine_use import EngineUse
 from gpu_pack.output.shard_files import ShardFiles
 from gpu_pack.output.staging import FinishedShard, Staging
 from gpu_pack.pipeline.boxes import place_boxes
 from gpu_pack.pipeline.engine import Engine
 from gpu_pack.pipeline.pass_through import PassThroughWorker
-from gpu_pack.pipeline.plan import PackResult, Plan, ShardResult, begin, obstacle, shard_names
+from gpu_pack.pipeline.plan import Plan, begin, obstacle, shard_names
+from gpu_pack.pipeline.results import PackResult, ShardResult, keep_call
 from gpu_pack.processes.worker_main import REPEATED_REQUESTS
 from gpu_pack.sources.listing import entries
 from gpu_pack.sources.splits import Shard
@@ -48,16 +49,21 @@ def pack_shards(
         StrictError: the first bad image of a strict plan.
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and is resumed by the next call.
     """
-    shards = plan.select(which)
+    began, shards = time.monotonic(), plan.select(which)
     choice = choice or choose(plan.spec, plan.device)
     with plan.open_staging(locked=False) as staging:
         if staging.identity() is None:
+            if not plan.whole:
+                raise OutputError(f"{plan.place}: no run is there any more: it was published, or another one came")
             begin(plan, staging, once=True)
         if reason := obstacle(plan, staging):
             raise OutputExistsError(f"{plan.place}: another run was interrupted there, and {reason}")
+        waiting = {shard.name for shard in shards if staging.result(shard.name) is None}
         packed = pack_into(plan, staging, shards, on_progress, choice)
         staging.send_finished()
         staging.wait()
+        packed = replace(packed, seconds=time.monotonic() - began)
+        keep_call(staging, replace(packed, shards=tuple(each for each in packed.shards if each.name in waiting)))
         return packed
 
 
@@ -83,7 +89,10 @@ def pack_into(
 
 def _packed_before(staging: Staging, name: str) -> ShardResult | None:
     found = staging.result(name)
-    return None if found is None else ShardResult.from_json(found)
+    if found is None:
+        return None
+    before = ShardResult.from_json(found)
+    return replace(before, resumed=before.records)
 
 
 def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:

@@ -1,24 +1,23 @@
-"""The plan: what a run packs, as one value; and what packing some of its shards gives.
+"""The plan: what a run packs, as one value.
 
 ``plan -> pack_shards -> publish``: a plan is frozen and picklable, so that its shards can be packed by this process, by
-others, or on other machines, in any order. The bytes of a shard depend on the plan alone.
+others, or on other machines, in any order. The bytes of a shard depend on the plan alone. Spooled images lie on this
+machine, as long as the spool is open.
 """
 
 from __future__ import annotations
 
 import hashlib
 from array import array
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
-from gpu_pack.errors import OutputError, UsageError
-from gpu_pack.formats.notices import Notice
-from gpu_pack.formats.rejects import Reject
+from gpu_pack.errors import UsageError
 from gpu_pack.gpu import settings
 from gpu_pack.gpu.capabilities import unsupported
 from gpu_pack.output.checkpoint import ChecksumName
@@ -36,6 +35,8 @@ from gpu_pack.types import TransformSpec
 if TYPE_CHECKING:
     from gpu_pack.gpu.probe import Machine
 
+#: The staging folder of create's runs.
+STAGING = ".gpu-pack"
 _STATS = "stats.bin"
 #: A reader that the files are laid out for; None: all that read MXNet's.
 Target = Literal["insightface"]
@@ -61,6 +62,7 @@ class Plan:
         store: the object store that receives the files; None for ``out``.
         lease: of the lock there.
         target: ``insightface``: the published files are `gpu_pack.pipeline.faces.FACE_FILES`.
+        whole: it has all shards of its run; otherwise the run was begun by the plan that it is a part of.
     """
 
     source: str
@@ -78,6 +80,7 @@ class Plan:
     store: ObjectStore | None = None
     lease: LeaseSettings = field(default_factory=LeaseSettings)
     target: Target | None = None
+    whole: bool = True
 
     @property
     def place(self) -> str:
@@ -86,9 +89,8 @@ class Plan:
 
     def open_staging(self, *, locked: bool = True) -> Staging:
         """The staging folder of the output; see there for errors."""
-        if self.store is None:
-            return Staging(self.out, self.staging, locked=locked)
-        return StoreStaging(self.out, self.staging, self.store, self.lease, locked=locked)
+        only = None if self.whole else frozenset(shard.name for shard in self.shards)
+        return open_staging(self.out, self.store, self.staging, self.lease, locked=locked, only=only)
 
     def select(self, which: Iterable[int] | None) -> list[Shard]:
         """The shards of these numbers, from 0; all of them for None.
@@ -102,92 +104,33 @@ class Plan:
             raise UsageError(f"shard {wrong[0]}: the plan has shards 0 to {len(self.shards) - 1}")
         return [self.shards[number] for number in numbers]
 
+    def part(self, which: Iterable[int]) -> Plan:
+        """A plan of some shards alone, with their images only, so that it is small where it is sent.
 
-@dataclass(frozen=True)
-class ShardResult:
-    """What one packed shard holds.
-
-    Attributes:
-        name: of its files, without suffix.
-        records, bytes: in the .rec.
-        digest: the .rec's checksum, hexadecimal.
-        packed_by: records by backend.
-        rejects: its images that were not packed, in the list's order.
-        resumed: records that an earlier, interrupted call had written.
-        notices: notes and warnings about its images, one a code.
-    """
-
-    name: str
-    records: int
-    bytes: int
-    digest: str
-    packed_by: dict[str, int]
-    rejects: tuple[Reject, ...]
-    resumed: int = 0
-    notices: tuple[Notice, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values, as another machine's run reads them."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ShardResult:
-        """A shard that an earlier call packed, of what its `to_json` gave."""
-        rejects, notices = tuple(value["rejects"]), tuple(Notice(**each) for each in value["notices"])
-        return cls(**{**value, "rejects": rejects, "notices": notices, "resumed": value["records"]})
+        Raises:
+            UsageError: there is no such shard.
+        """
+        shards = self.select(which)
+        listing = self.listing.part(row for shard in shards for row in shard.rows)
+        ends = [*accumulate((len(shard.rows) for shard in shards), initial=0)]
+        spans = zip(shards, pairwise(ends), strict=True)
+        renumbered = tuple(shard._replace(rows=array("q", range(*span))) for shard, span in spans)
+        return replace(self, listing=listing, shards=renumbered, whole=False)
 
 
-@dataclass(frozen=True)
-class PackResult:
-    """What one call of `pack_shards` did.
-
-    Attributes:
-        shards: those that it packed.
-        device, reason: what ran, and why that.
-        workers: how many.
-        encoder: the GPU path's JPEG encoder; None without a GPU.
-        broken: one sentence for each worker that was given up.
-        batch_failures, jpeg_engines: see `gpu_pack.pipeline.report.Report`.
-        repeated_requests: of worker processes to object stores.
-    """
-
-    shards: tuple[ShardResult, ...]
-    device: str
-    reason: str
-    workers: int
-    encoder: str | None = None
-    broken: tuple[str, ...] = ()
-    batch_failures: tuple[tuple[str, int], ...] = ()
-    repeated_requests: int = 0
-    jpeg_engines: str | None = None
-
-
-def merge(plan: Plan, results: Iterable[PackResult]) -> PackResult:
-    """The results of several calls of `pack_shards` as one, with the shards in the plan's order.
-
-    Raises:
-        OutputError: a shard of the plan is in none of them.
-    """
-    parts = list(results)
-    found: dict[str, ShardResult] = {}
-    for shard in (shard for part in parts for shard in part.shards):
-        if shard.name not in found or shard.resumed < found[shard.name].resumed:
-            found[shard.name] = shard  # packed twice: by the call that wrote most of it
-    missing = [number for number, shard in enumerate(plan.shards) if shard.name not in found]
-    if missing or not parts:
-        numbers = ", ".join(map(str, missing[:20]))
-        raise OutputError(f"{plan.place}: {len(missing)} of {len(plan.shards)} shards are not packed yet: {numbers}")
-    failures: Counter[str] = Counter()
-    for part in parts:
-        failures.update(dict(part.batch_failures))
-    return replace(
-        parts[0],
-        workers=sum(part.workers for part in parts),
-        shards=tuple(found[shard.name] for shard in plan.shards),
-        broken=tuple(sentence for part in parts for sentence in part.broken),
-        batch_failures=tuple(failures.items()),
-        repeated_requests=sum(part.repeated_requests for part in parts),
-    )
+def open_staging(
+    out: Path,
+    store: ObjectStore | None,
+    name: str = STAGING,
+    lease: LeaseSettings | None = None,
+    *,
+    locked: bool = True,
+    only: Collection[str] | None = None,
+) -> Staging:
+    """The staging folder of an output; see `StoreStaging` for ``only``, and for errors."""
+    if store is None:
+        return Staging(out, name, locked=locked)
+    return StoreStaging(out, name, store, lease or LeaseSettings(), locked=locked, only=only)
 
 
 def versions(spec: TransformSpec, device: DeviceOptions, machine: Machine | None = None) -> dict[str, str]:
@@ -249,7 +192,7 @@ def obstacle(plan: Plan, staging: Staging) -> str:
     told = [str(item) for item in found if item.what != "lists"]
     if not told and found:
         told = ["the source lists other images now (some were added, removed or renamed)"]
-    if not told and (changed := _changed_files(staging, plan.listing)):
+    if not told and plan.whole and (changed := _changed_files(staging, plan.listing)):
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
         told = [f"{changed[0]}{more} changed since it began"]
     return ", ".join(told)

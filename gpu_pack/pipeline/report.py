@@ -12,7 +12,8 @@ from gpu_pack.formats.manifest import histogram
 from gpu_pack.formats.notices import Notice, merge_notices, select
 from gpu_pack.formats.rejects import Reject
 from gpu_pack.output.checkpoint import BACKENDS
-from gpu_pack.pipeline.plan import PackResult, Plan
+from gpu_pack.pipeline.plan import Plan
+from gpu_pack.pipeline.results import PackResult
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.splits import Shard
 
@@ -55,6 +56,8 @@ class Report:
         repeated_requests: to object stores that failed for a moment.
         notes, warnings: what was done as asked, and what may train wrongly: code, message, count, example.
         files: size and sha256 of each published file.
+        machines: who packed what, where several calls did: by machine its device, encoder, shards (as ``0,2-5``),
+            images and seconds.
         dry_run: nothing was written; ``packed`` is 0.
     """
 
@@ -82,6 +85,7 @@ class Report:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     encoder: str | None = None
     jpeg_engines: str | None = None
+    machines: dict[str, dict[str, Any]] = field(default_factory=dict)
     dry_run: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -136,6 +140,7 @@ def manifest(report: Report, identity: dict[str, Any], started: str) -> dict[str
             "repeated_requests": report.repeated_requests,
             "encoder": report.encoder,
             "jpeg_engines": report.jpeg_engines,
+            "machines": report.machines,
         },
     }
 
@@ -160,6 +165,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
         broken=list(packed.broken),
         batch_failures=dict(packed.batch_failures),
         repeated_requests=packed.repeated_requests,
+        machines=packed.machines,
     )
     labels: dict[str, list[float]] = {}
     packed_by: Counter[str] = Counter()

@@ -5,7 +5,7 @@ What the two do differently is a `Policy`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ from gpu_pack.output.disk_space import FreeBytes, free_bytes
 from gpu_pack.output.identity import plain
 from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.pack_shards import pack_into
-from gpu_pack.pipeline.plan import PackResult, Plan, begin, obstacle
+from gpu_pack.pipeline.plan import Plan, begin, obstacle
+from gpu_pack.pipeline.results import PackResult
 from gpu_pack.pipeline.space import check_space
 from gpu_pack.types import OnProgress
 
@@ -56,6 +57,10 @@ class Policy(Protocol):
         ...
 
 
+#: Packs all shards of a plan into the staging folder of its run, or tells what did.
+Packer = Callable[[Staging], PackResult]
+
+
 def run(
     plan: Plan, policy: Policy, choice: Choice, on_progress: OnProgress, free: FreeBytes = free_bytes
 ) -> dict[str, Any]:
@@ -70,14 +75,22 @@ def run(
     Raises:
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be resumed.
     """
+
+    def pack(staging: Staging) -> PackResult:
+        check_space(plan, staging, free)
+        return pack_into(plan, staging, plan.shards, on_progress, choice)
+
+    return run_with(plan, policy, pack)
+
+
+def run_with(plan: Plan, policy: Policy, pack: Packer) -> dict[str, Any]:
+    """`run`, with the shards packed by ``pack``."""
     with plan.open_staging() as staging:
         if (report := _finish_earlier(plan, staging)) is not None:
             return report
-        policy.refuse_outputs(plan, staging)
-        _resume_or_begin(plan, policy, staging)
+        resume_or_begin(plan, policy, staging)
         try:
-            check_space(plan, staging, free)
-            packed = pack_into(plan, staging, plan.shards, on_progress, choice)
+            packed = pack(staging)
             _refuse_nothing(plan, policy, staging, packed)
             return _publish(plan, policy, staging, packed)
         except StrictError:
@@ -85,8 +98,11 @@ def run(
             raise
 
 
-def publish_once(plan: Plan, policy: Policy, packed: PackResult) -> dict[str, Any]:
+def publish_once(plan: Plan, policy: Policy, results: Packer) -> dict[str, Any]:
     """Publish the shards of a plan that `pack_shards` packed, in one call or in several.
+
+    Args:
+        results: gives what packing all of the shards gave.
 
     Raises:
         GpuPackError: see `run`.
@@ -100,6 +116,7 @@ def publish_once(plan: Plan, policy: Policy, packed: PackResult) -> dict[str, An
             raise OutputError(f"{plan.place}: no shard is packed there: pack them there before they are published")
         if reason := obstacle(plan, staging):
             raise OutputExistsError(f"{plan.place}: shards of another run lie there: {reason}")
+        packed = results(staging)
         _refuse_nothing(plan, policy, staging, packed)
         return _publish(plan, policy, staging, packed)
 
@@ -123,7 +140,9 @@ def _publish(plan: Plan, policy: Policy, staging: Staging, packed: PackResult) -
     return made.report
 
 
-def _resume_or_begin(plan: Plan, policy: Policy, staging: Staging) -> None:
+def resume_or_begin(plan: Plan, policy: Policy, staging: Staging) -> None:
+    """Make the staging folder one of this plan's run; see `run` for errors."""
+    policy.refuse_outputs(plan, staging)
     if staging.identity() is not None:
         reason = obstacle(plan, staging)
         if not reason:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gpu_pack.console import human_size
 from gpu_pack.errors import OutputError
@@ -14,6 +14,8 @@ from gpu_pack.types import TransformSpec
 #: Shards that are on this machine's disk at once where they go to a store: one that grows, one that waits, one that
 #: goes up.
 _AT_ONCE = 3
+#: What images take, as a multiple of the estimate that is never too large.
+_TYPICAL = 2
 #: What files of PNG take at least, in bytes a pixel: half of what photographs do. Of gray ones a third.
 _PNG_BYTES = 0.6
 
@@ -39,6 +41,17 @@ def check_space(plan: Plan, staging: Staging, free: FreeBytes) -> None:
             f"{staging.folder}: the run needs about {human_size(needed)} on this disk, and {human_size(there)} are "
             f"free: free some, or choose {other}"
         )
+
+
+def images_in(spec: TransformSpec, sizes: Sequence[int], wanted: int) -> int:
+    """How many images of a source make a shard of some ``wanted`` bytes.
+
+    Args:
+        sizes: of all images, in bytes; -1 where unknown.
+    """
+    if not len(sizes):
+        return 1
+    return max(1, wanted * len(sizes) // max(1, _TYPICAL * _estimate(spec, sizes)))
 
 
 def _estimate(spec: TransformSpec, sizes: Iterable[int]) -> int:

@@ -11,6 +11,7 @@ from gpu_pack.sources import names
 from gpu_pack.sources.open_source import SourceFiles
 from gpu_pack.sources.recognize import SETS, recognize_file, recognize_folder
 from gpu_pack.sources.source_options import SourceOptions
+from gpu_pack.stores.open_store import open_store
 
 
 class Located(NamedTuple):
@@ -38,7 +39,7 @@ def locate(given: Sequence[str], options: SourceOptions) -> Iterator[Located]:
         members = [name for _, name in group]
         if kind == "folder":
             for name in members:
-                yield Located(kind, SourceFiles(name, names.folder_store(name, store), [""]))
+                yield Located(kind, SourceFiles(name, open_store(name, store), [""]))
             continue
         for files in [members] if kind in SETS else [[name] for name in members]:
             source = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
@@ -52,7 +53,7 @@ def _recognize(name: str, options: SourceOptions) -> Iterator[tuple[str, str]]:
         where, (path,) = names.place([name], store)
         yield recognize_file(where, path, options), name
         return
-    kind, shards = recognize_folder(names.folder_store(name, store), options)
+    kind, shards = recognize_folder(open_store(name, store), options)
     if kind == "folder" and options.source_format not in ("auto", "folder"):
         raise UsageError(f"{told('source_format', options.source_format)}: the folder {name} holds no such files")
     if kind == "folder":

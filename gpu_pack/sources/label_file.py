@@ -18,7 +18,6 @@ from gpu_pack.sources.table import open_table_file, text_lines
 from gpu_pack.sources.table_cells import read_label
 from gpu_pack.sources.table_columns import is_path_column
 from gpu_pack.sources.tree import IMAGE_SUFFIXES, suffix
-from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.store import Store
 
 _TABLES = frozenset({"csv", "tsv", "jsonl", "ndjson", "parquet"})
@@ -33,13 +32,13 @@ def with_labels(opened: OpenSource, file: str, options: SourceOptions) -> OpenSo
         opened: a flat folder or the like: all its images are of one class.
         file: text with a line for each image in sorted order, lines of name and label, or a table by file name: with
             the whole path, the file's name, or that without suffix.
-        options: the table's columns.
+        options: the table's columns, and how an address is reached.
 
     Raises:
         SourceError: the file cannot be read, or is for other images.
         UsageError: the source has labels of its own.
     """
-    store, (path,) = names.place([file], StoreOptions())
+    store, (path,) = names.place([file], options.store)
     images = _unlabelled(opened, file)
     kind = _kind(store, path)
     if kind == "lines":

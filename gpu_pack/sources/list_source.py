@@ -1,6 +1,9 @@
 """Whatever `create` is given, one source or several, as a listing.
 
-A new kind of source is a module with an ``open_...`` function, a line in `_OPENERS`, and a rule in `recognize`.
+A new kind of source is a module with an ``open_...`` function, a line in `_OPENERS`, its name and words in
+`source_options` (`SourceFormat`, `_WORDS`, and `_ABOUT` for options that are about it), and a rule in `recognize`
+(`_MAGICS` or `_SUFFIXES`; `SETS` if several files make one set). `Spool.local_copy` gives a file of any store as one of
+this machine.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from gpu_pack.errors import ListError, SourceError
 from gpu_pack.formats.notices import Notice
-from gpu_pack.sources import names
 from gpu_pack.sources.list_dialect import unquote
 from gpu_pack.sources.listed_stats import ListedStats
 from gpu_pack.sources.tree import IMAGE_SUFFIXES, suffix
 from gpu_pack.stores.address import StoreOptions, is_address
 from gpu_pack.stores.object_store import ObjectStore
+from gpu_pack.stores.open_store import open_store
 from gpu_pack.stores.store import Stat, Store
 
 _SUFFIXES = ("jpg", "jpeg", "png", "JPG", "JPEG", "PNG", *sorted(IMAGE_SUFFIXES - {"jpg", "jpeg", "png"}))
@@ -33,7 +33,7 @@ def open_root(root: str, source: str, options: StoreOptions) -> Store:
         raise SourceError(
             f"{root}: no such folder; root (--root) names the folder that the paths in {source} start from"
         )
-    return names.folder_store(root, options)
+    return open_store(root, options)
 
 
 class ListedPaths:

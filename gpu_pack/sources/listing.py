@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gpu_pack.formats.notices import Notice
@@ -27,7 +27,8 @@ class Listing:
             of the archive.
         places: where images lie inside of other files.
         classes: names by label; None where there are none.
-        unlistable: rejects for files whose names no .lst can carry; they have keys but no row.
+        unlistable: rejects known before packing: names that no .lst can carry, members that are not to be read, images
+            without a label. They have keys but no row.
         skipped: how many files were no images, by suffix.
         notices: notes and warnings about the source.
         ordered: someone chose the order, as in a .lst.
@@ -56,13 +57,21 @@ class Listing:
 
     @property
     def listed(self) -> int:
-        """How many images there are, with those that no list can name."""
+        """How many images there are, with those that are rejected already."""
         return len(self.paths) + len(self.unlistable)
 
     def entry(self, row: int) -> Entry:
         """One row as a value."""
         size = self.sizes[row]
         return Entry(self.keys[row], self.labels[row], self.paths[row], size if size >= 0 else None, self.places[row])
+
+    def part(self, rows: Iterable[int]) -> Listing:
+        """A listing of some rows alone, in the given order, without what is said of the whole."""
+        part = Listing(self.store, classes=self.classes, ordered=self.ordered)
+        for row in rows:
+            stat = Stat(self.sizes[row], self.versions[row])
+            part.add(self.keys[row], self.labels[row], self.paths[row], stat, self.places[row])
+        return part
 
     def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat, place: Place | None = None) -> None:
         """Append a row."""

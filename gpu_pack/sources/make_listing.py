@@ -65,7 +65,6 @@ class _Rows:
         self.labels: dict[Label, int] = {}
         self.splits: dict[str | None, int] = {}
         self._row_labels, self._row_splits = array("I"), array("H")
-        self._refused: list[tuple[Found, int, str, str]] = []
 
     def add(self, found: Found) -> None:
         key = self.listing.listed if found.key is None else found.key
@@ -111,7 +110,7 @@ def _number_classes(rows: _Rows, facts: Facts, known: tuple[str, ...] | None, or
         )
     if not words:
         listing.classes = known if known is not None else facts.numbered
-        _check_numbers(numbers, facts, listing.classes)
+        _check_numbers(numbers, facts, listing.classes, " (--classes)" if known is not None else "")
         return {label: label for label in numbers}
     names = order_classes(words, order)
     check_class_names(facts.source, names)
@@ -128,13 +127,16 @@ def _number_classes(rows: _Rows, facts: Facts, known: tuple[str, ...] | None, or
     return {label: (labels[label],) for label in rows.labels if isinstance(label, str)}
 
 
-def _check_numbers(numbers: Iterable[Values], facts: Facts, classes: tuple[str, ...] | None) -> None:
+def _check_numbers(numbers: Iterable[Values], facts: Facts, classes: tuple[str, ...] | None, told: str) -> None:
     if classes is None:
         return
     for values in numbers:
         if not all(value.is_integer() and 0 <= value < len(classes) for value in values):
             label = ", ".join(f"{value:.9g}" for value in values)
-            raise SourceError(f"{facts.source}: label {label} is none of the {len(classes)} of classes (--classes)")
+            raise SourceError(
+                f"{facts.source}: label {label} has no name: the {len(classes)} classes{told} are 0 to "
+                f"{len(classes) - 1}"
+            )
 
 
 def _own_splits(rows: _Rows, facts: Facts) -> OwnSplits:

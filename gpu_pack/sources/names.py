@@ -13,6 +13,7 @@ from gpu_pack.sources.braces import expand_braces
 from gpu_pack.stores.address import Address, StoreOptions, is_address, parse_address
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.object_store import ObjectStore
+from gpu_pack.stores.open_store import open_store
 from gpu_pack.stores.store import Store
 
 
@@ -48,11 +49,6 @@ def is_folder(name: str, options: StoreOptions) -> bool:
     if address.is_web:
         return False
     return not address.key or name.endswith("/") or _stat(address, options) < 0
-
-
-def folder_store(name: str, options: StoreOptions) -> Store:
-    """A store over a folder."""
-    return ObjectStore(parse_address(name), options) if is_address(name) else LocalStore(name)
 
 
 def place(names: Sequence[str], options: StoreOptions) -> tuple[Store, list[str]]:
@@ -92,5 +88,5 @@ def _matching_objects(pattern: str, options: StoreOptions) -> list[str]:
     folder, _, last = pattern.rstrip("/").rpartition("/")
     if glob.has_magic(folder):
         raise UsageError(f"{pattern}: a pattern stands in the last part of an address only")
-    items = folder_store(folder, options).list("")
+    items = open_store(folder, options).list("")
     return [join(folder, item.name) for item in items if fnmatchcase(item.name, last)]

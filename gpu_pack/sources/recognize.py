@@ -39,7 +39,8 @@ def recognize_file(store: Store, path: str, options: SourceOptions) -> str:
         return _parquet_kind(store, path, options) if kind == "parquet" else kind
     where = os.path.join(store.root, path)
     raise SourceError(
-        f"{where}: neither a folder nor a .lst file; --list-format mxnet, csv or aligned reads a list of any name"
+        f"{where}: no folder, list, table, archive, Parquet or .rec file: --source-format tells what it is, and "
+        "--list-format mxnet, csv or aligned reads a list of any name"
     )
 
 
@@ -55,7 +56,7 @@ def recognize_folder(store: Store, options: SourceOptions) -> tuple[str, list[st
     folders = [item.name for item in items if is_folder(item) and item.name.lower() not in SYSTEM_NAMES]
     shards = _shards(names, folders)
     if not shards and folders == ["data"] and not _images(names):
-        inside = [f"data/{item.name}" for item in store.list("data/") if not is_folder(item)]
+        inside = [f"data/{item.name}" for item in store.list("data") if not is_folder(item)]
         shards = [name for name in _shards(inside, []) if _SUFFIXES.get(_ending(name)) == "parquet"]
     kind = recognize_file(store, shards[0], options) if shards else "folder"
     return (kind, shards) if kind in SETS else ("folder", [])

@@ -31,6 +31,8 @@ UNDIVIDED = (("train", Fraction(1)),)
 #: Anything that may be meant as a fraction, also one that is out of range.
 _NUMBER = re.compile(r"[-+]?([0-9][0-9.]*|\.[0-9]+)(e[-+]?[0-9]*)?(/[-+]?[0-9.]*)?|[-+]?(inf|nan|infinity)", re.I)
 _SOURCE = re.compile(r"\w|/")
+#: Of a split: their numbers have five digits.
+MAX_SHARDS = 99_999
 #: File systems take 255 bytes, and a file's name is longer than its split's.
 _MAX_NAME_BYTES = 200
 
@@ -47,7 +49,8 @@ class Division:
         shuffle: shuffle the images of each split; otherwise they keep the listing's order. None shuffles, unless the
             source is a .lst or .rec that is not divided: its order counts.
         stratify: give every split its share of each label.
-        shards: files that each split is divided into, in its order.
+        shards: files that each split is divided into, in its order; None for one, or, in a plan that several machines
+            pack, for what makes files of some 256 MiB.
 
     Raises:
         UsageError: a value that cannot be right.
@@ -57,7 +60,7 @@ class Division:
     seed: int = 100
     shuffle: bool | None = None
     stratify: bool = True
-    shards: int = 1
+    shards: int | None = None
 
     def __post_init__(self) -> None:
         splits = _pairs(self.splits)
@@ -73,9 +76,9 @@ class Division:
         total = sum((fraction for _, fraction in splits), Fraction(0))
         if total > 1:
             raise UsageError(f"splits (--split): the fractions sum to {_short(total)}, which is over 1")
-        for name, low, high in (("seed", 0, 2**32 - 1), ("shards", 1, 99_999)):
+        for name, low, high in (("seed", 0, 2**32 - 1), ("shards", 1, MAX_SHARDS)):
             value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
+            if (type(value) is not int or not low <= value <= high) and not (name == "shards" and value is None):
                 raise UsageError(f"{name}={value!r} (--{name}): a whole number between {low} and {high}")
 
 
@@ -159,6 +162,7 @@ def divide(
     *,
     classes: bool = False,
     firsts: Rows | None = None,
+    shard_images: int | None = None,
 ) -> list[Shard]:
     """The shards of every split, in order; rows that the fractions leave out are in no shard.
 
@@ -169,6 +173,7 @@ def divide(
         classes: every label is a class; see `is_class`.
         firsts: for each row the first one of the set that it belongs to; the fractions divide no set, and its first
             row's label counts for all of it. None: every row by itself.
+        shard_images: the most images of a shard, where ``division.shards`` is None; None for all of a split.
 
     Raises:
         UsageError: a split would get no image, or fewer than it has shards.
@@ -184,7 +189,9 @@ def divide(
     shards: list[Shard] = []
     for name, rows in parts:
         ordered = random.permutation(rows) if shuffle else np.sort(rows)
-        shards += _shards(name, ordered, division, len(labels))
+        most = shard_images or max(len(rows), 1)
+        count = division.shards or min(-(-len(rows) // most), MAX_SHARDS)
+        shards += _shards(name, ordered, count, division, len(labels))
     return shards
 
 
@@ -239,8 +246,7 @@ def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
     return np.split(order, np.flatnonzero(np.diff(first[order])) + 1)
 
 
-def _shards(name: str, rows: Rows, division: Division, total: int) -> list[Shard]:
-    shards = division.shards
+def _shards(name: str, rows: Rows, shards: int, division: Division, total: int) -> list[Shard]:
     if not len(rows):
         way = "give it a larger fraction or leave it out"
         if division.stratify:

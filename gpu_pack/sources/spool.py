@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import BinaryIO
 
-from gpu_pack.errors import OutputError
+from gpu_pack.errors import OutputError, UsageError
 from gpu_pack.stores.atomic_file import unwritable
 from gpu_pack.stores.folder_lock import FolderLock
 from gpu_pack.stores.store import Store
@@ -126,7 +126,7 @@ class Spool:
             return local
         with store.open(path) as file:
             self.reserve(file.stat.size, path)
-            with self._create(self._temporary_folder() if self.dry else self._open(), path) as copy:
+            with self._create(self._temporary_folder() if self._folder is None else self._open(), path) as copy:
                 while data := file.read_at(copy.size, _COPY_BYTES):
                     copy.append(data)
         return copy.path
@@ -164,6 +164,30 @@ class Spool:
         self._lock.remove()
         with suppress(OSError):  # an output folder that was made for the spool alone
             self._folder.parent.rmdir()
+
+
+class NoSpool(Spool):
+    """The spool of a plan whose shards other processes pack, which would look for it in vain: it refuses.
+
+    Raises:
+        UsageError: something has to be spooled.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    @property
+    def dry(self) -> bool:
+        """See `Spool.dry`: what is listed is read, elsewhere."""
+        return False
+
+    def create(self, name: str) -> AbstractContextManager[SpoolFile]:
+        """See `Spool.create`."""
+        raise UsageError(
+            f"{name}: images out of compressed archives, Parquet files, .rec files and iterables are unpacked on one "
+            "machine's disk first, where other processes do not find them: unpack them yourself, or pack with "
+            "gpu-pack create on one machine"
+        )
 
 
 def as_container(file: str) -> Container:

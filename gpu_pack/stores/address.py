@@ -56,8 +56,8 @@ class Address:
         return self.scheme in ("https", "http")
 
     def below(self, path: str) -> Address:
-        """The address of a path in this folder."""
-        return Address(self.scheme, self.bucket, "/".join(part for part in (self.key, path) if part))
+        """The address of a path in this folder; of a folder, with or without a slash at its end."""
+        return Address(self.scheme, self.bucket, "/".join(part for part in (self.key, path.rstrip("/")) if part))
 
     def holds(self, other: Address) -> bool:
         """Whether another address is this one, or lies in it as in a folder."""

@@ -83,7 +83,7 @@ class LocalStore:
         """See `Store.list`."""
         path = self._path(folder)
         try:
-            with os.scandir(path) as listed:
+            with os.scandir(path or ".") as listed:
                 return sorted(listed, key=lambda item: item.name)
         except OSError as error:
             raise SourceError(f"{path}: cannot be listed: {error.strerror or error}") from error

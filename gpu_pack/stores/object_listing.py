@@ -44,7 +44,7 @@ def list_folder(requests: Requests, folder: Address, path: str) -> list[ListedIt
         SourceError: there are none, or they cannot be listed.
     """
     _refuse_web(folder)
-    before = f"{path}/" if path else ""
+    before = f"{path.rstrip('/')}/" if path else ""
     found = _list_once(requests, folder)
     items = [
         ListedItem(name := meta["path"].rpartition("/")[2], before + name, stat_of(meta))

@@ -13,7 +13,7 @@ from gpu_pack.stores.object_faults import ObjectError
 from gpu_pack.stores.object_file import ObjectFile
 from gpu_pack.stores.object_images import ask_for, finish
 from gpu_pack.stores.object_listing import ListedItem, list_folder, walk
-from gpu_pack.stores.object_requests import Request, Requests, count_retries, requests_to
+from gpu_pack.stores.object_requests import Request, Requests, requests_to
 from gpu_pack.stores.object_stat import look_up, stat_of
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Entry, Image, Rejected, file_bytes
@@ -142,10 +142,6 @@ class ObjectStore:
         except (ObjectError, SourceError) as error:
             where = "" if isinstance(error, SourceError) else f"{address}: cannot be written: "
             raise OutputError(f"{where}{error}") from error
-
-    def retries(self) -> int:
-        """How often this process has repeated a request, to any object store."""
-        return count_retries()
 
     def address(self, path: str) -> Address:
         """Of a path in this store."""

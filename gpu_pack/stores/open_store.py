@@ -1,4 +1,4 @@
-"""The store of a path or an address."""
+"""The store of a folder, by its path or its address."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from gpu_pack.stores.object_store import ObjectStore
 from gpu_pack.stores.store import Store
 
 
-def open_store(text: str, options: StoreOptions | None = None) -> Store:
+def open_store(folder: str, options: StoreOptions | None = None) -> Store:
     """A store over a local folder, or over the bucket and prefix of an address.
-
-    Of a ``https://`` address, which names one file, it is the folder that the file lies in.
 
     Raises:
         UsageError: the address is malformed.
     """
-    if not is_address(text):
-        return LocalStore(text)
-    address = parse_address(text)
-    return ObjectStore(address.parent if address.is_web else address, options or StoreOptions())
+    if not is_address(folder):
+        return LocalStore(folder)
+    return ObjectStore(parse_address(folder), options or StoreOptions())

@@ -25,8 +25,6 @@ class StoreItem(Protocol):
 
     @property
     def name(self) -> str: ...
-    @property
-    def path(self) -> str: ...
     def is_dir(self) -> bool: ...
 
 
@@ -100,7 +98,8 @@ class Store(Protocol):
         ...
 
     def list(self, folder: str) -> Sequence[StoreItem]:
-        """The files and folders directly in ``folder``, sorted by name; ``""`` is the store's root.
+        """The files and folders directly in ``folder``, sorted by name; ``""`` is the store's root. A slash at the end
+        does not count.
 
         Raises:
             SourceError: it cannot be listed.

@@ -213,8 +213,8 @@ def another_boot(out: Path) -> list[Path]:
 def test_a_power_cut_that_took_the_end_of_a_file(many: Path, undisturbed: dict[str, bytes], tmp_path: Path) -> None:
     """After a restart of the machine, only what a checkpoint proves is kept: here the file grew, but zeros arrived."""
     out = tmp_path / "out"
-    interrupt_after(many, out, 150, OPTIONS)
-    partial = out / ".gpu-pack/train-00000-of-00002.rec.partial"
+    interrupt_after(many, out, 190, OPTIONS)
+    partial = out / ".gpu-pack/train-00001-of-00002.rec.partial"
     data = bytearray(partial.read_bytes())
     data[-5000:-2000] = bytes(3000)
     partial.write_bytes(data)

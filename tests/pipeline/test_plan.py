@@ -83,7 +83,7 @@ def test_a_plan_is_a_value(source: Path, tmp_path: Path) -> None:
 def test_shards_that_are_missing_are_named(source: Path, tmp_path: Path) -> None:
     plan = plan_of(source, tmp_path / "out", options())
     result = pack_shards(plan, [0, 1, 3, 4, 6, 7])
-    with pytest.raises(OutputError, match="2 of 8 shards are not packed yet: 2, 5"):
+    with pytest.raises(OutputError, match="2 of 8 shards are not packed yet: 2,5"):
         create.publish(plan, [result])
     assert not list((tmp_path / "out").glob("*.rec"))
     with pytest.raises(UsageError, match="shard 8: the plan has shards 0 to 7"):

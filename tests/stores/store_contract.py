@@ -140,9 +140,10 @@ class StoreContract:
             ("c", False),
             ("sub", True),
         ]
+        assert [item.name for item in store.list("sub/")] == ["d"]
         (item,) = store.list("sub")
         assert item.name == "d"
-        assert store.stat(item.path).size == 1, "what is listed can be found"
+        assert store.stat(f"sub/{item.name}").size == 1, "what is listed can be found"
 
     def test_a_folder_that_is_not_there(self, store: Store) -> None:
         with pytest.raises(SourceError, match="missing: cannot be listed"):

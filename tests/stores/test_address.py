@@ -97,7 +97,7 @@ def test_a_path_and_an_address_are_opened() -> None:
     assert open_store("photos") == LocalStore("photos")
     assert open_store("s3://bucket/photos") == ObjectStore(Address("s3", "bucket", "photos"))
     options = StoreOptions(anonymous=True)
-    assert open_store("https://host/a/x.tar", options) == ObjectStore(Address("https", "host", "a"), options)
+    assert open_store("https://host/a", options) == ObjectStore(Address("https", "host", "a"), options)
 
 
 def test_waiting_doubles_and_is_shortened_by_chance() -> None:

@@ -124,3 +124,9 @@ def test_no_more_files_can_be_opened(tmp_path: Path, numbered: Sequence[Entry]) 
             list(LocalStore(str(tmp_path)).read_many(numbered))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_working_folder_is_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"1")
+    monkeypatch.chdir(tmp_path)
+    assert [item.name for item in LocalStore("").list("")] == ["x"] and LocalStore("").stat("x").size == 1

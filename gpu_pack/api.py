@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,8 @@ def create(
         source_format, root, allow_outside, classes, image_key, label_key, path_column, label_column, split_column,
         labels, class_names, rekey: see `SourceOptions`.
         strict, overwrite, dry_run, staging: see `CreateOptions`.
+        engine, address, verbose: ``ray`` packs on a Ray cluster, see `CreateOptions` [local]. Files then take some
+            256 MiB each unless ``shards`` is given.
         endpoint_url, anonymous: of object stores, see `StoreOptions`.
 
     Raises:
@@ -107,9 +109,17 @@ def create(
     chosen = create_options(options, **keywords)
     sources = _sources(source)
     if callable(progress):
-        return pipeline.create(sources, os.fspath(out), chosen, progress)
+        return _engine(chosen)(sources, os.fspath(out), chosen, progress)
     with console.progress(quiet=not progress) as on_progress:
-        return pipeline.create(sources, os.fspath(out), chosen, on_progress)
+        return _engine(chosen)(sources, os.fspath(out), chosen, on_progress)
+
+
+def _engine(options: CreateOptions) -> Callable[[list[str] | GivenImages, str, CreateOptions, OnProgress], Report]:
+    if options.engine == "local":
+        return pipeline.create
+    from gpu_pack.distributed.create import create
+
+    return create
 
 
 def _sources(given: Any) -> list[str] | GivenImages:
