@@ -191,6 +191,8 @@ def _tell_torch() -> None:
     """DataLoader iterates over nothing but an IterableDataset."""
     if "torch" not in sys.modules and find_spec("torch") is None:
         return
-    from torch.utils.data import IterableDataset
-
+    try:
+        from torch.utils.data import IterableDataset
+    except (ImportError, OSError):  # a PyTorch that does not load has no DataLoader either
+        return
     IterableDataset.register(RecordStream)
