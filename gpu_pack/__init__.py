@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpu_pack import recordio
     from gpu_pack.api import create, transform
     from gpu_pack.backends import DeviceOptions
-    from gpu_pack.dataset import RecordDataset
+    from gpu_pack.dataset import RecordDataset, RecordStream, collate
     from gpu_pack.errors import (
         BackendError,
         FormatError,
@@ -41,18 +41,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BackendError", "CreateOptions", "DeviceOptions", "Division", "Encoded", "FormatError", "GpuPackError", "ListError",
-    "OutputError", "OutputExistsError", "OutputLockedError", "Progress", "RecordDataset", "Rejected", "Report",
-    "SourceError", "StrictError", "TransformSpec", "UsageError", "__version__", "create", "divide", "extract", "index",
-    "inspect", "merge", "recordio", "report", "transform", "verify",
+    "OutputError", "OutputExistsError", "OutputLockedError", "Progress", "RecordDataset", "RecordStream",
+    "Rejected", "Report", "SourceError", "StrictError", "TransformSpec", "UsageError", "__version__", "collate",
+    "create", "divide", "extract", "index", "inspect", "merge", "recordio", "report", "transform", "verify",
 ]  # fmt: skip
 
 #: The module of each name that is not an error.
 _MODULES = {
     "CreateOptions": "pipeline.options", "DeviceOptions": "backends", "Division": "sources.splits", "Encoded": "types",
-    "Progress": "types", "RecordDataset": "dataset", "Rejected": "types", "Report": "pipeline.report",
-    "TransformSpec": "types", "create": "api", "divide": "tools.divide", "extract": "tools.extract",
-    "index": "tools.index", "inspect": "tools.inspect", "merge": "tools.merge", "recordio": "recordio",
-    "report": "tools.report.build", "transform": "api", "verify": "tools.verify",
+    "Progress": "types", "RecordDataset": "dataset", "RecordStream": "dataset", "Rejected": "types",
+    "Report": "pipeline.report", "TransformSpec": "types", "collate": "dataset", "create": "api",
+    "divide": "tools.divide", "extract": "tools.extract", "index": "tools.index", "inspect": "tools.inspect",
+    "merge": "tools.merge", "recordio": "recordio", "report": "tools.report.build", "transform": "api",
+    "verify": "tools.verify",
 }  # fmt: skip
 
 logging.getLogger("gpu_pack").addHandler(logging.NullHandler())

@@ -18,8 +18,9 @@ from tests.folders import ENVIRONMENT
 
 NAMES = """
     BackendError CreateOptions DeviceOptions Division Encoded FormatError GpuPackError ListError OutputError
-    OutputExistsError OutputLockedError Progress RecordDataset Rejected Report SourceError StrictError TransformSpec
-    UsageError __version__ create divide extract index inspect merge recordio report transform verify
+    OutputExistsError OutputLockedError Progress RecordDataset RecordStream Rejected Report SourceError StrictError
+    TransformSpec UsageError __version__ collate create divide extract index inspect merge recordio report transform
+    verify
 """
 
 

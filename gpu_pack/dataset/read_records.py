@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import struct
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
+from operator import ge, le
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from gpu_pack.recordio.scanning import read_record
+from gpu_pack.errors import FormatError
+from gpu_pack.recordio import unpack
+from gpu_pack.recordio.framing import MAGIC, PART
+from gpu_pack.recordio.scanning import ReadAt, read_record
 
 if TYPE_CHECKING:
     from gpu_pack.stores.object_parts import Part
@@ -19,24 +25,49 @@ if TYPE_CHECKING:
 
 #: Asked for at first, where the .idx does not tell where a record ends, or tells of a longer one.
 _MOST_BYTES = 4 << 20
+#: The same for local files, where the rest costs a call only; an .idx of few records tells of long ones.
+_READ_AT_FIRST = 256 << 10
+#: Head of a part, and header of an image record.
+_IMAGE = struct.Struct("<IIIfQQ")
+#: Id, label (a float, or a float32 array of several) and encoded image.
+ImageRecord = tuple[int, Any, bytes]
+_PREAD: Callable[[int, int, int], bytes] | None = getattr(os, "pread", None)  # not on Windows, which does not fork
 
 
 class LocalRecords:
-    """One open .rec that several threads may read."""
+    """One open .rec that several threads may read.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        offsets: of its records.
+    """
+
+    def __init__(self, path: Path, offsets: array[int]) -> None:
         self._path = str(path)
         self._file: BinaryIO = path.open("rb", buffering=0)
-        self._size = os.fstat(self._file.fileno()).st_size
+        self._number = self._file.fileno()
+        self._size = os.fstat(self._number).st_size
+        self._ordered = _ordered(offsets)
         self._lock = threading.Lock()
 
-    def record(self, offset: int) -> bytes:
-        """The payload of the record at ``offset``; a FormatError where there is none."""
-        return read_record(self._read_at, offset, self._size, self._path).payload
+    def image(self, offset: int) -> ImageRecord:
+        """The record at ``offset``; a FormatError where there is none."""
+        count = min(_end(self._ordered, offset, self._size) - offset, _READ_AT_FIRST)
+        data = self._read_at(offset, count if count > 0 else PART.size)
+        return _whole(data) or _in_parts(self._read_at, offset, data, self._size, self._path)
+
+    def run(self, offsets: Sequence[int]) -> list[ImageRecord]:
+        """Several records, which are read at once where they lie one after the other."""
+        begin, end = offsets[0], _end(self._ordered, offsets[-1], self._size)
+        if len(offsets) == 1 or not 0 < end - begin <= _MOST_BYTES or any(map(ge, offsets, offsets[1:])):
+            return list(map(self.image, offsets))
+        data = self._read_at(begin, end - begin)
+        ends = [*offsets[1:], end]
+        found = (_whole(data[at - begin : to - begin]) for at, to in zip(offsets, ends, strict=True))
+        return [record or self.image(offset) for record, offset in zip(found, offsets, strict=True)]
 
     def _read_at(self, offset: int, count: int) -> bytes:
-        if hasattr(os, "pread"):
-            return os.pread(self._file.fileno(), count, offset)
+        if _PREAD is not None:
+            return _PREAD(self._number, count, offset)
         with self._lock:
             self._file.seek(offset)
             return self._file.read(count)
@@ -55,40 +86,74 @@ class RemoteRecords:
 
     def __init__(self, path: RemotePath, offsets: array[int], size: int) -> None:
         self._path, self._size, self._etag = path, size, path.etag()
-        self._ordered = array("Q", sorted(offsets))
+        self._ordered = _ordered(offsets)
 
     def part(self, offset: int) -> Part:
         """Where the record at ``offset`` lies, as far as the .idx tells."""
-        place = bisect_right(self._ordered, offset)
-        end = self._ordered[place] if place < len(self._ordered) else self._size
-        return self._part(offset, min(end - offset, _MOST_BYTES))
+        return self._part(offset, min(_end(self._ordered, offset, self._size) - offset, _MOST_BYTES))
 
-    def payload(self, part: Part, data: bytes) -> bytes:
-        """The payload of the record that begins with ``part``, of which the bytes are given; reads on where it must.
+    def image(self, part: Part, data: bytes) -> ImageRecord:
+        """The record that begins with ``part``, of which the bytes are given; reads on where it must.
 
         Raises:
-            FormatError: there is no whole record.
+            FormatError: there is no whole image record.
             SourceError: it cannot be read.
         """
-        return read_record(partial(self._read_at, part.offset, data), part.offset, self._size, str(self._path)).payload
+        return _whole(data) or _in_parts(self._read_at, part.offset, data, self._size, str(self._path))
 
     def _part(self, offset: int, length: int) -> Part:
         from gpu_pack.stores.object_parts import Part
 
         return Part(self._path, self._etag, offset, min(offset + length, self._size))
 
-    def _read_at(self, begin: int, data: bytes, offset: int, count: int) -> bytes:
-        if begin <= offset and offset + count <= begin + len(data):
-            return data[offset - begin : offset - begin + count]
+    def _read_at(self, offset: int, count: int) -> bytes:
         from gpu_pack.stores.object_parts import read_parts
 
         return read_parts([self._part(offset, count)])[0]
 
 
-def read_remote(asked: Sequence[tuple[RemoteRecords, int]]) -> list[bytes]:
-    """The payloads of records of one file or several, by offsets, in order; errors as of `RemoteRecords.payload`."""
+def _whole(data: bytes) -> ImageRecord | None:
+    """The record that ``data`` begins with: the common kind, with one label, in one part, and all there; else None."""
+    if len(data) < _IMAGE.size:
+        return None
+    magic, length, flag, label, key, _ = _IMAGE.unpack_from(data)  # whole parts have no flag beside the length
+    end = PART.size + length
+    if magic != MAGIC or flag or not _IMAGE.size <= end or end + (-length & 3) > len(data):
+        return None
+    return key, label, data[_IMAGE.size : end]
+
+
+def _in_parts(read_at: ReadAt, offset: int, data: bytes, size: int, path: str) -> ImageRecord:
+    """The record at ``offset`` of a file, of which the first bytes are ``data``."""
+    payload = read_record(partial(_read_on, read_at, offset, data), offset, size, path).payload
+    try:
+        header, image = unpack(payload)
+    except FormatError as error:
+        raise FormatError(error.reason, path, offset) from None
+    return header.id, header.label, image
+
+
+def _ordered(offsets: array[int]) -> array[int]:
+    return offsets if all(map(le, offsets, islice(offsets, 1, None))) else array("Q", sorted(offsets))
+
+
+def _end(ordered: array[int], offset: int, size: int) -> int:
+    """Where the record at ``offset`` ends at the latest."""
+    place = bisect_right(ordered, offset)
+    return ordered[place] if place < len(ordered) else size
+
+
+def _read_on(read_at: ReadAt, begin: int, data: bytes, offset: int, count: int) -> bytes:
+    """``count`` bytes at ``offset`` of a file of which the bytes from ``begin`` on are there already."""
+    if begin <= offset and offset + count <= begin + len(data):
+        return data[offset - begin : offset - begin + count]
+    return read_at(offset, count)
+
+
+def read_remote(asked: Sequence[tuple[RemoteRecords, int]]) -> list[ImageRecord]:
+    """Records of one file or several, by offsets, in order; errors as of `RemoteRecords.image`."""
     from gpu_pack.stores.object_parts import read_parts
 
     parts = [records.part(offset) for records, offset in asked]
     found = zip(asked, parts, read_parts(parts), strict=True)
-    return [records.payload(part, data) for (records, _), part, data in found]
+    return [records.image(part, data) for (records, _), part, data in found]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_pack.dataset import RecordDataset
+from gpu_pack.dataset import RecordDataset, RecordStream
 from gpu_pack.errors import FormatError, SourceError
 from tests.stores import servers
 from tests.stores.faulty_proxy import CUT, RESET, first, proxy
@@ -77,6 +77,17 @@ def test_items_are_those_of_the_folder(folder: Path, name: str) -> None:
     wanted = [len(local) - 1, 0, 3, 3]
     for (image, label), place in zip(remote.__getitems__(wanted), wanted, strict=True):
         assert np.array_equal(image, local[place][0]) and label == local[place][1]
+
+
+def test_a_stream_gives_those_of_the_folder_and_goes_on(folder: Path) -> None:
+    local, remote = RecordStream(folder, shuffle=4), RecordStream(ADDRESS, shuffle=4)
+    going = iter(remote)
+    for (image, label), _ in zip(local, range(5), strict=False):
+        image_there, label_there = next(going)
+        assert np.array_equal(image, image_there) and label == label_there
+    again = RecordStream(ADDRESS, shuffle=4)
+    again.load_state_dict(remote.state_dict())
+    assert [label for _, label in again] == [label for _, label in going]
 
 
 def test_without_an_index_and_over_plain_http(folder: Path, s3: Any, s3_url: str) -> None:

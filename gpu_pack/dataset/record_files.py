@@ -1,0 +1,105 @@
+"""The .rec files of a dataset: where their records lie, and the files that are open in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from gpu_pack.dataset.read_records import ImageRecord, LocalRecords, RemoteRecords, read_remote
+from gpu_pack.formats.notices import Notice, merge_notices
+from gpu_pack.formats.pictures import Pictures, find_pictures
+from gpu_pack.stores.data_path import DataPath
+
+#: .idx files of an object store that are read at once.
+_INDEXES = 16
+#: The number of a file, and a record's offset in it.
+Place = tuple[int, int]
+
+
+class RecordFiles:
+    """Reads records by place. It can be pickled; forked processes share the open files, which have no position.
+
+    Attributes:
+        paths: of the .rec files.
+        offsets, keys: of the records of each, as of `gpu_pack.formats.pictures.Pictures`.
+        notices: what a reader should know of them.
+
+    Raises:
+        FormatError, SourceError, OSError: see `find_pictures`; also on reading.
+    """
+
+    def __init__(self, paths: list[DataPath]) -> None:
+        self.paths = paths
+        looked = _look_into_all(paths)
+        found = [pictures for pictures, _ in looked]
+        self.offsets = [pictures.offsets for pictures in found]
+        self.keys = [pictures.keys for pictures in found]
+        self.notices: list[Notice] = merge_notices(notice for pictures in found for notice in pictures.notices)
+        self.remote = {number: records for number, (_, records) in enumerate(looked) if records is not None}
+        self._reset()
+
+    def one(self, place: Place) -> ImageRecord:
+        """One record."""
+        file, offset = place
+        opened = self._opened.get(file)
+        if opened is not None:
+            return opened.image(offset)
+        remote = self.remote.get(file)
+        return self._open(file).image(offset) if remote is None else read_remote([(remote, offset)])[0]
+
+    def several(self, places: Sequence[Place]) -> Iterator[ImageRecord]:
+        """Several records; those in object stores are read at once, others when they are asked for."""
+        asked = [(self.remote[file], offset) for file, offset in places if file in self.remote]
+        found = iter(read_remote(asked) if asked else ())
+        return (next(found) if place[0] in self.remote else self.one(place) for place in places)
+
+    def run(self, places: Sequence[Place]) -> list[ImageRecord]:
+        """Records that mostly lie one after the other."""
+        if self.remote:
+            return list(self.several(places))
+        runs = ((file, [offset for _, offset in run]) for file, run in groupby(places, lambda place: place[0]))
+        return [record for file, offsets in runs for record in self._open(file).run(offsets)]
+
+    def close(self) -> None:
+        """Close the files; reading opens them again."""
+        for opened in self.__dict__.get("_opened", {}).values():
+            opened.close()
+        self._reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_opened"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._reset()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _open(self, file: int) -> LocalRecords:
+        opened = self._opened.get(file)
+        if opened is None:
+            fresh = LocalRecords(Path(self.paths[file]), self.offsets[file])  # type: ignore[arg-type]
+            opened = self._opened.setdefault(file, fresh)
+            if opened is not fresh:  # another thread was faster
+                fresh.close()
+        return opened
+
+    def _reset(self) -> None:
+        self._opened: dict[int, LocalRecords] = {}
+
+
+def _look_into(path: DataPath) -> tuple[Pictures, RemoteRecords | None]:
+    found = find_pictures(path)
+    return found, None if isinstance(path, Path) else RemoteRecords(path, found.offsets, found.size)
+
+
+def _look_into_all(paths: list[DataPath]) -> list[tuple[Pictures, RemoteRecords | None]]:
+    if all(isinstance(path, Path) for path in paths):
+        return list(map(_look_into, paths))
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_INDEXES) as pool:
+        return list(pool.map(_look_into, paths))
