@@ -19,10 +19,10 @@ from gpu_pack.pipeline.engine import Engine
 from gpu_pack.pipeline.pass_through import PassThroughWorker
 from gpu_pack.pipeline.plan import Plan, begin, obstacle, shard_names
 from gpu_pack.pipeline.results import PackResult, ShardResult, keep_call
-from gpu_pack.processes.worker_main import REPEATED_REQUESTS
 from gpu_pack.sources.listing import entries
 from gpu_pack.sources.splits import Shard
 from gpu_pack.stores.reading_worker import ReadingWorker
+from gpu_pack.stores.store import REPEATED_REQUESTS
 from gpu_pack.types import Entry, OnProgress, Outcome, Progress, Rejected, available_cores
 
 #: Seconds between two calls of ``on_progress``.

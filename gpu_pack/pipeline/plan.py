@@ -24,7 +24,6 @@ from gpu_pack.output.checkpoint import ChecksumName
 from gpu_pack.output.identity import Identity, differences
 from gpu_pack.output.shard_writer import WriterSettings
 from gpu_pack.output.staging import Staging
-from gpu_pack.output.store_staging import StoreStaging
 from gpu_pack.pipeline.boxes import Boxes
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.splits import Shard
@@ -130,6 +129,8 @@ def open_staging(
     """The staging folder of an output; see `StoreStaging` for ``only``, and for errors."""
     if store is None:
         return Staging(out, name, locked=locked)
+    from gpu_pack.output.store_staging import StoreStaging  # here: most runs do not need what it imports
+
     return StoreStaging(out, name, store, lease or LeaseSettings(), locked=locked, only=only)
 
 

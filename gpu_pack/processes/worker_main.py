@@ -27,11 +27,9 @@ from typing import Any, NamedTuple
 from gpu_pack.errors import BackendError, SourceError
 from gpu_pack.stores.object_requests import count_retries
 from gpu_pack.stores.reading_worker import ReadingWorker
-from gpu_pack.stores.store import Store
+from gpu_pack.stores.store import REPEATED_REQUESTS, Store
 from gpu_pack.types import Encoded, Entry, Image, Outcome, Rejected, Worker
 
-#: Among the failures: requests to object stores that this process repeated.
-REPEATED_REQUESTS = "requests to object stores that were repeated"
 #: What `multiprocessing.connection.Pipe` makes; Windows has another.
 _CONNECTION = getattr(connection, "PipeConnection", connection.Connection)
 

@@ -8,31 +8,24 @@ this machine.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 
 from gpu_pack.errors import SourceError, UsageError, told
 from gpu_pack.formats.class_numbers import read_class_numbers
 from gpu_pack.formats.classes import read_classes
-from gpu_pack.sources.archives.open_tar import open_tar
-from gpu_pack.sources.archives.open_webdataset import open_webdataset
-from gpu_pack.sources.archives.open_zip import open_zip
 from gpu_pack.sources.find_sources import Located, locate
 from gpu_pack.sources.folder import find_in_folder
 from gpu_pack.sources.found import Facts, Found
 from gpu_pack.sources.given import GivenImages, open_given
 from gpu_pack.sources.label_file import with_labels
-from gpu_pack.sources.list_file import open_list
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
 from gpu_pack.sources.number_names import NumberNames, name_numbers, name_where_they_differ
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
-from gpu_pack.sources.parquet_source import open_parquet
-from gpu_pack.sources.records import open_records
-from gpu_pack.sources.remote_folder import remote_tree
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
-from gpu_pack.sources.table_source import open_table
 from gpu_pack.sources.tree import LocalTree, Tree
 from gpu_pack.stores.joined_store import JoinedStore
 from gpu_pack.stores.local import LocalStore
@@ -94,7 +87,7 @@ def _open_all(
 
 def _open(located: Located, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
     options.check_kind(located.files.source, located.kind)
-    opened = _OPENERS[located.kind](located.files, options, classes, spool)
+    opened = _opener(located.kind)(located.files, options, classes, spool)
     if opened.store.local_path("") is not None or spool.folder is None:
         return opened
     beside = JoinedStore(((spool.folder, LocalStore(spool.folder)), ("", opened.store)), opened.store.root)
@@ -125,21 +118,35 @@ def _labelled(split: str | None, opened: OpenSource, options: SourceOptions, nam
     return opened if names is None else name_numbers(opened, names)
 
 
-def _open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
+def open_folder(files: SourceFiles, options: SourceOptions, classes: Classes, spool: Spool) -> OpenSource:
     facts = Facts(files.source)
-    tree: Tree = LocalTree(files.store, files.source) if isinstance(files.store, LocalStore) else remote_tree(files)
+    if isinstance(files.store, LocalStore):
+        tree: Tree = LocalTree(files.store, files.source)
+    else:
+        from gpu_pack.sources.remote_folder import remote_tree
+
+        tree = remote_tree(files)
     return OpenSource(files.store, find_in_folder(tree, options, facts), facts)
 
 
-_OPENERS: dict[str, Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenSource]] = {
-    "folder": _open_folder,
-    "list": open_list,
-    "parquet": open_parquet,
-    "rec": open_records,
-    "table": open_table,
-    "tar": open_tar,
-    "webdataset": open_webdataset,
-    "zip": open_zip,
+def _opener(kind: str) -> Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenSource]:
+    """What opens a kind. Imported here: a run needs one of them, and all take as long as a small run."""
+    module, name = _OPENERS[kind]
+    found: Callable[[SourceFiles, SourceOptions, Classes, Spool], OpenSource]
+    found = getattr(importlib.import_module(f"gpu_pack.sources.{module}"), name)
+    return found
+
+
+#: Module under `gpu_pack.sources` and function, by kind.
+_OPENERS = {
+    "folder": ("list_source", "open_folder"),
+    "list": ("list_file", "open_list"),
+    "parquet": ("parquet_source", "open_parquet"),
+    "rec": ("records", "open_records"),
+    "table": ("table_source", "open_table"),
+    "tar": ("archives.open_tar", "open_tar"),
+    "webdataset": ("archives.open_webdataset", "open_webdataset"),
+    "zip": ("archives.open_zip", "open_zip"),
 }
 
 

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 from gpu_pack.errors import GpuPackError, OutputError, SourceError
 from gpu_pack.stores.address import Address, StoreOptions
-from gpu_pack.stores.object_client import open_client
 from gpu_pack.stores.object_faults import ObjectError, judge
 from gpu_pack.stores.object_requests import requests_to
 from gpu_pack.stores.object_stat import look_up, stat_of
@@ -135,6 +134,8 @@ class ObjectFolder:
         """One that repeats requests by itself: for a part that fails, not all of the file goes up again."""
         if self._uploader is None:
             try:
+                from gpu_pack.stores.object_client import open_client
+
                 self._uploader = open_client(self.folder, self.options, self.options.retry.tries - 1)
             except SourceError as error:
                 raise OutputError(str(error)) from error

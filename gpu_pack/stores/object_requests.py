@@ -1,21 +1,25 @@
-"""Requests to one bucket: many in flight on one thread, repeated where the store or the network failed for a moment."""
+"""Requests to one bucket: many in flight on one thread, repeated where the store or the network failed for a moment.
+
+What takes long to import (asyncio, HTTP clients) is imported by the first request: every run imports this module.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpu_pack.errors import SourceError
 from gpu_pack.stores.address import Address, StoreOptions
-from gpu_pack.stores.object_client import import_obstore, open_client
 from gpu_pack.stores.object_faults import Fault, ObjectError, judge
 from gpu_pack.types import Entry
+
+if TYPE_CHECKING:
+    import asyncio
 
 _Result = TypeVar("_Result")
 #: Objects in a row to which access is denied before it is said of all of them.
@@ -49,6 +53,8 @@ class Requests:
     """
 
     def __init__(self, address: Address, options: StoreOptions, loop: asyncio.AbstractEventLoop) -> None:
+        from gpu_pack.stores.object_client import import_obstore, open_client
+
         self.loop = loop
         self.obstore = import_obstore()
         self.client = open_client(address, options)
@@ -184,6 +190,8 @@ class Request:
     def begin(self) -> None:
         if self._cancelled:
             return
+        import asyncio
+
         self._tried += 1
         try:
             self._pending = asyncio.ensure_future(self._ask())
@@ -198,6 +206,8 @@ class Request:
             self._pending.cancel()
 
     def _end(self, pending: asyncio.Future[Any]) -> None:
+        import asyncio
+
         self._pending = None
         error = asyncio.CancelledError() if pending.cancelled() else pending.exception()
         if self._cancelled:
@@ -261,6 +271,8 @@ def count_retries() -> int:
 
 def _loop() -> asyncio.AbstractEventLoop:
     if not _LOOPS:
+        import asyncio
+
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="object-store", daemon=True)
         thread.start()
@@ -271,6 +283,8 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread, process: int) -> None:
     """Let the client's own threads be done with Python before it ends: one that is not aborts the process."""
+    import asyncio
+
     if os.getpid() != process:
         return
 

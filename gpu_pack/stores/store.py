@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 
 from gpu_pack.types import Entry, Image, Rejected
 
+#: Under which workers count, among their failures, requests that were repeated.
+REPEATED_REQUESTS = "requests to object stores that were repeated"
+
 
 class Stat(NamedTuple):
     """A regular file; both are -1 where there is none.
