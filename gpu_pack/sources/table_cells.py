@@ -90,11 +90,11 @@ def read_split(cell: Cell, column: str, where: str) -> str:
         SourceError: no split can be called so.
     """
     name = cell_text(cell)
+    instead = "or leave the column alone with split_column='none' (--split-column none)"
     if not name:
-        raise SourceError(
-            f"{where}: no split in column {column!r}: fill it, or leave the column alone with split_column='none' "
-            "(--split-column none)"
-        )
+        raise SourceError(f"{where}: no split in column {column!r}: fill it, {instead}")
     if fault := split_name_fault(name):
-        raise SourceError(f"{where}: {name!r} in column {column!r} cannot name a split: {fault}")
+        raise SourceError(
+            f"{where}: {name[:40]!r} in column {column!r} cannot name a split: {fault}; correct it, {instead}"
+        )
     return name

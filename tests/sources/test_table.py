@@ -120,6 +120,22 @@ def test_splits_by_a_column_of_few_values(root: Path) -> None:
         read(root, many)
 
 
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("", r"my.csv:3: no split in column 'split': fill it, or leave .*\(--split-column none\)"),
+        ("hold out", r"my.csv:3: 'hold out' in column 'split' cannot name a split: .*\(--split-column none\)"),
+        ("../x", r"my.csv:3: '../x' in column 'split' cannot name a split"),
+    ],
+)
+def test_a_column_with_a_usual_split_is_never_left_alone_silently(root: Path, cell: str, said: str) -> None:
+    text = f"path,label,split\na.jpg,1,Test\na.jpg,1,{cell}\n"
+    with pytest.raises(SourceError, match=said):
+        read(root, text)
+    assert read(root, text, split_column="none").own_splits is None
+    assert read(root, text.replace("Test", "x y")).own_splits is None
+
+
 def test_file_names_may_lack_their_suffix(root: Path) -> None:
     listing = read(root, "id,label\na,cat\n7,dog\nsub/b c,cat\nnone,dog\n")
     assert listing.paths == ["a.jpg", "7.jpeg", "sub/b c.png", "none"] and listing.sizes[3] == -1
