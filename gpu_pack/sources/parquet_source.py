@@ -168,8 +168,20 @@ def _find(
 
 
 def _class_names(table: ParquetTable, columns: Columns) -> tuple[str, ...] | None:
-    """The names of the numbers that are labels."""
-    return table.class_names.get(columns.labels[0]) if len(columns.labels) == 1 else None
+    """The names of the numbers that are labels.
+
+    Raises:
+        SourceError: two numbers have the same name.
+    """
+    names = table.class_names.get(columns.labels[0]) if len(columns.labels) == 1 else None
+    first: dict[str, int] = {}
+    for number, name in enumerate(names or ()):
+        if first.setdefault(name, number) != number:
+            raise SourceError(
+                f"{table.name}: in its schema, numbers {first[name]} and {number} of column {columns.labels[0]!r} have "
+                f"the same name, {name[:40]!r}: rename one"
+            )
+    return names
 
 
 def _refused(where: str, label: Label | None, names: tuple[str, ...] | None, offset: int) -> tuple[str, str] | None:

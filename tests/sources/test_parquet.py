@@ -191,3 +191,9 @@ def test_no_room_for_the_images(photos: Path, tmp_path: Path) -> None:
         listed(tmp_path / "a.parquet", spool=spool)
     images = sum(len(data) for data, _, _ in rows_of(photos) if data)
     assert len(asked) == 1 and images <= asked[0] < images * 2  # with what pages hold besides
+
+
+def test_two_numbers_of_one_name_are_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", [(b"x", None, 1), (b"y", None, 2)], ["ant", "cat", "cat"])
+    with pytest.raises(SourceError, match="numbers 1 and 2 of column 'label' have the same name, 'cat'"):
+        listed(tmp_path / "a.parquet")
