@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Sequence
 from numbers import Real
 
@@ -13,6 +14,9 @@ from gpu_pack.sources.found import Label
 from gpu_pack.sources.list_dialect import is_number
 from gpu_pack.sources.splits import split_name_fault
 from gpu_pack.sources.table import Cell
+
+_NOT_FINITE = re.compile(r"[+-]?inf|[+-](?:nan|infinity)", re.IGNORECASE)
+_BETWEEN = re.compile(r"[\s,;]+")
 
 
 def read_labels(cells: Sequence[Cell], columns: Sequence[str], where: str) -> Label | None:
@@ -59,11 +63,19 @@ def read_label(text: str) -> Label | None:
     """A label as text files have it: a number, a word, or None for nothing or NaN.
 
     Raises:
-        ValueError: a number that no record can hold.
+        ValueError: a number that no record can hold, or several.
     """
     text = text.strip()
     if not text or text.lower() == "nan":
         return None
+    if _NOT_FINITE.fullmatch(text):
+        raise ValueError(f"label {text!r} is not a finite number")
+    numbers = _BETWEEN.split(text)
+    if len(numbers) > 1 and all(map(is_number, numbers)):
+        raise ValueError(
+            f"{len(numbers)} numbers, {text[:40]!r}, where one label is: a label vector is columns of a table, each "
+            "named with label_column (--label-column)"
+        )
     return (lst.read_label(text),) if is_number(text) else text
 
 
