@@ -144,6 +144,8 @@ def _guess(
 
 def _none(table: Table, what: str, option: str) -> str:
     flag = "--" + option.replace("_", "-")
+    if not table.columns:
+        return f"{table.name}: no column of {what}: it has no columns of text or numbers at all"
     return (
         f"{table.name}: none of its columns, {_listed(table.columns)}, has a usual name for {what}: name it, {option} "
         f"({flag})"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gpu_pack.errors import SourceError
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.found import Facts, Found
-from gpu_pack.sources.listed_paths import ListedPaths, open_root
+from gpu_pack.sources.listed_paths import ListedPaths, open_root, shown_path
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
@@ -59,8 +59,8 @@ def _find(table: Table, columns: Columns, store: Store, options: SourceOptions, 
         raise SourceError(f"{table.name}: the table has no rows")
     if not there:
         raise SourceError(
-            f"{table.name}: none of its files is there, such as {missing!r} below {store.root or '.'}: root (--root) "
-            "names the folder that its paths start from"
+            f"{table.name}: none of its files is there, such as {shown_path(missing)} below {store.root or '.'}: root "
+            "(--root) names the folder that its paths start from"
         )
     facts.notices += paths.notices()
 

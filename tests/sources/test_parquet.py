@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(photos: Path, tmp_path: Path
     refused("'image', 'img' may each be the column of images", SourceError, bad)
     assert listed(bad, image_key="img").paths == ["bad.parquet!/0"]
     pq.write_table(pa.table({"image": pa.array([b"y"])}), bad)
-    refused("has a usual name for labels", SourceError, bad)
+    refused("no column of labels: it has no columns of text or numbers at all", SourceError, bad)
     refused("it has no column 'label', and .*good.parquet has", SourceError, good, bad)
     pq.write_table(pa.table({"path": ["a"], "label": [1]}), bad)
     refused("none of its columns holds images; .*--source-format table", SourceError, bad, source_format="parquet")

@@ -209,3 +209,10 @@ def test_known_classes_decide_the_numbers(root: Path) -> None:
 def read_with(root: Path, classes: tuple[str, ...]) -> Listing:
     (root / "my.csv").write_text(TEXT)
     return list_one(root / "my.csv", classes)
+
+
+@pytest.mark.parametrize("start", ["/9j/", "iVBOR"])
+def test_pictures_in_base64_are_not_shown_whole(root: Path, start: str) -> None:
+    with pytest.raises(SourceError, match=f"'{start}A+'[.][.][.] ") as caught:
+        read(root, f"image,label\n{start}{'A' * 5000},1\n")
+    assert len(str(caught.value)) < 500
