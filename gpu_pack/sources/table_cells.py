@@ -58,6 +58,33 @@ def _read(cell: Cell, column: str, where: str) -> Label | None:
         raise SourceError(f"{where}: {error}") from None
 
 
+class RowLabels:
+    """Reads the labels of rows, which all have as many values.
+
+    Args:
+        columns: of the labels.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._width, self._first = 0, ""
+
+    def read(self, cells: Sequence[Cell], where: str) -> Label | None:
+        """See `read_labels`.
+
+        Raises:
+            SourceError: also for a vector of another length than the first row's.
+        """
+        label = read_labels(cells, self._columns, where)
+        if isinstance(label, tuple) and len(label) != self._width:
+            if self._width:
+                raise SourceError(
+                    f"{where}: {len(label)} label values, and {self._first} has {self._width}: all rows need as many"
+                )
+            self._width, self._first = len(label), where
+        return label
+
+
 @functools.lru_cache(4096)
 def read_label(text: str) -> Label | None:
     """A label as text files have it: a number, a word, or None for nothing or NaN.

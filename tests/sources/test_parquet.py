@@ -197,3 +197,10 @@ def test_two_numbers_of_one_name_are_refused(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", [(b"x", None, 1), (b"y", None, 2)], ["ant", "cat", "cat"])
     with pytest.raises(SourceError, match="numbers 1 and 2 of column 'label' have the same name, 'cat'"):
         listed(tmp_path / "a.parquet")
+
+
+def test_label_vectors_of_several_lengths_are_refused_also_between_files(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "x/a.parquet", [(b"x", None, [1, 2]), (b"y", None, [3, 4])])
+    write_parquet(tmp_path / "x/b.parquet", [(b"z", None, [1, 2]), (b"u", None, [3])])
+    with pytest.raises(SourceError, match=r"b.parquet, row 1: 1 label values, and .*a.parquet, row 0 has 2"):
+        listed(tmp_path / "x")

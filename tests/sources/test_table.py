@@ -216,3 +216,9 @@ def test_pictures_in_base64_are_not_shown_whole(root: Path, start: str) -> None:
     with pytest.raises(SourceError, match=f"'{start}A+'[.][.][.] ") as caught:
         read(root, f"image,label\n{start}{'A' * 5000},1\n")
     assert len(str(caught.value)) < 500
+
+
+def test_label_vectors_of_several_lengths_are_refused(root: Path) -> None:
+    text = "".join(json.dumps({"path": "a.jpg", "label": label}) + "\n" for label in ([1, 2], None, [3, 4], [5]))
+    with pytest.raises(SourceError, match=r"my.jsonl:4: 1 label values, and .*my.jsonl:1 has 2: all rows need as many"):
+        read(root, text, "my.jsonl")
