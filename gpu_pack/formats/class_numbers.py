@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ _NUMBER_NAME = re.compile(r"(\d{1,15})[\s,:;]+(\S.*)")
 _NAME_NUMBER = re.compile(r"([^\s,:;]+)[\s,:;]+(\d{1,15})(?:[\s,:;].*)?")
 #: WordNet's id, which ImageNet's folders have, and words that explain it.
 _SYNSET = re.compile(r"(n\d{8})[\s,:]+\S.*")
+#: A row of a table, as against a name that begins with a number, such as ``1 dollar``.
+_TABLE_ROW = re.compile(r"\d{1,15}\s*[,:;\t]\s*\S.*")
+_NEGATIVE = re.compile(r"-\d{1,15}[\s,:;]+\S.*|[^\s,:;]+[\s,:;]+-\d{1,15}")
 
 
 def read_class_numbers(path: Path) -> tuple[dict[int, str], bool]:
@@ -25,7 +29,8 @@ def read_class_numbers(path: Path) -> tuple[dict[int, str], bool]:
     are names or lists that begin with one, or a list of names. meta.mat maps ILSVRC2012_ID to WNID.
 
     Raises:
-        SourceError: the file cannot be read, is none of these, or names two numbers the same.
+        SourceError: the file cannot be read, is none of these, has a header or comments, or names two numbers the
+            same.
     """
     data = read_small_file(path)
     if data[:128].startswith(b"MATLAB") or path.suffix == ".mat":
@@ -33,15 +38,47 @@ def read_class_numbers(path: Path) -> tuple[dict[int, str], bool]:
     text = as_text(path, data)
     if text.lstrip()[:1] in ("{", "["):
         return _from_json(path, data)
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
+    return _from_text(path, text)
+
+
+def _from_text(path: Path, text: str) -> tuple[dict[int, str], bool]:
+    numbered = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    if not numbered:
         raise SourceError(f"{path}: no class names in it")
+    _refuse_comments(path, numbered)
+    lines = [line for _, line in numbered]
     for pattern, number, name in ((_NUMBER_NAME, 1, 2), (_NAME_NUMBER, 2, 1)):
         if all(matched := [pattern.fullmatch(line) for line in lines]):
             return _unique(path, [(int(each[number]), each[name]) for each in matched if each]), False
+        if len(lines) > 2 and all(map(pattern.fullmatch, lines[1:])):
+            raise SourceError(
+                f"{path}:{numbered[0][0]}: {lines[0][:40]!r} has no number, as all lines below have: leave it out if "
+                "it is a header, or give it its number"
+            )
+    _refuse_rows(path, numbered)
     if all(matched := [_SYNSET.fullmatch(line) for line in lines]):
         lines = [each[1] for each in matched if each]
     return _unique(path, list(enumerate(lines))), True
+
+
+def _refuse_comments(path: Path, lines: Sequence[tuple[int, str]]) -> None:
+    """Refuse what would count as a name and move the numbers of all below it."""
+    for number, line in lines:
+        if line.startswith("#"):
+            raise SourceError(f"{path}:{number}: {line[:40]!r} is a comment, and every line is a name: leave it out")
+        if _NEGATIVE.fullmatch(line):
+            raise SourceError(f"{path}:{number}: {line[:40]!r} has a negative number: classes have numbers from 0")
+
+
+def _refuse_rows(path: Path, lines: Sequence[tuple[int, str]]) -> None:
+    """Refuse a name a line where some lines are NUMBER,NAME."""
+    row = next((each for each in lines if _TABLE_ROW.fullmatch(each[1])), None)
+    if row is not None:
+        number, line = next(each for each in lines if not _NUMBER_NAME.fullmatch(each[1]))
+        raise SourceError(
+            f"{path}:{number}: {line[:40]!r} has no number, and {row[1][:40]!r} on line {row[0]} has: each line needs "
+            "one, or none; names that begin with numbers can be given as a JSON list"
+        )
 
 
 def _unique(path: Path, pairs: list[tuple[int, str]]) -> dict[int, str]:

@@ -16,6 +16,8 @@ from gpu_pack.stores.open_store import open_store
 from gpu_pack.stores.store import Stat, Store
 
 _SUFFIXES = ("jpg", "jpeg", "png", "JPG", "JPEG", "PNG", *sorted(IMAGE_SUFFIXES - {"jpg", "jpeg", "png"}))
+#: Characters of a path in messages.
+_MOST_SHOWN = 300
 
 
 def open_root(root: str, source: str, options: StoreOptions) -> Store:
@@ -65,8 +67,8 @@ class ListedPaths:
         for each in () if self._allow_outside else dict.fromkeys((path, found)):
             if reason := _outside(each, self._store.root):
                 raise ListError(
-                    f"{where}: {each!r} {reason} {self._store.root}: correct it, or allow it with allow_outside=True "
-                    "(--allow-outside)"
+                    f"{where}: {shown_path(each)} {reason} {self._store.root}: correct it, or allow it with "
+                    "allow_outside=True (--allow-outside)"
                 )
         if found != path:
             self._note(path)
@@ -102,6 +104,11 @@ class ListedPaths:
             self._slashed = self._slashed[0] + 1, self._slashed[1] or path
         if unquote(path) != path:
             self._quoted = self._quoted[0] + 1, self._quoted[1] or path
+
+
+def shown_path(path: str) -> str:
+    """A path in messages, cut where it may be a picture in base64, whose first character is / for a JPEG."""
+    return repr(path) if len(path) <= _MOST_SHOWN else f"{path[:40]!r}..."
 
 
 def _outside(path: str, root: str) -> str:

@@ -9,7 +9,7 @@ from gpu_pack.errors import SourceError
 from gpu_pack.sources.found import Label
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.table import Table
-from gpu_pack.sources.table_cells import cell_text, read_label, read_labels
+from gpu_pack.sources.table_cells import RowLabels, cell_text, read_label
 from gpu_pack.sources.table_columns import find_columns
 from gpu_pack.sources.tree import IMAGE_SUFFIXES, suffix
 
@@ -79,9 +79,10 @@ def read_table(file: str, table: Table, options: SourceOptions) -> NamedLabels:
         SourceError, UsageError: see `gpu_pack.sources.table_columns.find_columns`.
     """
     found, columns = NamedLabels(file), find_columns(table, options)
+    labels = RowLabels(columns.labels)
     for number, cells in table.rows([columns.path, *columns.labels]):
         where = table.where(number)
-        found.add(cell_text(cells[0]) or "", read_labels(cells[1:], columns.labels, where), where)
+        found.add(cell_text(cells[0]) or "", labels.read(cells[1:], where), where)
     return found
 
 

@@ -17,7 +17,7 @@ from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.splits import split_name_fault
 from gpu_pack.sources.spool import Spool, SpoolFile, as_container
 from gpu_pack.sources.table import sample
-from gpu_pack.sources.table_cells import read_labels, read_split
+from gpu_pack.sources.table_cells import RowLabels, read_split
 from gpu_pack.sources.table_columns import Columns, find_labels, find_split
 from gpu_pack.stores.store import Stat, Store
 from gpu_pack.types import Place
@@ -82,9 +82,11 @@ def open_parquet(
     facts.notices.append(Notice("table-columns", 1, ", ".join(told_)))
     spool.reserve(sum(table.image_bytes[columns.path] for table in tables), files.source)
 
+    labels = RowLabels(columns.labels)
+
     def images() -> Iterator[Found]:
         for table, path in zip(tables, files.paths, strict=True):
-            yield from _find(table, files.store, path, columns, splits.get(path), facts, spool)
+            yield from _find(table, files.store, path, columns, labels, splits.get(path), facts, spool)
 
     return OpenSource(files.store, images(), facts)
 
@@ -136,7 +138,14 @@ def _check_same(first: ParquetTable, table: ParquetTable, columns: Columns) -> N
 
 
 def _find(
-    table: ParquetTable, store: Store, path: str, columns: Columns, split: str | None, facts: Facts, spool: Spool
+    table: ParquetTable,
+    store: Store,
+    path: str,
+    columns: Columns,
+    labels: RowLabels,
+    split: str | None,
+    facts: Facts,
+    spool: Spool,
 ) -> Iterator[Found]:
     """The images of one file."""
     names = _class_names(table, columns)
@@ -144,10 +153,10 @@ def _find(
         version = file.stat.version
     container = None
     if spool.dry:
-        rows = _read(table, columns, None)
+        rows = _read(table, columns, labels, None)
     else:
         with spool.create(path) as spooled:
-            rows = _read(table, columns, spooled)
+            rows = _read(table, columns, labels, spooled)
         container = as_container(spooled.path)
     for number, label in enumerate(rows.labels):
         where = f"{path}!/{number}"
@@ -168,8 +177,20 @@ def _find(
 
 
 def _class_names(table: ParquetTable, columns: Columns) -> tuple[str, ...] | None:
-    """The names of the numbers that are labels."""
-    return table.class_names.get(columns.labels[0]) if len(columns.labels) == 1 else None
+    """The names of the numbers that are labels.
+
+    Raises:
+        SourceError: two numbers have the same name.
+    """
+    names = table.class_names.get(columns.labels[0]) if len(columns.labels) == 1 else None
+    first: dict[str, int] = {}
+    for number, name in enumerate(names or ()):
+        if first.setdefault(name, number) != number:
+            raise SourceError(
+                f"{table.name}: in its schema, numbers {first[name]} and {number} of column {columns.labels[0]!r} have "
+                f"the same name, {name[:40]!r}: rename one"
+            )
+    return names
 
 
 def _refused(where: str, label: Label | None, names: tuple[str, ...] | None, offset: int) -> tuple[str, str] | None:
@@ -184,7 +205,7 @@ def _refused(where: str, label: Label | None, names: tuple[str, ...] | None, off
     return (f"{where} holds no image", "missing") if offset < 0 else None
 
 
-def _read(table: ParquetTable, columns: Columns, spooled: SpoolFile | None) -> _Rows:
+def _read(table: ParquetTable, columns: Columns, labels: RowLabels, spooled: SpoolFile | None) -> _Rows:
     """All rows of a file; the images are appended to the spool, or left unread without one."""
     rows = _Rows([], [], [], array("q"), array("q"))
     named = columns.path in table.named_images
@@ -199,7 +220,7 @@ def _read(table: ParquetTable, columns: Columns, spooled: SpoolFile | None) -> _
                 rows.splits.append(read_split(row[0], columns.split, where))
             else:
                 rows.splits.append(None)
-            rows.labels.append(read_labels(row[-len(columns.labels) :], columns.labels, where))
+            rows.labels.append(labels.read(row[-len(columns.labels) :], where))
             rows.names.append(name)
             rows.lengths.append(len(data) if data is not None else -1)
             # In a dry run nobody reads it, and every row counts.

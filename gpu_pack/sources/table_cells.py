@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import re
 from collections.abc import Sequence
 from numbers import Real
 
@@ -13,6 +14,9 @@ from gpu_pack.sources.found import Label
 from gpu_pack.sources.list_dialect import is_number
 from gpu_pack.sources.splits import split_name_fault
 from gpu_pack.sources.table import Cell
+
+_NOT_FINITE = re.compile(r"[+-]?inf|[+-](?:nan|infinity)", re.IGNORECASE)
+_BETWEEN = re.compile(r"[\s,;]+")
 
 
 def read_labels(cells: Sequence[Cell], columns: Sequence[str], where: str) -> Label | None:
@@ -54,16 +58,51 @@ def _read(cell: Cell, column: str, where: str) -> Label | None:
         raise SourceError(f"{where}: {error}") from None
 
 
+class RowLabels:
+    """Reads the labels of rows, which all have as many values.
+
+    Args:
+        columns: of the labels.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._width, self._first = 0, ""
+
+    def read(self, cells: Sequence[Cell], where: str) -> Label | None:
+        """See `read_labels`.
+
+        Raises:
+            SourceError: also for a vector of another length than the first row's.
+        """
+        label = read_labels(cells, self._columns, where)
+        if isinstance(label, tuple) and len(label) != self._width:
+            if self._width:
+                raise SourceError(
+                    f"{where}: {len(label)} label values, and {self._first} has {self._width}: all rows need as many"
+                )
+            self._width, self._first = len(label), where
+        return label
+
+
 @functools.lru_cache(4096)
 def read_label(text: str) -> Label | None:
     """A label as text files have it: a number, a word, or None for nothing or NaN.
 
     Raises:
-        ValueError: a number that no record can hold.
+        ValueError: a number that no record can hold, or several.
     """
     text = text.strip()
     if not text or text.lower() == "nan":
         return None
+    if _NOT_FINITE.fullmatch(text):
+        raise ValueError(f"label {text!r} is not a finite number")
+    numbers = _BETWEEN.split(text)
+    if len(numbers) > 1 and all(map(is_number, numbers)):
+        raise ValueError(
+            f"{len(numbers)} numbers, {text[:40]!r}, where one label is: a label vector is columns of a table, each "
+            "named with label_column (--label-column)"
+        )
     return (lst.read_label(text),) if is_number(text) else text
 
 
@@ -90,11 +129,11 @@ def read_split(cell: Cell, column: str, where: str) -> str:
         SourceError: no split can be called so.
     """
     name = cell_text(cell)
+    instead = "or leave the column alone with split_column='none' (--split-column none)"
     if not name:
-        raise SourceError(
-            f"{where}: no split in column {column!r}: fill it, or leave the column alone with split_column='none' "
-            "(--split-column none)"
-        )
+        raise SourceError(f"{where}: no split in column {column!r}: fill it, {instead}")
     if fault := split_name_fault(name):
-        raise SourceError(f"{where}: {name!r} in column {column!r} cannot name a split: {fault}")
+        raise SourceError(
+            f"{where}: {name[:40]!r} in column {column!r} cannot name a split: {fault}; correct it, {instead}"
+        )
     return name

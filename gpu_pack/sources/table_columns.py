@@ -24,6 +24,8 @@ _LABELS = (
 _SPLITS = (("split", "subset", "set", "partition"),)
 #: Values of a column that is taken for splits without being named.
 _FEW = 10
+#: One of these makes a column of a usual name splits, whatever else is in it.
+_SURE = frozenset({"train", "training", "val", "valid", "validation", "dev", "test", "testing"})
 _Sample = Sequence[Mapping[str, Cell]]
 
 
@@ -75,14 +77,19 @@ def find_columns(table: Table, options: SourceOptions) -> Columns:
 
 
 def find_split(table: Table, options: SourceOptions, rows: _Sample) -> str | None:
-    """The column of splits, which is guessed only where it has few values and all could be splits; None: no such."""
+    """The column of splits; None: no such.
+
+    One is guessed where it has few values and all could be splits, or where a usual split is among them: its other
+    cells are refused as they are read, as rows for a test would be trained on without it.
+    """
     if options.split_column == NO_COLUMN:
         return None
     if options.split_column is not None:
         return _told(table, "split_column", options.split_column)
     split = _guess(table, "split_column", "splits", _SPLITS)
     values = {_text(row[split]) for row in rows} if split is not None else set()
-    return split if 0 < len(values) <= _FEW and not any(map(split_name_fault, values)) else None
+    sure = not _SURE.isdisjoint(value.lower() for value in values)
+    return split if sure or (0 < len(values) <= _FEW and not any(map(split_name_fault, values))) else None
 
 
 def find_labels(table: Table, options: SourceOptions, rows: _Sample, others: set[str | None]) -> tuple[str, ...]:
@@ -137,6 +144,8 @@ def _guess(
 
 def _none(table: Table, what: str, option: str) -> str:
     flag = "--" + option.replace("_", "-")
+    if not table.columns:
+        return f"{table.name}: no column of {what}: it has no columns of text or numbers at all"
     return (
         f"{table.name}: none of its columns, {_listed(table.columns)}, has a usual name for {what}: name it, {option} "
         f"({flag})"

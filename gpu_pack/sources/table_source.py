@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from gpu_pack.errors import SourceError
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.found import Facts, Found
-from gpu_pack.sources.listed_paths import ListedPaths, open_root
+from gpu_pack.sources.listed_paths import ListedPaths, open_root, shown_path
 from gpu_pack.sources.open_source import OpenSource, SourceFiles
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
 from gpu_pack.sources.table import Cell, Table, open_table_file
-from gpu_pack.sources.table_cells import cell_text, read_labels, read_split
+from gpu_pack.sources.table_cells import RowLabels, cell_text, read_split
 from gpu_pack.sources.table_columns import Columns, find_columns
 from gpu_pack.stores.store import Store
 
@@ -45,6 +45,7 @@ def open_table(files: SourceFiles, options: SourceOptions, classes: tuple[str, .
 
 def _find(table: Table, columns: Columns, store: Store, options: SourceOptions, facts: Facts) -> Iterator[Found]:
     paths = ListedPaths(store, allow_outside=options.allow_outside, suffixes=True)
+    labels = RowLabels(columns.labels)
     missing = ""
     there = False
     for number, cells in table.rows(columns.all):
@@ -52,15 +53,15 @@ def _find(table: Table, columns: Columns, store: Store, options: SourceOptions, 
         path, stat = paths.find(_path(cells[0], columns.path, where), where)
         there, missing = there or stat.size >= 0, missing or path
         split = _split(cells, columns, where, facts)
-        label = read_labels(cells[-len(columns.labels) :], columns.labels, where)
+        label = labels.read(cells[-len(columns.labels) :], where)
         refused = (f"{where} has no label for it", "no-label") if label is None else None
         yield Found(path, stat, label or (), split=split, refused=refused)
     if not missing:
         raise SourceError(f"{table.name}: the table has no rows")
     if not there:
         raise SourceError(
-            f"{table.name}: none of its files is there, such as {missing!r} below {store.root or '.'}: root (--root) "
-            "names the folder that its paths start from"
+            f"{table.name}: none of its files is there, such as {shown_path(missing)} below {store.root or '.'}: root "
+            "(--root) names the folder that its paths start from"
         )
     facts.notices += paths.notices()
 

@@ -58,6 +58,14 @@ def test_names_in_order_are_counted_from_0(tmp_path: Path, text: str, names: lis
         ('{"cat": "dog"}', "and it has cat: dog"),
         ('{"0": []}', "and it has 0: "),
         ("{1", "it begins as JSON and is none"),
+        ("id,name\n0,a\n1,b\n", r"names.txt:1: 'id,name' has no number, as all lines below have: leave it out if"),
+        ("\nid name\n0 a\n1 b\n", r"names.txt:2: 'id name' has no number"),
+        ("name\tid\na\t0\nb\t1\n", r"names.txt:1: 'name\\tid' has no number"),
+        ("# names\n0 a\n1 b\n", "names.txt:1: '# names' is a comment"),
+        ("a\nb\n# c\n", "names.txt:3: '# c' is a comment"),
+        ("0 a\n-1 b\n", "names.txt:2: '-1 b' has a negative number: classes have numbers from 0"),
+        ("a 0\nb -1\n", "names.txt:2: 'b -1' has a negative number"),
+        ("0,a\n1,b\nc\n3,d\n", r"names.txt:3: 'c' has no number, and '0,a' on line 1 has"),
     ],
 )
 def test_files_that_are_refused(tmp_path: Path, text: str | bytes, said: str) -> None:

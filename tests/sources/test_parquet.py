@@ -170,7 +170,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(photos: Path, tmp_path: Path
     refused("'image', 'img' may each be the column of images", SourceError, bad)
     assert listed(bad, image_key="img").paths == ["bad.parquet!/0"]
     pq.write_table(pa.table({"image": pa.array([b"y"])}), bad)
-    refused("has a usual name for labels", SourceError, bad)
+    refused("no column of labels: it has no columns of text or numbers at all", SourceError, bad)
     refused("it has no column 'label', and .*good.parquet has", SourceError, good, bad)
     pq.write_table(pa.table({"path": ["a"], "label": [1]}), bad)
     refused("none of its columns holds images; .*--source-format table", SourceError, bad, source_format="parquet")
@@ -191,3 +191,16 @@ def test_no_room_for_the_images(photos: Path, tmp_path: Path) -> None:
         listed(tmp_path / "a.parquet", spool=spool)
     images = sum(len(data) for data, _, _ in rows_of(photos) if data)
     assert len(asked) == 1 and images <= asked[0] < images * 2  # with what pages hold besides
+
+
+def test_two_numbers_of_one_name_are_refused(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "a.parquet", [(b"x", None, 1), (b"y", None, 2)], ["ant", "cat", "cat"])
+    with pytest.raises(SourceError, match="numbers 1 and 2 of column 'label' have the same name, 'cat'"):
+        listed(tmp_path / "a.parquet")
+
+
+def test_label_vectors_of_several_lengths_are_refused_also_between_files(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "x/a.parquet", [(b"x", None, [1, 2]), (b"y", None, [3, 4])])
+    write_parquet(tmp_path / "x/b.parquet", [(b"z", None, [1, 2]), (b"u", None, [3])])
+    with pytest.raises(SourceError, match=r"b.parquet, row 1: 1 label values, and .*a.parquet, row 0 has 2"):
+        listed(tmp_path / "x")

@@ -120,6 +120,22 @@ def test_splits_by_a_column_of_few_values(root: Path) -> None:
         read(root, many)
 
 
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("", r"my.csv:3: no split in column 'split': fill it, or leave .*\(--split-column none\)"),
+        ("hold out", r"my.csv:3: 'hold out' in column 'split' cannot name a split: .*\(--split-column none\)"),
+        ("../x", r"my.csv:3: '../x' in column 'split' cannot name a split"),
+    ],
+)
+def test_a_column_with_a_usual_split_is_never_left_alone_silently(root: Path, cell: str, said: str) -> None:
+    text = f"path,label,split\na.jpg,1,Test\na.jpg,1,{cell}\n"
+    with pytest.raises(SourceError, match=said):
+        read(root, text)
+    assert read(root, text, split_column="none").own_splits is None
+    assert read(root, text.replace("Test", "x y")).own_splits is None
+
+
 def test_file_names_may_lack_their_suffix(root: Path) -> None:
     listing = read(root, "id,label\na,cat\n7,dog\nsub/b c,cat\nnone,dog\n")
     assert listing.paths == ["a.jpg", "7.jpeg", "sub/b c.png", "none"] and listing.sizes[3] == -1
@@ -193,3 +209,16 @@ def test_known_classes_decide_the_numbers(root: Path) -> None:
 def read_with(root: Path, classes: tuple[str, ...]) -> Listing:
     (root / "my.csv").write_text(TEXT)
     return list_one(root / "my.csv", classes)
+
+
+@pytest.mark.parametrize("start", ["/9j/", "iVBOR"])
+def test_pictures_in_base64_are_not_shown_whole(root: Path, start: str) -> None:
+    with pytest.raises(SourceError, match=f"'{start}A+'[.][.][.] ") as caught:
+        read(root, f"image,label\n{start}{'A' * 5000},1\n")
+    assert len(str(caught.value)) < 500
+
+
+def test_label_vectors_of_several_lengths_are_refused(root: Path) -> None:
+    text = "".join(json.dumps({"path": "a.jpg", "label": label}) + "\n" for label in ([1, 2], None, [3, 4], [5]))
+    with pytest.raises(SourceError, match=r"my.jsonl:4: 1 label values, and .*my.jsonl:1 has 2: all rows need as many"):
+        read(root, text, "my.jsonl")

@@ -45,6 +45,8 @@ def _find(files: SourceFiles, options: SourceOptions, facts: Facts, spool: Spool
         with open_plain(files.store, path, spool) as tar:
             yield from reader.read(tar)
     if reader.images and not reader.labelled:
+        if reader.fault:
+            raise SourceError(f"{files.source}: no sample has a label that can be used, such as {reader.fault}")
         endings = ", ".join(sorted(reader.endings))
         looked = told("label_key", options.label_key) if options.label_key else "cls and json"
         raise SourceError(
@@ -72,6 +74,7 @@ class _Reader:
     Attributes:
         images, labelled: how many of either were found.
         endings: suffixes that were seen.
+        fault: of the first label that cannot be used, with its file's name; empty without one.
     """
 
     def __init__(self, options: SourceOptions, facts: Facts) -> None:
@@ -81,6 +84,7 @@ class _Reader:
         self._first_image = ""
         self.images = self.labelled = 0
         self.endings: set[str] = set()
+        self.fault = ""
 
     def read(self, tar: PlainTar) -> Iterator[Found]:
         """The images of one shard."""
@@ -137,6 +141,7 @@ class _Reader:
             label = self._label_key.read(ending, tar.read_at(member.offset, member.size))
         except ValueError as error:
             sample.fault = str(error)
+            self.fault = self.fault or f"{shown_name(member.name)}: {error}"
             return
         if label is not None:
             sample.label = label

@@ -68,7 +68,7 @@ class LabelKey:
             return None
         if ending != "json":
             self._found(ending, "")
-            return _from_text(data.decode("utf-8", "replace"))
+            return _from_text(_decoded(data))
         if self._guessing and self._ending == "cls":
             return None
         found = read_json(data)
@@ -92,6 +92,13 @@ def _look_up(found: dict[str, Any], name: str) -> Any:
     first, dot, rest = name.partition(".")
     inner = found.get(first)
     return _look_up(inner, rest) if dot and isinstance(inner, dict) else None
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its label is not UTF-8 at byte {error.start}") from None
 
 
 def _from_text(text: str) -> Label:

@@ -100,6 +100,7 @@ def test_samples_that_lack_something_are_counted(tmp_path: Path) -> None:
     files = {
         "0.jpg": JPEG, "0.cls": b"1", "1.jpg": JPEG, "2.cls": b"2", "3.jpg": JPEG, "3.cls": b" ",
         "4.jpg": JPEG, "4.cls": b"16777217", "5.jpg": JPEG, "5.cls": b"x" * 300,
+        "6.jpg": JPEG, "6.cls": b"caf\xe9",
     }  # fmt: skip
     found = listed(shard(tmp_path / "x.tar", files))
     assert list(labels(found)) == ["x.tar!/0.jpg"] and found.skipped == {"sample without an image": 1}
@@ -109,6 +110,9 @@ def test_samples_that_lack_something_are_counted(tmp_path: Path) -> None:
     assert reasons["x.tar!/3.jpg"][1] == "its label is empty"
     assert reasons["x.tar!/4.jpg"][1] == "its label 16777217.0 is none that a record can hold"
     assert reasons["x.tar!/5.jpg"][1].startswith("its label is no name of a class")
+    assert reasons["x.tar!/6.jpg"][1] == "its label is not UTF-8 at byte 3"
+    with pytest.raises(SourceError, match=r"no sample has a label that can be used, such as 6.cls: .* not UTF-8"):
+        listed(shard(tmp_path / "y.tar", {"6.jpg": JPEG, "6.cls": b"caf\xe9"}))
 
 
 def test_files_of_a_sample_that_lie_apart(tmp_path: Path) -> None:
