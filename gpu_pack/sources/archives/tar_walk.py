@@ -25,8 +25,9 @@ from gpu_pack.sources.archives.tar_search import ReadAt, find_header
 
 #: Read with every header, since they tell what a member without suffix is.
 HEAD_BYTES = 64
-#: Behind the end mark, where concatenated archives go on; GNU tar fills 10 KiB.
-_BEHIND_END = 1 << 20
+#: That tar programs fill with zeros behind the end mark, up to a multiple of it.
+_RECORD_BYTES = 20 * BLOCK
+_END_BYTES = 2 * BLOCK
 #: Told one by one; the last stands for all others.
 _MOST_DAMAGE = 1000
 _KINDS = {
@@ -92,9 +93,11 @@ class TarWalk:
     _pax: dict[str, str] = field(default_factory=dict)
     _globals: dict[str, str] = field(default_factory=dict)
     _fault: str = ""
+    _begin: int | None = 0
 
     def __iter__(self) -> Iterator[TarMember]:
         position: int | None = self.start
+        self._begin = self.start  # of the one of concatenated archives; not known behind damage
         astray = False
         while position is not None:
             block = self._read(position, BLOCK + HEAD_BYTES)
@@ -104,8 +107,9 @@ class TarWalk:
                     self._note_end(position, len(block))
                     return
                 ended = not any(block[:BLOCK])
+                known = len(self.damage)
                 position = self._behind_zeros(position) if ended else self._behind_damage(position)
-                astray |= not ended
+                astray |= not ended or len(self.damage) > known
                 continue
             data = position + BLOCK
             if header.type in b"xXgLKN":
@@ -176,13 +180,30 @@ class TarWalk:
         return data + padded(header.size)
 
     def _behind_zeros(self, position: int) -> int | None:
-        """Where a concatenated archive goes on behind an end mark."""
-        limit = position + _BEHIND_END
-        return find_header(self.read_at, position, limit if self.end is None else min(limit, self.end))
+        """Where it goes on behind zeros: those of an end mark, where archives were concatenated, or of a hole."""
+        found = find_header(self.read_at, position, self.end)
+        self._pax, self._fault = {}, ""
+        if found is None:
+            return None
+        if not self._is_end(position, found):
+            self._note(Damage("zeros lie between members", position, found - position))
+            self._begin = None
+        elif self._begin is not None:
+            self._begin = found
+        return found
+
+    def _is_end(self, position: int, found: int) -> bool:
+        """Whether an archive ends at a position as tar programs end one, and the next begins where one is found."""
+        marked = position + _END_BYTES
+        if self._begin is None:
+            as_marked = marked <= found < marked + _RECORD_BYTES
+        else:
+            as_marked = found in (marked, marked + (self._begin - marked) % _RECORD_BYTES)
+        return as_marked and not any(self._read(position, found - position))
 
     def _behind_damage(self, position: int, reason: str = "there is no valid header") -> int | None:
         found = find_header(self.read_at, position, self.end)
-        self._pax, self._fault = {}, ""
+        self._pax, self._fault, self._begin = {}, "", None
         end = found if found is not None else self.end
         self._note(Damage(reason, position, end - position if end is not None else 0))
         return found
