@@ -83,6 +83,28 @@ def test_a_damaged_stream_is_told(tmp_path: Path) -> None:
     assert "its gzip data is damaged near byte" in found.notices[0].example
 
 
+def test_damage_costs_what_it_touches(tmp_path: Path) -> None:
+    data = bytearray(gzip.compress(tar_bytes(FILES)))
+    data[200_000] ^= 255
+    body = tmp_path / "x.tar.gz"
+    made = sum(map(len, Decompressed("x", lambda at, size: bytes(data[at : at + size]), 0, len(data))))
+    assert made >= 199_000
+    body.write_bytes(data)
+    with Spool(tmp_path / "spool") as spool:
+        assert len(read_all(listed(body, spool=spool))) >= 9
+
+
+@pytest.mark.parametrize(("suffix", "at"), [("gz", -8), ("xz", -9), ("bz2", -2)])
+def test_a_wrong_checksum_at_the_end_loses_nothing(tmp_path: Path, suffix: str, at: int) -> None:
+    data = bytearray(COMPRESS[suffix](tar_bytes(FILES)))
+    data[at] ^= 255
+    (tmp_path / "x.tar").write_bytes(data)
+    with Spool(tmp_path / "spool") as spool:
+        found = listed(tmp_path / "x.tar", spool=spool)
+        assert len(read_all(found)) == 20 and not found.unlistable
+    assert [(each.code, each.count) for each in found.notices] == [("archive-damaged", 0)]
+
+
 def test_a_missing_zstandard_is_told_with_its_remedy() -> None:
     with pytest.raises(SourceError, match=r"x\.tar\.zst: .*pip install 'gpu-pack\[zstd\]'"):
         Decompressed("x.tar.zst", lambda offset, length: b"\x28\xb5\x2f\xfd"[:length], 0, 9, ["no.such.module"])
