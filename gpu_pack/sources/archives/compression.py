@@ -21,7 +21,7 @@ _STEP_BYTES = 1 << 10
 _MOST_RATIO = 500
 _BELOW_SUSPICION = 64 << 20
 #: That a `ForwardFile` goes back.
-_WINDOW_BYTES = 2 << 20
+WINDOW_BYTES = 2 << 20
 #: With what xz's largest preset needs; hostile files ask for gigabytes.
 _XZ_MEMORY = 512 << 20
 #: Modules with `ZstdDecompressor`: Python 3.14's own, and the same for earlier ones.
@@ -157,20 +157,26 @@ class _Steps:
 
 
 class ForwardFile:
-    """What a stream of pieces yields, read at offsets that go on, or up to 2 MiB back."""
+    """What a stream of pieces yields, read at offsets that go on, or up to 2 MiB back.
+
+    Attributes:
+        size: in bytes; None until the stream ended.
+    """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._kept, self._start = bytearray(), 0
+        self.size: int | None = None
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes at ``offset``; fewer only at the end."""
         while self._start + len(self._kept) < offset + length:
             piece = next(self._pieces, None)
             if piece is None:
+                self.size = self._start + len(self._kept)
                 break
             self._kept += piece
-            if (surplus := min(offset - self._start, len(self._kept)) - _WINDOW_BYTES) > 0:
+            if (surplus := min(offset - self._start, len(self._kept)) - WINDOW_BYTES) > 0:
                 del self._kept[:surplus]
                 self._start += surplus
         begin = offset - self._start

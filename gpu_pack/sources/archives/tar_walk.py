@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gpu_pack.sources.archives.compression import WINDOW_BYTES, ForwardFile
 from gpu_pack.sources.archives.tar_header import (
     BLOCK,
     MOST_BYTES,
@@ -83,12 +84,14 @@ class TarWalk:
         read_at: reads up to so many bytes at an offset.
         end: where the archive ends; None: where reading ends.
         start: where it begins.
+        forward: what ``read_at`` reads, where that is a stream whose end tells what is cut off.
         damage: what was passed over so far.
     """
 
     read_at: ReadAt
     end: int | None = None
     start: int = 0
+    forward: ForwardFile | None = None
     damage: list[Damage] = field(default_factory=list)
     _pax: dict[str, str] = field(default_factory=dict)
     _globals: dict[str, str] = field(default_factory=dict)
@@ -129,6 +132,9 @@ class TarWalk:
         return self.read_at(offset, length)
 
     def _beyond(self, offset: int, size: int) -> bool:
+        if self.end is None and self.forward is not None and 0 < size <= WINDOW_BYTES:  # to be gone back
+            self.forward.read_at(offset + size - 1, 1)
+            self.end = self.forward.size
         return offset + size > (MOST_BYTES if self.end is None else self.end)
 
     def _member(self, header: TarHeader, data: int, head: bytes, astray: bool) -> tuple[TarMember, int]:
@@ -202,7 +208,12 @@ class TarWalk:
         return as_marked and not any(self._read(position, found - position))
 
     def _behind_damage(self, position: int, reason: str = "there is no valid header") -> int | None:
-        found = find_header(self.read_at, position, self.end)
+        start = position
+        if self.forward is not None and self.end is not None:  # no more than that of a stream is kept
+            start += max(0, self.end - WINDOW_BYTES - position) // BLOCK * BLOCK
+        found = find_header(self.read_at, start, self.end)
+        if self.end is None and self.forward is not None:
+            self.end = self.forward.size
         self._pax, self._fault, self._begin = {}, "", None
         end = found if found is not None else self.end
         self._note(Damage(reason, position, end - position if end is not None else 0))
