@@ -26,6 +26,10 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "note",
         "archives without folders in them give their names to classes: {count:,}, such as {example}",
     ),
+    "archive-backslashes": (
+        "note",
+        "names in zips with backslashes between folders, which are read as slashes: {count:,}, such as {example}",
+    ),
     "list-backslashes": ("note", "paths of the list with backslashes between folders: {count:,}, such as {example}"),
     "list-dialect": ("note", "the list was read as {example}"),
     "table-columns": ("note", "columns of the table: {example}"),

@@ -15,7 +15,7 @@ from gpu_pack.sources.found import Facts, Found
 from gpu_pack.sources.member_tree import MemberTree
 from gpu_pack.sources.root_folder import RootedTree, root_folder
 from gpu_pack.sources.source_options import SourceOptions
-from gpu_pack.sources.tree import IMAGE_SUFFIXES, begins_as_image, may_be_image, suffix
+from gpu_pack.sources.tree import IMAGE_SUFFIXES, begins_as_image, is_image, may_be_image, suffix
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Place
 
@@ -117,7 +117,7 @@ class ArchiveTree:
         Raises:
             SourceError: several archives whose images have no class.
         """
-        if len(self._archives) > 1 and not self.tree.scan("", Counter())[1]:
+        if not options.labels:
             self._name_classes(options)
         root = root_folder(self.tree, options.layout == "splits")
         if root:
@@ -130,18 +130,20 @@ class ArchiveTree:
 
     def _name_classes(self, options: SourceOptions) -> None:
         """Archives without folders: each is a class, unless they are the parts of one set."""
-        if options.labels:
+        files, folders = self.tree.scan("", Counter())
+        if folders or not any(map(is_image, files)):
             return
         names = [stem(path) for path in self._archives]
-        if options.layout != "classes" and _is_sequence(names):
+        if len(names) > 1 and options.layout != "classes" and _is_sequence(names):
             raise SourceError(
                 f"{self._facts.source}: the archives hold neither class folders nor labels, and their names "
                 f"({names[0]}, {names[1]}) are those of parts, not of classes: --labels FILE gives the images their "
                 "labels, --layout classes makes each archive a class"
             )
-        ends = [*self._starts[1:], len(self.tree.names)]
-        for name, start, end in zip(names, self._starts, ends, strict=True):
-            self.tree.move_loose(range(start, end), f"{name}/")
+        if len(names) > 1:  # one alone gives its name in any case
+            ends = [*self._starts[1:], len(self.tree.names)]
+            for name, start, end in zip(names, self._starts, ends, strict=True):
+                self.tree.move_loose(range(start, end), f"{name}/")
         self._facts.notices.append(Notice("archives-as-classes", len(names), names[0]))
 
 

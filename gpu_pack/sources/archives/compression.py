@@ -15,15 +15,21 @@ from gpu_pack.sources.archives.tar_search import ReadAt
 _MAGICS = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "Zstandard"))
 _READ_BYTES = 1 << 18
 _PIECE_BYTES = 1 << 20
+#: Given to a decompressor at once: where one raises, it loses what it made of this.
+_STEP_BYTES = 1 << 10
 #: Pictures hardly shrink, and blank ones not by that much.
 _MOST_RATIO = 500
 _BELOW_SUSPICION = 64 << 20
 #: That a `ForwardFile` goes back.
-_WINDOW_BYTES = 2 << 20
+WINDOW_BYTES = 2 << 20
 #: With what xz's largest preset needs; hostile files ask for gigabytes.
 _XZ_MEMORY = 512 << 20
 #: Modules with `ZstdDecompressor`: Python 3.14's own, and the same for earlier ones.
 ZSTD_MODULES = ("compression.zstd", "backports.zstd")
+
+
+#: With all checksums behind the data of a file: gzip's 8 bytes, bzip2's 10, xz's index and footer.
+_TAIL_BYTES = 64
 
 
 class _Decompressor(Protocol):
@@ -46,6 +52,7 @@ class Decompressed:
 
     Attributes:
         fault: why reading ended before the end; empty where it did not. Complete once it is read to the end.
+        left: bytes of the file behind the fault.
 
     Args:
         name: of the file, for messages.
@@ -63,7 +70,7 @@ class Decompressed:
         self._name, self._read_at, self._start, self._end = name, read_at, start, end
         self._method = compression_of(read_at(start, min(6, end - start))) or "gzip"
         self._new = zstd_opener(name, zstd_modules) if self._method == "Zstandard" else _OPENERS[self._method]
-        self.fault = ""
+        self.fault, self.left = "", 0
 
     def estimated_size(self) -> int:
         """As far as the file tells it, or its own size, since pictures hardly shrink."""
@@ -74,32 +81,38 @@ class Decompressed:
         return max(told, size) if told < _MOST_RATIO * size else size
 
     def __iter__(self) -> Iterator[bytes]:
-        made, position = 0, self._start
+        made = 0
+        kept = bytearray()
+        for piece in self._small_pieces():
+            made += len(piece)
+            self._refuse_bomb(made)
+            kept += piece
+            if len(kept) >= _PIECE_BYTES // 2:
+                yield bytes(kept)
+                kept.clear()
+        if kept:
+            yield bytes(kept)
+
+    def _small_pieces(self) -> Iterator[bytes]:
+        source = _Steps(self._read_at, self._start, self._end)
         stream, data, piece = self._new(), b"", b""
         try:
             while True:
-                if not data and stream.needs_input and len(piece) < _PIECE_BYTES:
-                    data = self._read_at(position, min(_READ_BYTES, self._end - position))
-                    position += len(data)
+                if not data and stream.needs_input and len(piece) < _PIECE_BYTES // 2:
+                    data = source.next()
                     if not data:
                         self.fault = f"its {self._method} data ends too early"
                         return
-                piece, data = stream.decompress(data, _PIECE_BYTES), b""
-                if piece:
-                    made += len(piece)
-                    self._refuse_bomb(made)
-                    yield piece
+                piece, data = stream.decompress(data, _PIECE_BYTES // 2), b""
+                yield piece
                 if stream.eof:
-                    data = stream.unused_data.lstrip(b"\0")
-                    if not data:
-                        data = self._read_at(position, min(_READ_BYTES, self._end - position))
-                        position += len(data)
-                        data = data.lstrip(b"\0")  # padding
-                    if compression_of(data) is None:  # nothing, or what gzip too ignores
+                    data = stream.unused_data.lstrip(b"\0") or source.next_chunk().lstrip(b"\0")  # padding
+                    if compression_of(data + source.peek(6)) is None:  # nothing, or what gzip too ignores
                         return
                     stream = self._new()
         except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, ZstdError) as error:
-            self.fault = f"its {self._method} data is damaged near byte {position:,}: {error}"
+            self.left = self._end - source.position
+            self.fault = f"its {self._method} data is damaged near byte {source.position - self._start:,}: {error}"
 
     def _refuse_bomb(self, made: int) -> None:
         if made > _BELOW_SUSPICION and made > _MOST_RATIO * (self._end - self._start):
@@ -109,21 +122,61 @@ class Decompressed:
             )
 
 
+class _Steps:
+    """A part of a file in small steps, which is read in larger ones.
+
+    Attributes:
+        position: in the file, behind what was given.
+    """
+
+    def __init__(self, read_at: ReadAt, start: int, end: int) -> None:
+        self._read_at, self.position, self._end = read_at, start, end
+        self._chunk, self._begin = b"", 0
+
+    def next(self, most: int = _STEP_BYTES) -> bytes:
+        """Up to so many bytes, one by one where checksums end the file; nothing only at the end."""
+        data = self.peek(min(most, max(1, self._end - self.position - _TAIL_BYTES)))
+        self.position += len(data)
+        self._begin += len(data)
+        return data
+
+    def next_chunk(self) -> bytes:
+        """As many as are read at once."""
+        data = self.peek(_READ_BYTES)
+        self.position += len(data)
+        self._begin += len(data)
+        return data
+
+    def peek(self, most: int) -> bytes:
+        """As `next`, which gives them again."""
+        if len(self._chunk) - self._begin < most:
+            behind = self.position + len(self._chunk) - self._begin
+            more = self._read_at(behind, min(_READ_BYTES, self._end - behind))
+            self._chunk, self._begin = self._chunk[self._begin :] + more, 0
+        return self._chunk[self._begin : self._begin + most]
+
+
 class ForwardFile:
-    """What a stream of pieces yields, read at offsets that go on, or up to 2 MiB back."""
+    """What a stream of pieces yields, read at offsets that go on, or up to 2 MiB back.
+
+    Attributes:
+        size: in bytes; None until the stream ended.
+    """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
         self._pieces = pieces
         self._kept, self._start = bytearray(), 0
+        self.size: int | None = None
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes at ``offset``; fewer only at the end."""
         while self._start + len(self._kept) < offset + length:
             piece = next(self._pieces, None)
             if piece is None:
+                self.size = self._start + len(self._kept)
                 break
             self._kept += piece
-            if (surplus := min(offset - self._start, len(self._kept)) - _WINDOW_BYTES) > 0:
+            if (surplus := min(offset - self._start, len(self._kept)) - WINDOW_BYTES) > 0:
                 del self._kept[:surplus]
                 self._start += surplus
         begin = offset - self._start

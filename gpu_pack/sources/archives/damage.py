@@ -9,6 +9,9 @@ from gpu_pack.sources.archives.plain_tar import PlainTar
 from gpu_pack.sources.archives.tar_header import BLOCK
 from gpu_pack.sources.archives.tar_walk import Damage
 
+#: Of a compressed file's end that hold checksums alone: gzip's 8, bzip2's 10, xz's index; as a step of decompressing.
+_CHECKSUM_BYTES = 1 << 10
+
 
 def damage_notices(tar: PlainTar, damage: Sequence[Damage], mean: int) -> Iterator[Notice]:
     """One warning for an archive, with the first damage as its example.
@@ -21,7 +24,9 @@ def damage_notices(tar: PlainTar, damage: Sequence[Damage], mean: int) -> Iterat
     fault = tar.stream.fault if tar.stream is not None else ""
     if not damage and not fault:
         return
-    lost = sum(max(1, round(each.size / (mean + BLOCK))) for each in damage) or 1
+    lost = sum(max(1, round(each.size / (mean + BLOCK))) for each in damage)
+    if not damage and tar.stream is not None and tar.stream.left > _CHECKSUM_BYTES:
+        lost = 1  # the archive seems to be whole, but another one may lie behind it
     passed = sum(each.size for each in damage)
     reason = fault or f"{damage[0].reason} at byte {damage[0].offset - tar.start:,}"
     yield Notice("archive-damaged", lost, f"{tar.shown}, where {reason}; {passed:,} bytes were passed over")

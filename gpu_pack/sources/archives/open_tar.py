@@ -80,7 +80,7 @@ class _Reader:
             self._add_link(member, own, below, rows)
 
     def _walk(self, tar: PlainTar, below: str, add: Callable[[TarMember, PlainTar, str], None]) -> list[Damage]:
-        walk = TarWalk(tar.read_at, tar.end, tar.start)
+        walk = TarWalk(tar.read_at, tar.end, tar.start, tar.forward)
         count, size = 0, 0
         for member in walk:
             count, size = count + 1, size + member.size

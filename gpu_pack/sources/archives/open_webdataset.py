@@ -88,7 +88,7 @@ class _Reader:
 
     def read(self, tar: PlainTar) -> Iterator[Found]:
         """The images of one shard."""
-        walk = TarWalk(tar.read_at, tar.end, tar.start)
+        walk = TarWalk(tar.read_at, tar.end, tar.start, tar.forward)
         open_samples: dict[str, _Sample] = {}
         given: set[str] = set()
         last, count, size = "", 0, 0

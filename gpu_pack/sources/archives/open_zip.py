@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gpu_pack.errors import SourceError
+from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.archives.archive_tree import ArchiveTree, Member
+from gpu_pack.sources.archives.member_names import shown_name
 from gpu_pack.sources.archives.zip_directory import Directory, ZipEntry, find_directory, read_directory
 from gpu_pack.sources.archives.zip_layout import Layout
 from gpu_pack.sources.archives.zip_methods import DEFLATED, SPOOLED, STORED, method_name, unpack
@@ -52,7 +54,7 @@ def _find(files: SourceFiles, options: SourceOptions, facts: Facts, spool: Spool
     for path in files.paths:
         tree.begin_archive()
         with files.store.open(path) as file:
-            _Reader(path, file, tree, spool).read()
+            facts.notices += _Reader(path, file, tree, spool).read()
     yield from tree.images(options)
 
 
@@ -64,6 +66,8 @@ class _Totals:
     files: int = 0
     encrypted: int = 0
     spooled: int = 0
+    backslashes: int = 0
+    example: str = ""
 
 
 class _Reader:
@@ -73,8 +77,8 @@ class _Reader:
         self._path, self._file, self._tree, self._spool = path, file, tree, spool
         self._container = Container(path, *file.stat)
 
-    def read(self) -> None:
-        """All of them."""
+    def read(self) -> list[Notice]:
+        """All of them; gives what is to be said of them."""
         directory = find_directory(self._path, self._file.read_at, self._container.size)
         totals = self._total(directory)
         layout = Layout(totals.offsets, directory.start)
@@ -90,6 +94,9 @@ class _Reader:
                 self._add(member)
         if waiting:
             self._spool_all(waiting, totals.spooled)
+        if not totals.backslashes:
+            return []
+        return [Notice("archive-backslashes", totals.backslashes, shown_name(totals.example))]
 
     def _total(self, directory: Directory) -> _Totals:
         totals = _Totals()
@@ -97,6 +104,8 @@ class _Reader:
             totals.offsets.append(entry.offset)
             if not entry.name.endswith("/"):
                 totals.files += 1
+                totals.example = totals.example or (entry.name if entry.backslashes else "")
+                totals.backslashes += entry.backslashes
                 totals.encrypted += entry.encrypted
                 totals.spooled += entry.size if entry.method in SPOOLED and entry.size <= MAX_FILE_BYTES else 0
         if totals.files and totals.encrypted == totals.files:

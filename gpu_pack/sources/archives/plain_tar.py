@@ -29,6 +29,7 @@ class PlainTar(NamedTuple):
         start, end: where it lies in what is read; an end of None is where reading ends.
         container: what is read, for places; None where it is only listed.
         stream: what it was decompressed from.
+        forward: what is read, where that is a stream.
     """
 
     shown: str
@@ -38,6 +39,7 @@ class PlainTar(NamedTuple):
     end: int | None
     container: Container | None
     stream: Decompressed | None = None
+    forward: ForwardFile | None = None
 
     def place(self, offset: int, size: int) -> Place | None:
         """Of bytes in it."""
@@ -65,7 +67,7 @@ def open_inner(tar: PlainTar, member: TarMember, path: str, spool: Spool) -> Ite
     end = member.offset + member.size
     if tar.end is not None:
         end = min(end, tar.end)
-    inner = tar._replace(shown=f"{tar.shown}!/{path}", start=member.offset, end=end, stream=None)
+    inner = tar._replace(shown=f"{tar.shown}!/{path}", start=member.offset, end=end, stream=None, forward=None)
     with _decompressed(inner, spool) as opened:
         yield opened
 
@@ -92,7 +94,7 @@ def _decompressed(tar: PlainTar, spool: Spool) -> Iterator[PlainTar]:
     stream = Decompressed(tar.shown, tar.read_at, tar.start, tar.end)
     if spool.dry:
         forward = ForwardFile(iter(stream))
-        yield tar._replace(read_at=forward.read_at, start=0, end=None, container=None, stream=stream)
+        yield tar._replace(read_at=forward.read_at, start=0, end=None, container=None, stream=stream, forward=forward)
         return
     with spool.create(tar.shown.rpartition("/")[2]) as copy:
         due = 0

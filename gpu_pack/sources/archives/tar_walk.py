@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gpu_pack.sources.archives.compression import WINDOW_BYTES, ForwardFile
 from gpu_pack.sources.archives.tar_header import (
     BLOCK,
     MOST_BYTES,
@@ -25,8 +26,9 @@ from gpu_pack.sources.archives.tar_search import ReadAt, find_header
 
 #: Read with every header, since they tell what a member without suffix is.
 HEAD_BYTES = 64
-#: Behind the end mark, where concatenated archives go on; GNU tar fills 10 KiB.
-_BEHIND_END = 1 << 20
+#: That tar programs fill with zeros behind the end mark, up to a multiple of it.
+_RECORD_BYTES = 20 * BLOCK
+_END_BYTES = 2 * BLOCK
 #: Told one by one; the last stands for all others.
 _MOST_DAMAGE = 1000
 _KINDS = {
@@ -82,19 +84,23 @@ class TarWalk:
         read_at: reads up to so many bytes at an offset.
         end: where the archive ends; None: where reading ends.
         start: where it begins.
+        forward: what ``read_at`` reads, where that is a stream whose end tells what is cut off.
         damage: what was passed over so far.
     """
 
     read_at: ReadAt
     end: int | None = None
     start: int = 0
+    forward: ForwardFile | None = None
     damage: list[Damage] = field(default_factory=list)
     _pax: dict[str, str] = field(default_factory=dict)
     _globals: dict[str, str] = field(default_factory=dict)
     _fault: str = ""
+    _begin: int | None = 0
 
     def __iter__(self) -> Iterator[TarMember]:
         position: int | None = self.start
+        self._begin = self.start  # of the one of concatenated archives; not known behind damage
         astray = False
         while position is not None:
             block = self._read(position, BLOCK + HEAD_BYTES)
@@ -104,8 +110,9 @@ class TarWalk:
                     self._note_end(position, len(block))
                     return
                 ended = not any(block[:BLOCK])
+                known = len(self.damage)
                 position = self._behind_zeros(position) if ended else self._behind_damage(position)
-                astray |= not ended
+                astray |= not ended or len(self.damage) > known
                 continue
             data = position + BLOCK
             if header.type in b"xXgLKN":
@@ -125,6 +132,9 @@ class TarWalk:
         return self.read_at(offset, length)
 
     def _beyond(self, offset: int, size: int) -> bool:
+        if self.end is None and self.forward is not None and 0 < size <= WINDOW_BYTES:  # to be gone back
+            self.forward.read_at(offset + size - 1, 1)
+            self.end = self.forward.size
         return offset + size > (MOST_BYTES if self.end is None else self.end)
 
     def _member(self, header: TarHeader, data: int, head: bytes, astray: bool) -> tuple[TarMember, int]:
@@ -176,13 +186,35 @@ class TarWalk:
         return data + padded(header.size)
 
     def _behind_zeros(self, position: int) -> int | None:
-        """Where a concatenated archive goes on behind an end mark."""
-        limit = position + _BEHIND_END
-        return find_header(self.read_at, position, limit if self.end is None else min(limit, self.end))
-
-    def _behind_damage(self, position: int, reason: str = "there is no valid header") -> int | None:
+        """Where it goes on behind zeros: those of an end mark, where archives were concatenated, or of a hole."""
         found = find_header(self.read_at, position, self.end)
         self._pax, self._fault = {}, ""
+        if found is None:
+            return None
+        if not self._is_end(position, found):
+            self._note(Damage("zeros lie between members", position, found - position))
+            self._begin = None
+        elif self._begin is not None:
+            self._begin = found
+        return found
+
+    def _is_end(self, position: int, found: int) -> bool:
+        """Whether an archive ends at a position as tar programs end one, and the next begins where one is found."""
+        marked = position + _END_BYTES
+        if self._begin is None:
+            as_marked = marked <= found < marked + _RECORD_BYTES
+        else:
+            as_marked = found in (marked, marked + (self._begin - marked) % _RECORD_BYTES)
+        return as_marked and not any(self._read(position, found - position))
+
+    def _behind_damage(self, position: int, reason: str = "there is no valid header") -> int | None:
+        start = position
+        if self.forward is not None and self.end is not None:  # no more than that of a stream is kept
+            start += max(0, self.end - WINDOW_BYTES - position) // BLOCK * BLOCK
+        found = find_header(self.read_at, start, self.end)
+        if self.end is None and self.forward is not None:
+            self.end = self.forward.size
+        self._pax, self._fault, self._begin = {}, "", None
         end = found if found is not None else self.end
         self._note(Damage(reason, position, end - position if end is not None else 0))
         return found

@@ -39,6 +39,7 @@ class ZipEntry(NamedTuple):
         encrypted: whether it is.
         mode: of its file on Unix; 0 where it is not told.
         header: the least that its local header can have, in bytes.
+        backslashes: whether these stood between its folders.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ZipEntry(NamedTuple):
     encrypted: bool
     mode: int
     header: int
+    backslashes: bool
 
 
 class Directory(NamedTuple):
@@ -149,9 +151,14 @@ def _parse(fields: tuple[Any, ...], raw: bytes, extra: bytes) -> ZipEntry:
     host = made >> 8
     mode = attributes >> 16 if host in _UTF8_HOSTS else 0
     name = text or _decode(raw, bool(flags & _UNICODE), host)
-    if host not in _UTF8_HOSTS:  # where it is no letter of a name
+    # APPNOTE.TXT 4.4.17.1 wants slashes. On Unix a backslash may be a letter of a name, yet hardly where it is the only
+    # separator: PowerShell and .NET have written such zips, also ones that say they are made on Unix.
+    backslashes = "\\" in name and (host not in _UTF8_HOSTS or "/" not in name)
+    if backslashes:
         name = name.replace("\\", "/")
-    return ZipEntry(name, method, packed, size, offset, crc, bool(flags & _ENCRYPTED), mode, _LOCAL_BYTES + len(raw))
+    header = _LOCAL_BYTES + len(raw)
+    encrypted = bool(flags & _ENCRYPTED)
+    return ZipEntry(name, method, packed, size, offset, crc, encrypted, mode, header, backslashes)
 
 
 def _extras(data: bytes) -> Iterator[tuple[int, bytes]]:

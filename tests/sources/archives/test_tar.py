@@ -94,7 +94,8 @@ def test_a_flat_tar_is_one_class_and_several_need_labels(tmp_path: Path) -> None
     one = tar_bytes({"1.jpg": JPEG})
     for name in ("part-0.tar", "part-1.tar", "cats.tar", "dogs.tar", "n01440764.tar", "n01443537.tar"):
         (tmp_path / name).write_bytes(one)
-    assert listed(tmp_path / "part-0.tar").classes == ("part-0",)
+    alone = listed(tmp_path / "part-0.tar")
+    assert alone.classes == ("part-0",) and [each.code for each in alone.notices] == ["archives-as-classes"]
     with pytest.raises(SourceError, match="are those of parts, not of classes: --labels FILE gives"):
         listed(tmp_path / "part-*.tar")
     assert listed(tmp_path / "part-*.tar", layout="classes").classes == ("part-0", "part-1")
@@ -112,6 +113,8 @@ def test_flat_tars_get_the_labels_of_a_file(tmp_path: Path) -> None:
     found = listed(tmp_path / "val-{0,1}.tar", labels=[str(tmp_path / "labels.csv")])
     assert list(labels(found).values()) == [7.0, 8.0, 9.0, 7.0]
     assert [each.code for each in found.unlistable] == ["name", "name"]
+    alone = listed(tmp_path / "val-0.tar", labels=[str(tmp_path / "labels.csv")])
+    assert [each.code for each in alone.notices] == ["labels-unused"]
 
 
 def test_a_folder_of_tars_is_a_set(tmp_path: Path) -> None:

@@ -62,6 +62,29 @@ def test_a_hole_costs_what_was_in_it(tmp_path: Path) -> None:
         "7.jpg",
         "9.jpg",
     ]
+    assert notice(found) == (
+        "archive-damaged",
+        4,
+        "x.tar, where zeros lie between members at byte 5,120; 10,240 bytes were passed over",
+    )
+
+
+@pytest.mark.parametrize(("first", "last"), [(1, 2), (3, 5), (1, 1200)])
+def test_zeros_in_place_of_members_are_told(tmp_path: Path, first: int, last: int) -> None:
+    data = numbered(1202)
+    data[first * 2560 : last * 2560] = bytes((last - first) * 2560)
+    (tmp_path / "x.tar").write_bytes(data)
+    found = listed(tmp_path / "x.tar")
+    assert len(found) == 1202 - (last - first)
+    assert notice(found)[:2] == ("archive-damaged", round((last - first) * 2560 / (len(JPEG) + 512)))
+
+
+def test_a_header_of_zeros_is_no_end_mark(tmp_path: Path) -> None:
+    data = numbered(8)
+    data[3 * 2560 : 3 * 2560 + 512] = bytes(512)  # its member ends at a multiple of 10,240
+    (tmp_path / "x.tar").write_bytes(data)
+    found = listed(tmp_path / "x.tar")
+    assert len(found) == 7 and notice(found)[1] == 1
 
 
 def test_a_cut_member_is_a_reject_by_name(tmp_path: Path) -> None:
@@ -75,9 +98,10 @@ def test_a_cut_member_is_a_reject_by_name(tmp_path: Path) -> None:
 
 
 def test_archives_one_behind_another_are_one(tmp_path: Path) -> None:
-    (tmp_path / "x.tar").write_bytes(numbered(2) + bytes(9000 // 512 * 512) + tar_bytes({"c0/9.jpg": JPEG}))
-    found = listed(tmp_path / "x.tar")
-    assert found.paths[1] == "x.tar!/c0/9.jpg" and not found.notices
+    for fill in (0, 10_240 - 2 * 2560 - len(END)):
+        (tmp_path / "x.tar").write_bytes((numbered(2) + bytes(fill)) * 2 + tar_bytes({"c0/9.jpg": JPEG}))
+        found = listed(tmp_path / "x.tar")
+        assert "x.tar!/c0/9.jpg" in found.paths and not found.notices
 
 
 def test_a_lost_inner_archive_is_an_error_unless_the_classes_are_known(tmp_path: Path) -> None:

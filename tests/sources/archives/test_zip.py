@@ -105,6 +105,31 @@ def test_names_in_every_encoding(tmp_path: Path, raw: bytes, host: int, flags: i
     assert read_all(found) == {f"x.zip!/{expected}": JPEG}
 
 
+@pytest.mark.parametrize("host", [0, 3])
+def test_backslashes_between_folders_are_read_as_slashes(tmp_path: Path, host: int) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for name in ("cat\\", "cat\\1.jpg", "dog\\2.jpg", "dog\\old\\3.jpg", "cat/4.jpg", "..\\5.jpg"):
+            info = zipfile.ZipInfo()
+            info.filename, info.create_system = name, host
+            archive.writestr(info, b"" if name.endswith("\\") else JPEG)
+    found = listed(tmp_path / "x.zip")
+    assert labels(found) == {
+        "x.zip!/cat/1.jpg": "cat",
+        "x.zip!/cat/4.jpg": "cat",
+        "x.zip!/dog/2.jpg": "dog",
+        "x.zip!/dog/old/3.jpg": "dog",
+    }
+    assert [code for code, _ in refused(found).values()] == ["name"]
+    assert [(each.code, each.count, each.example) for each in found.notices] == [
+        ("archive-backslashes", 4, "cat/1.jpg")
+    ]
+
+
+def test_a_backslash_beside_slashes_is_a_letter_on_unix(tmp_path: Path) -> None:
+    found = listed(zip_of(tmp_path / "x.zip", {"cat/a\\1.jpg": JPEG}))
+    assert read_all(found) == {"x.zip!/cat/a\\1.jpg": JPEG} and not found.notices
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_other_methods_are_spooled(tmp_path: Path, method: int) -> None:
     files = {"ant/1.jpg": JPEG, "bee/2.jpg": JPEG[::-1], "bee/ohne": JPEG + b"x", "bee/2.txt": b"text"}
