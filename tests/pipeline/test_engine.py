@@ -53,7 +53,7 @@ def test_what_is_in_flight_is_bounded_in_bytes() -> None:
 
 
 def test_a_failing_worker_ends_the_run_with_its_cause() -> None:
-    engine = Engine([BreakingWorker(2, KeyError("boom")), EchoWorker()])
+    engine = Engine([BreakingWorker(2, KeyError("boom")), EchoWorker(pause=0.02)])  # which leaves batches to the other
     with pytest.raises(BackendError, match="worker breaking failed with KeyError: 'boom'") as caught:
         keys(engine, images(100))
     assert isinstance(caught.value.__cause__, KeyError)
