@@ -1,4 +1,4 @@
-"""A part's processes, one after another: where an item fails, the next process goes on with those after it."""
+"""A part's processes, one after another: where an item fails, the next process runs those after it."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Record:
 
     @classmethod
     def begin(cls, path: Path, earlier: Path, call: str, machine: Figures, rehearsal: bool) -> Record:
-        """The record of a new call, which goes on with an earlier one's if that was on the same machine."""
+        """The record of a new call, which resumes an earlier one's if that was on the same machine."""
         data: Figures = {"rehearsal": rehearsal, "machine": machine, "calls": [], "parts": {}}
         if earlier.exists() or earlier != path:
             known = cls.read(earlier).data
@@ -63,7 +63,7 @@ class Record:
         return record
 
     def start(self, part: str) -> None:
-        """Begin or go on with a part; what failed in earlier calls is forgotten."""
+        """Begin or resume a part; what failed in earlier calls is forgotten."""
         found = self.data["parts"].setdefault(part, {"items": {}})
         found["items"] = {key: item for key, item in found["items"].items() if "error" not in item}
         self._end(part, False, "it was cut off")

@@ -95,7 +95,7 @@ NOTICES: dict[str, tuple[Level, str]] = {
     ),
     "archive-damaged": (
         "warning",
-        "damaged archives: some {count:,} members may be lost, the first in {example}",
+        "damaged archives, whose members may be lost, about {count:,} of them; the first in {example}",
     ),
     "faces-unaligned": (
         "warning",

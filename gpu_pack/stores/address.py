@@ -114,8 +114,8 @@ def _web(scheme: str, rest: str) -> tuple[str, str]:
         raise UsageError(f"{scheme}://{parts.netloc}: no host: write {scheme}://HOST/FOLDER/FILE")
     if parts.query or parts.fragment:
         raise UsageError(
-            f"{scheme}://{parts.netloc}{parts.path}: it goes on with {'?' if parts.query else '#'}..., and only plain "
-            "URLs are read: download the file, or read its bucket by s3://, gs:// or az://"
+            f"{scheme}://{parts.netloc}{parts.path}: it has a query or a fragment (? or #), and "
+            "only plain URLs are read: download the file, or read its bucket by s3://, gs:// or az://"
         )
     return parts.netloc, unquote(parts.path)
 

@@ -10,7 +10,7 @@ from gpu_pack.errors import SourceError
 from gpu_pack.stores.address import Address
 from gpu_pack.stores.object_faults import ObjectError
 from gpu_pack.stores.object_requests import Request, Requests
-from gpu_pack.stores.object_stat import look_up, stat_of
+from gpu_pack.stores.object_stat import look_up_existing, stat_of
 
 _BLOCK_BYTES = 1 << 20
 #: Asked for ahead of one that is read in sequence: 8 MiB in flight are 400 MB/s at 20 ms.
@@ -27,10 +27,7 @@ class ObjectFile:
 
     def __init__(self, requests: Requests, address: Address) -> None:
         self._requests, self._address = requests, address
-        try:
-            meta = look_up(requests, address.key)
-        except ObjectError as error:
-            raise SourceError(f"{address}: {error}") from error
+        meta = look_up_existing(requests, address)
         self.stat = stat_of(meta)
         self._etag = meta["e_tag"]
         self._blocks: OrderedDict[int, Request] = OrderedDict()

@@ -12,7 +12,7 @@ from gpu_pack.errors import SourceError
 from gpu_pack.stores.address import Address
 from gpu_pack.stores.object_faults import ObjectError
 from gpu_pack.stores.object_requests import Request, Requests
-from gpu_pack.stores.object_stat import look_up, stat_of
+from gpu_pack.stores.object_stat import look_up_existing, stat_of
 
 #: Offset and length in bytes.
 Span = tuple[int, int]
@@ -20,7 +20,7 @@ Span = tuple[int, int]
 MANY, MANY_BYTES = 64, 32 << 20
 #: Asked for at a place that was not expected.
 _LEAST_BYTES = 4096
-#: Spans that are kept after the reader went on: it may look at the next record's header before it reads on in this one.
+#: Spans that are kept behind the reader: it may look at the next record's header before it reads the rest of this one.
 _BEHIND = 2
 
 
@@ -36,10 +36,7 @@ class ObjectSpans:
 
     def __init__(self, requests: Requests, address: Address) -> None:
         self._requests, self._address = requests, address
-        try:
-            meta = look_up(requests, address.key)
-        except ObjectError as error:
-            raise SourceError(f"{address}: {error}") from error
+        meta = look_up_existing(requests, address)
         self.stat = stat_of(meta)
         self.etag: str | None = meta["e_tag"]
         self._coming: Iterator[Span] = iter(())

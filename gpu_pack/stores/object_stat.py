@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from gpu_pack.errors import SourceError
+from gpu_pack.stores.address import Address
 from gpu_pack.stores.object_faults import ObjectError
 from gpu_pack.stores.object_requests import Requests
 from gpu_pack.stores.store import Stat
@@ -37,3 +39,15 @@ def look_up(requests: Requests, key: str) -> dict[str, Any]:
         # Answers to HEAD do not say why it was refused; and some web servers refuse any.
         meta = requests.call(key, lambda: obstore.get(client, key, options={"range": (0, 1)}).meta)
     return meta
+
+
+def look_up_existing(requests: Requests, address: Address) -> dict[str, Any]:
+    """As `look_up`, for an object that has to be there.
+
+    Raises:
+        SourceError: it is not there, or cannot be read.
+    """
+    try:
+        return look_up(requests, address.key)
+    except ObjectError as error:
+        raise SourceError(f"{address}: {error}") from error
