@@ -30,6 +30,11 @@ NOTICES: dict[str, tuple[Level, str]] = {
         "note",
         "names in zips with backslashes between folders, which are read as slashes: {count:,}, such as {example}",
     ),
+    "sample-images": (
+        "note",
+        "further images of WebDataset samples, which are not packed: {count:,}, such as {example}; --image-key names "
+        "those that are",
+    ),
     "list-backslashes": ("note", "paths of the list with backslashes between folders: {count:,}, such as {example}"),
     "list-dialect": ("note", "the list was read as {example}"),
     "table-columns": ("note", "columns of the table: {example}"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from gpu_pack.errors import SourceError
+from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.archives.archive_tree import ArchiveTree, Member
 from gpu_pack.sources.archives.damage import damage_notices
 from gpu_pack.sources.archives.member_names import clean_name, is_tar_name, shown_name, stem
@@ -70,7 +71,7 @@ class _Reader:
         Raises:
             SourceError: damage hides a class.
         """
-        damage = self._walk(tar, "", self._add_outer)
+        damage, _ = self._walk(tar, "", self._add_outer)
         if self._nested and self._options.classes is None:
             _refuse_lost_class(tar, damage)
         for waiting in self._astray:
@@ -79,14 +80,17 @@ class _Reader:
         for member, own, below in self._hard_links:
             self._add_link(member, own, below, rows)
 
-    def _walk(self, tar: PlainTar, below: str, add: Callable[[TarMember, PlainTar, str], None]) -> list[Damage]:
+    def _walk(
+        self, tar: PlainTar, below: str, add: Callable[[TarMember, PlainTar, str], None]
+    ) -> tuple[list[Damage], int]:
+        """Add all members; gives the damage, and how many there are."""
         walk = TarWalk(tar.read_at, tar.end, tar.start, tar.forward)
         count, size = 0, 0
         for member in walk:
             count, size = count + 1, size + member.size
             add(member, tar, below)
         self._facts.notices += damage_notices(tar, walk.damage, size // count if count else 0)
-        return walk.damage
+        return walk.damage, count
 
     def _add_outer(self, member: TarMember, tar: PlainTar, below: str) -> None:
         cut = member.fault is not None and member.fault[1] == "truncated"
@@ -110,7 +114,10 @@ class _Reader:
         below = f"{folder}/{stem(path)}/" if folder else f"{stem(path)}/"
         self._tree.add_folder(below)
         with open_inner(tar, member, path, self._spool) as inner:
-            self._walk(inner, below, self._add)
+            before = len(self._facts.notices)
+            _, members = self._walk(inner, below, self._add)
+            if not members and self._options.classes is None:
+                _refuse_unreadable(inner, self._facts.notices[before:])
 
     def _add_astray(self, member: TarMember, tar: PlainTar, below: str) -> None:
         if not self._nested:
@@ -143,6 +150,14 @@ class _Reader:
 def _as_file(member: TarMember, tar: PlainTar) -> Member:
     place = None if member.fault or member.kind != "file" else tar.place(member.offset, member.size)
     return Member(member.name, member.size, place, member.kind, member.head, member.fault)
+
+
+def _refuse_unreadable(tar: PlainTar, damage: list[Notice]) -> None:
+    reason = damage[0].example if damage else f"{tar.shown}, which is empty"
+    raise SourceError(
+        f"{reason}: nothing can be read from it as a tar, and its class would have no image: replace it, or leave "
+        "it out"
+    )
 
 
 def _refuse_lost_class(tar: PlainTar, damage: list[Damage]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gpu_pack.errors import SourceError, told
+from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.archives.damage import damage_notices
 from gpu_pack.sources.archives.member_names import clean_name, shown_name
 from gpu_pack.sources.archives.plain_tar import PlainTar, open_plain, reserve
@@ -44,6 +45,7 @@ def _find(files: SourceFiles, options: SourceOptions, facts: Facts, spool: Spool
     for path in files.paths:
         with open_plain(files.store, path, spool) as tar:
             yield from reader.read(tar)
+    facts.notices += reader.notices()
     if reader.images and not reader.labelled:
         if reader.fault:
             raise SourceError(f"{files.source}: no sample has a label that can be used, such as {reader.fault}")
@@ -82,6 +84,7 @@ class _Reader:
         asked = options.image_key
         self._image_keys = [key.strip().lower() for key in asked.split(";")] if asked is not None else None
         self._first_image = ""
+        self._further, self._further_example = 0, ""
         self.images = self.labelled = 0
         self.endings: set[str] = set()
         self.fault = ""
@@ -112,6 +115,10 @@ class _Reader:
         for key, sample in open_samples.items():
             yield from self._found(tar, key, sample, given)
         self._facts.notices += damage_notices(tar, walk.damage, size // count if count else 0)
+
+    def notices(self) -> list[Notice]:
+        """The note that samples have further images, which are not packed; what one tells of all shards."""
+        return [Notice("sample-images", self._further, self._further_example)] if self._further else []
 
     def _is_image(self, ending: str) -> bool:
         return ending in (IMAGE_SUFFIXES if self._image_keys is None else self._image_keys)
@@ -157,6 +164,9 @@ class _Reader:
         self.images += 1
         ending = self._choose(sample.images)
         member = sample.images[ending]
+        if others := [clean_name(image.name)[0] for image in sample.images.values() if image is not member]:
+            self._further += len(others)
+            self._further_example = self._further_example or f"{tar.shown}!/{others[0]} beside .{ending}"
         refused = member.fault
         if member.kind != "file":
             refused = (f"not a file but a {member.kind}", "unreadable")

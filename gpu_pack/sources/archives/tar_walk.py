@@ -29,6 +29,9 @@ HEAD_BYTES = 64
 #: That tar programs fill with zeros behind the end mark, up to a multiple of it.
 _RECORD_BYTES = 20 * BLOCK
 _END_BYTES = 2 * BLOCK
+#: Of zeros behind the last member, which end an archive however large its records are; files that downloads fill from
+#: the front, and that were given their full size at first, have more.
+_MOST_PADDING = 1 << 20
 #: Told one by one; the last stands for all others.
 _MOST_DAMAGE = 1000
 _KINDS = {
@@ -190,6 +193,7 @@ class TarWalk:
         found = find_header(self.read_at, position, self.end)
         self._pax, self._fault = {}, ""
         if found is None:
+            self._note_padding(position)
             return None
         if not self._is_end(position, found):
             self._note(Damage("zeros lie between members", position, found - position))
@@ -197,6 +201,11 @@ class TarWalk:
         elif self._begin is not None:
             self._begin = found
         return found
+
+    def _note_padding(self, position: int) -> None:
+        end = self.forward.size if self.end is None and self.forward is not None else self.end
+        if end is not None and end - position > _MOST_PADDING:
+            self._note(Damage("only zeros follow, as in an unfinished download,", position, end - position))
 
     def _is_end(self, position: int, found: int) -> bool:
         """Whether an archive ends at a position as tar programs end one, and the next begins where one is found."""

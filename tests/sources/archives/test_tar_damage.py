@@ -256,3 +256,33 @@ def test_any_file_is_listed_or_one_error(tmp_path_factory: pytest.TempPathFactor
     path.write_bytes(data)
     with pytest.raises(GpuPackError):
         listed(path)
+
+
+def test_zeros_behind_all_members_are_told_where_no_tar_program_writes_as_many(tmp_path: Path) -> None:
+    whole = bytes(numbered(6))
+    for zeros in (0, (1 << 20) - len(END)):  # as GNU tar's --blocking-factor can
+        (tmp_path / "x.tar").write_bytes(whole + bytes(zeros))
+        assert listed(tmp_path / "x.tar").notices == []
+    (tmp_path / "x.tar").write_bytes(whole[: 4 * 2560] + bytes(3 << 20))
+    found = listed(tmp_path / "x.tar")
+    assert len(found) == 4
+    assert notice(found) == (
+        "archive-damaged",
+        1250,
+        "x.tar, where only zeros follow, as in an unfinished download, at byte 10,240; 3,145,728 bytes were passed "
+        "over",
+    )
+
+
+@pytest.mark.parametrize(
+    ("inner", "reason"),
+    [
+        (random.Random(1).randbytes(3000), "where there is no valid header at byte 0"),
+        (b"", "which is empty"),
+    ],
+)
+def test_a_class_of_a_tar_of_tars_that_cannot_be_read_is_named(tmp_path: Path, inner: bytes, reason: str) -> None:
+    whole = member("1.jpg", JPEG) + END
+    (tmp_path / "x.tar").write_bytes(member("a.tar", whole) + member("b.tar", inner) + member("c.tar", whole) + END)
+    with pytest.raises(SourceError, match=rf"x\.tar!/b\.tar, {reason}.*nothing can be read from it as a tar"):
+        listed(tmp_path / "x.tar")

@@ -172,3 +172,13 @@ def test_keys_are_about_webdataset(tmp_path: Path) -> None:
     (tmp_path / "cat/1.jpg").write_bytes(JPEG)
     with pytest.raises(UsageError, match=r"label_key=cls \(--label-key\) is about webdataset sources"):
         listed(tmp_path, label_key="cls")
+
+
+def test_further_images_of_samples_are_counted(tmp_path: Path) -> None:
+    files = {}
+    for name in "012":
+        files |= {f"{name}.jpg": JPEG, f"{name}.png": JPEG, f"{name}.cls": b"1"}
+    found = listed(shard(tmp_path / "x.tar", files))
+    assert list(labels(found)) == ["x.tar!/0.jpg", "x.tar!/1.jpg", "x.tar!/2.jpg"]
+    (note,) = found.notices
+    assert (note.code, note.count, note.example) == ("sample-images", 3, "x.tar!/0.png beside .jpg")
