@@ -46,7 +46,7 @@ def with_labels(opened: OpenSource, file: str, options: SourceOptions) -> OpenSo
     if kind == "pairs":
         labels = read_pairs(file, text_lines(store, path), _PAIR)
     else:
-        labels = read_table(file, open_table_file(store, path), options)
+        labels = read_table(file, open_table_file(store, path), options, opened.facts)
     return opened._replace(images=_by_name(images, labels, opened.facts))
 
 

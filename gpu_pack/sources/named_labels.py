@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 
 from gpu_pack.errors import SourceError
-from gpu_pack.sources.found import Label
+from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.found import Facts, Label
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.table import Table
 from gpu_pack.sources.table_cells import RowLabels, cell_text, read_label
@@ -72,13 +73,15 @@ class NamedLabels:
         return next((name for name in self._labels if name not in self.used), "")
 
 
-def read_table(file: str, table: Table, options: SourceOptions) -> NamedLabels:
-    """The labels of a table.
+def read_table(file: str, table: Table, options: SourceOptions, facts: Facts) -> NamedLabels:
+    """The labels of a table; columns that were guessed are noted in ``facts``.
 
     Raises:
         SourceError, UsageError: see `gpu_pack.sources.table_columns.find_columns`.
     """
     found, columns = NamedLabels(file), find_columns(table, options)
+    if columns.guessed:
+        facts.notices.append(Notice("table-columns", 1, str(columns)))
     labels = RowLabels(columns.labels)
     for number, cells in table.rows([columns.path, *columns.labels]):
         where = table.where(number)

@@ -93,7 +93,7 @@ def find_split(table: Table, options: SourceOptions, rows: _Sample) -> str | Non
 
 
 def find_labels(table: Table, options: SourceOptions, rows: _Sample, others: set[str | None]) -> tuple[str, ...]:
-    """The columns of labels; ``others`` are taken.
+    """The columns of labels: told, of a usual name, or the only one that is left; ``others`` are taken.
 
     Raises:
         UsageError, SourceError: see `find_columns`.
@@ -112,7 +112,15 @@ def find_labels(table: Table, options: SourceOptions, rows: _Sample, others: set
             f"{table.name}: no column of labels, and {len(numbers)} columns of numbers, {_listed(numbers)}: name those "
             "that make a label vector, each with label_column (--label-column), or the one that is the label"
         )
+    left = [name for name in table.columns if name not in others]
+    if len(left) == 1 and _recur([_text(row[left[0]]) for row in rows]):
+        return (left[0],)
     raise SourceError(_none(table, "labels", "label_column"))
+
+
+def _recur(values: Sequence[str]) -> bool:
+    """Whether values come again, as those of classes do and those of captions do not."""
+    return len(set(values)) < len(values)
 
 
 def _told(table: Table, option: str, name: str | None) -> str | None:

@@ -90,7 +90,10 @@ def test_images_without_a_row_and_rows_without_an_image(flat: Path) -> None:
         ("b.png", "no-label"), ("c.jpg", "no-label"), ("d.jpg", "no-label"),
     ]  # fmt: skip
     assert "no label for it in" in listing.unlistable[0].reason
-    assert [(each.code, each.count, each.example) for each in listing.notices] == [("labels-unused", 2, "z")]
+    assert [(each.code, each.count, each.example) for each in listing.notices] == [
+        ("table-columns", 1, "path=id, label=label"),
+        ("labels-unused", 2, "z"),
+    ]
 
 
 def test_lines_in_an_order_that_may_be_another_one(tmp_path: Path) -> None:

@@ -61,6 +61,14 @@ def test_text_tables_of_every_dialect(root: Path, name: str, text: str | bytes) 
     assert min(listing.sizes) > 0 and "table-columns" in told(listing)
 
 
+def test_the_only_other_column_has_the_labels_where_they_recur(root: Path) -> None:
+    listing = read(root, "id,breed\na,pug\n7,collie\na,pug\n")
+    assert listing.classes == ("collie", "pug") and rows(listing)[1] == (1, (0.0,), "7.jpeg")
+    assert any("path=id, label=breed" in notice.message for notice in listing.notices)
+    with pytest.raises(SourceError, match="none of its columns, 'id', 'caption', has a usual name for labels"):
+        read(root, "id,caption\na,a pug\n7,a collie\n")
+
+
 @pytest.mark.parametrize(
     ("labels", "values"),
     [
