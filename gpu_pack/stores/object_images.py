@@ -29,23 +29,25 @@ def ask_for(requests: Requests, key: str, entry: Entry) -> Request | Image | Rej
     return requests.start(key, lambda: _whole(requests, key))
 
 
-def finish(requests: Requests, key: str, entry: Entry, request: Request) -> Image | Rejected:
-    """Wait for the image.
+def finish(entry: Entry, asked: Request | Image | Rejected) -> Image | Rejected:
+    """Wait for the image that `ask_for` asked for.
 
     Raises:
         SourceError: nothing can be read.
     """
+    if not isinstance(asked, Request):
+        return asked
     try:
-        found = request.result()
+        found = asked.result()
         if entry.place is not None:
             return changed(entry, entry.place.container) if found is None else unpack(entry, bytes(found))
         if found is not None and (entry.size is None or len(found) == entry.size):
             return Image(entry, bytes(found))
-        return _unexpected(requests, key, entry)
+        return _unexpected(asked.requests, asked.key, entry)
     except ObjectError as error:
         fault = error.fault
         if fault.kind == "range" and entry.place is None:  # it is empty now
-            return _unexpected(requests, key, entry)
+            return _unexpected(asked.requests, asked.key, entry)
         if fault.kind in ("range", "changed") and entry.place is not None:
             return changed(entry, entry.place.container)
         return Rejected(entry, "read", fault.reason, _CODES.get(fault.kind, "unreadable"))

@@ -154,10 +154,15 @@ class Requests:
 
 
 class Request:
-    """One request of `Requests.start`."""
+    """One request of `Requests.start`.
+
+    Attributes:
+        requests: which it is one of.
+        key: of the object.
+    """
 
     def __init__(self, requests: Requests, key: str, ask: Callable[[], Any]) -> None:
-        self._requests, self._key, self._ask = requests, key, ask
+        self.requests, self.key, self._ask = requests, key, ask
         self._tried, self._answered = 0, requests.answered
         self._ended = threading.Event()
         self._cancelled = False
@@ -183,7 +188,7 @@ class Request:
         if self._ended.is_set():  # a thread's wake-up costs more than what there is to do
             self._result = None
             return
-        self._requests.loop.call_soon_threadsafe(self._stop)
+        self.requests.loop.call_soon_threadsafe(self._stop)
 
     # ---- in the thread of the requests
 
@@ -215,18 +220,18 @@ class Request:
         if error is not None:
             self._fail(error)
             return
-        self._requests.count_answer()
+        self.requests.count_answer()
         self._result = pending.result()
         self._ended.set()
 
     def _fail(self, error: BaseException) -> None:
         try:
-            pause = self._requests.pause(self._key, error, self._tried, self._answered)
+            pause = self.requests.pause(self.key, error, self._tried, self._answered)
         except Exception as final:
             self._error = final
             self._ended.set()
         else:
-            self._requests.loop.call_later(pause, self.begin)
+            self.requests.loop.call_later(pause, self.begin)
 
 
 # ---- of this process

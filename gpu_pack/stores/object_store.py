@@ -55,7 +55,7 @@ class ObjectStore:
         size = given_size = 0
         try:
             for entry in entries:
-                self._announce(entry)
+                self._announce(requests, entry)
                 waiting.append(entry)
                 size += _bytes(entry)
                 while len(waiting) > _AHEAD or (size > _AHEAD_BYTES and len(waiting) > 1):
@@ -65,32 +65,34 @@ class ObjectStore:
                     yield given[-1]
                     while given and (given[0] not in requests.announced or given_size > _AHEAD_BYTES):
                         given_size -= _bytes(given[0])
-                        self._withdraw([given.popleft()])
+                        _withdraw(requests, [given.popleft()])
             while waiting:
                 given.append(waiting.popleft())
                 yield given[-1]
         except BaseException:  # it is closed, before its end
-            self._withdraw([*given, *waiting])
+            _withdraw(requests, [*given, *waiting])
             raise
         # The last ones are still to be asked for, but by a run that failed meanwhile.
         kept = [entry for entry in (*requests.last, *given) if entry in requests.announced]
         while sum(map(_bytes, kept)) > _AHEAD_BYTES:
-            self._withdraw([kept.pop(0)])
+            _withdraw(requests, [kept.pop(0)])
         requests.last = kept
 
     def read_many(self, entries: Iterable[Entry]) -> Generator[Image | Rejected, None, None]:
         """See `Store.read_many`. Up to 64 requests and 32 MiB are in flight, besides what was announced."""
+        requests = self._requests(self.folder)
         window: deque[tuple[Entry, Request | Image | Rejected]] = deque()
         size = 0
         try:
             for entry in entries:
                 while window and (len(window) == _MANY or size + _bytes(entry) > _MANY_BYTES):
                     size -= _bytes(window[0][0])
-                    yield self._finish(*window.popleft())
-                window.append((entry, self._begin(entry)))
+                    yield finish(*window.popleft())
+                announced = requests.announced.pop(entry, None)
+                window.append((entry, announced or self._ask(requests, entry)))
                 size += _bytes(entry)
             while window:
-                yield self._finish(*window.popleft())
+                yield finish(*window.popleft())
         finally:
             for _, request in window:
                 if isinstance(request, Request):
@@ -155,36 +157,24 @@ class ObjectStore:
     def _requests(self, address: Address) -> Requests:
         return requests_to(address, self.options)
 
-    # ---- ahead
-
-    def _announce(self, entry: Entry) -> None:
-        announced = self._requests(self.folder).announced
-        if entry not in announced and isinstance(request := self._ask(entry), Request):
-            announced[entry] = request
-
-    def _withdraw(self, entries: Iterable[Entry]) -> None:
-        announced = self._requests(self.folder).announced
-        for entry in entries:
-            if (request := announced.pop(entry, None)) is not None:
-                request.cancel()
-
     # ---- one image
 
-    def _begin(self, entry: Entry) -> Request | Image | Rejected:
-        return self._requests(self.folder).announced.pop(entry, None) or self._ask(entry)
+    def _announce(self, requests: Requests, entry: Entry) -> None:
+        if entry not in requests.announced and isinstance(request := self._ask(requests, entry), Request):
+            requests.announced[entry] = request
 
-    def _ask(self, entry: Entry) -> Request | Image | Rejected:
-        address = self._object(entry)
-        return ask_for(self._requests(address), address.key, entry)
+    def _ask(self, requests: Requests, entry: Entry) -> Request | Image | Rejected:
+        """Begin to read an image; ``requests`` are those to the folder's bucket, in which nearly all lie."""
+        address = self.address(entry.path if entry.place is None else entry.place.container.path)
+        if (address.scheme, address.bucket) != (self.folder.scheme, self.folder.bucket):
+            requests = self._requests(address)
+        return ask_for(requests, address.key, entry)
 
-    def _finish(self, entry: Entry, asked: Request | Image | Rejected) -> Image | Rejected:
-        if not isinstance(asked, Request):
-            return asked
-        address = self._object(entry)
-        return finish(self._requests(address), address.key, entry, asked)
 
-    def _object(self, entry: Entry) -> Address:
-        return self.address(entry.path if entry.place is None else entry.place.container.path)
+def _withdraw(requests: Requests, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        if (request := requests.announced.pop(entry, None)) is not None:
+            request.cancel()
 
 
 def _bytes(entry: Entry) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,15 @@ def test_help_lists_every_command_on_a_line_and_each_has_its_own(capsys: pytest.
     assert run([]) == 2
     nothing = capsys.readouterr()
     assert nothing.err == shown and nothing.out == ""
+
+
+@pytest.mark.parametrize(("command", "other"), [("create", "tools"), ("im2rec", "create")])
+def test_what_people_wait_for_does_not_wait_for_other_commands(command: str, other: str) -> None:
+    code = (
+        f"import sys; from gpu_pack.cli.main import run; run([{command!r}, '--help']); "
+        f"sys.exit('gpu_pack.cli.{other}' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize(
