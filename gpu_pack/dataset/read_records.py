@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _MOST_BYTES = 4 << 20
 #: The same for local files, where the rest costs a call only; an .idx of few records tells of long ones.
 _READ_AT_FIRST = 256 << 10
+#: Of records of an object store that are asked for together: stores send about as much in the time of a request.
+_JOINED_BYTES = 1 << 20
 #: Head of a part, and header of an image record.
 _IMAGE = struct.Struct("<IIIfQQ")
 #: Id, label (a float, or a float32 array of several), and the bytes, from where to where the encoded image lies in
@@ -161,9 +163,25 @@ def _read_on(read_at: ReadAt, begin: int, data: bytes, offset: int, count: int) 
 
 
 def read_remote(asked: Sequence[tuple[RemoteRecords, int]]) -> list[ImageRecord]:
-    """Records of one file or several, by offsets, in order; errors as of `RemoteRecords.image`."""
+    """Records of one file or several, by offsets, in order; errors as of `RemoteRecords.image`.
+
+    Those that lie one after the other are asked for together.
+    """
     from gpu_pack.stores.object_parts import read_parts
 
     parts = [records.part(offset) for records, offset in asked]
-    found = zip(asked, parts, read_parts(parts), strict=True)
-    return [records.image(part, data) for (records, _), part, data in found]
+    joined: list[Part] = []
+    counts: list[int] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if last and part.path == last.path and part.offset == last.end and part.end - last.offset <= _JOINED_BYTES:
+            joined[-1] = last._replace(end=part.end)
+            counts[-1] += 1
+        else:
+            joined.append(part)
+            counts.append(1)
+    found, coming = [], zip(asked, parts, strict=True)
+    for whole, count, data in zip(joined, counts, read_parts(joined), strict=True):
+        for (records, _), part in islice(coming, count):
+            found.append(records.image(part, data[part.offset - whole.offset : part.end - whole.offset]))
+    return found

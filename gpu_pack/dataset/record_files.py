@@ -63,6 +63,11 @@ class RecordFiles:
         runs = ((file, [row for _, row in run]) for file, run in groupby(places, lambda place: place[0]))
         return [record for file, rows in runs for record in self._open(file).run(rows)]
 
+    def size(self, places: Sequence[Place]) -> int:
+        """About how many bytes `run` reads."""
+        spans = (self.remote[file].part(self.offsets[file][row]) for file, row in places if file in self.remote)
+        return sum(part.end - part.offset for part in spans)
+
     def close(self) -> None:
         """Close the files; reading opens them again."""
         for opened in self.__dict__.get("_opened", {}).values():
