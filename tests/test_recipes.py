@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^## (.*?)\n(?:(?!^## ).)*?```python\n(.*?)```", TEXT, re.MULTILINE | re.DOTALL))
 NEEDS = {
-    "PyTorch": "torch", "PyTorch, as a stream": "torch", "DALI": "nvidia.dali", "TensorFlow": "tensorflow",
-    "To WebDataset": "webdataset",
+    "PyTorch": "torch", "PyTorch Lightning": "lightning", "PyTorch, as a stream": "torch", "DALI": "nvidia.dali",
+    "MXNet": "mxnet", "TensorFlow": "tensorflow", "To WebDataset": "webdataset",
 }  # fmt: skip
 
 

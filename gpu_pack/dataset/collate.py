@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import is_
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -33,7 +34,8 @@ def collate(items: Sequence[tuple[Any, Any]], *, layout: Layout = "NHWC", tensor
     """
     if layout not in get_args(Layout):
         raise UsageError(f"layout={layout!r}: choose {' or '.join(get_args(Layout))}")
-    images = _joined([image for image, _ in items])
+    whole = items.whole() if isinstance(items, Batch) else None
+    images = _joined([image for image, _ in items]) if whole is None else whole
     images = images[..., None] if images.ndim == 3 else images
     if layout == "NCHW":
         images = images.transpose(0, 3, 1, 2)
@@ -62,20 +64,27 @@ def _joined(images: list[Any]) -> Any:
         if image.shape != first.shape or image.dtype != first.dtype:
             sizes = " and ".join("x".join(map(str, shape)) for shape in (first.shape, image.shape))
             raise UsageError(f"collate: images of {sizes} make no batch: pass a transform that gives them one size")
-    whole = first.base
-    if isinstance(whole, np.ndarray) and _are_rows(images, whole):
-        return whole
     return np.stack(images)
 
 
-def _are_rows(images: list[Any], whole: Any) -> bool:
-    if whole.shape != (len(images), *images[0].shape) or whole.dtype != images[0].dtype:
-        return False
-    start, step = whole.__array_interface__["data"][0], whole.strides[0]
-    strides = whole.strides[1:]
-    return all(
-        image.base is whole
-        and image.strides == strides
-        and image.__array_interface__["data"][0] == start + place * step
-        for place, image in enumerate(images)
-    )
+class Batch(list[tuple[Any, Any]]):
+    """Items whose images may be the rows of one array, in order: what `RecordDataset.__getitems__` gives.
+
+    A list like any other; pickled, it is one.
+
+    Args:
+        items: image and label of each.
+        whole: the array; None if there is none.
+    """
+
+    def __init__(self, items: Sequence[tuple[Any, Any]], whole: Any) -> None:
+        super().__init__(items)
+        self._whole, self._made = whole, tuple(items)
+
+    def whole(self) -> Any:
+        """The array, unless the list has been changed since."""
+        same = len(self) == len(self._made) and all(map(is_, self, self._made))
+        return self._whole if same else None
+
+    def __reduce__(self) -> tuple[type[list[Any]], tuple[list[Any]]]:
+        return list, (list(self),)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+import threading
 
 import numpy as np
 import simplejpeg
 
+from gpu_pack.dataset.blocks import Array, Blocks
 from gpu_pack.formats.image_headers import ImageError, jpeg
 from gpu_pack.types import Color
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _JPEG = b"\xff\xd8"
 _segment = struct.Struct(">HH").unpack_from
@@ -23,31 +22,32 @@ _PLAIN = frozenset((0xFFC4, 0xFFDB, 0xFFDD, 0xFFE0, 0xFFFE))
 #: simplejpeg counts bytes in a C int; OpenCV refuses what has over 2^30 pixels.
 _MOST_PIXELS = ((1 << 31) - 1) // 3
 
-
-def _upright_frame(data: bytes, turned: bool) -> tuple[int, int, int] | None:
-    """Height, width and components of a JPEG; None if it is none, damaged, or (unless ``turned``) not upright."""
-    position, frame = 2, None
-    try:
-        while True:  # this runs for every image: the segments of those that encoders write, and nothing else
-            code, length = _segment(data, position)
-            if code in _FRAMES:
-                frame = _frame(data, position + 5)
-            elif code == _SCAN and frame is not None and data[:2] == _JPEG:
-                return frame
-            elif code not in _PLAIN:
-                break
-            position += 2 + length
-        header = jpeg.read(data) if data[:2] == _JPEG else None
-    except (ImageError, struct.error):
-        return None
-    if header is None or header.kind or (header.orientation != 1 and not turned):
-        return None
-    return header.height, header.width, header.components
+#: Height, width and components of a JPEG.
+_Frame = tuple[int, int, int]
+_Shape = tuple[int, ...]
+#: The bytes before the first scan of the last JPEG of the common kind, as what it was decoded, and its shape. Crops of
+#: one encoder differ in their scans alone, so that one comparison takes the place of reading the segments.
+_last: tuple[bytes, Color, _Shape | None] = b"\xff\xd8\xff\xd8", "rgb", None
 
 
-def _shape(data: bytes, color: Color) -> tuple[int, ...] | None:
+def _shape(data: bytes, begin: int, end: int, color: Color) -> _Shape | None:
     """Of the pixels that libjpeg-turbo decodes, H x W x 3 or H x W; None if OpenCV must: CMYK, damaged, no JPEG."""
-    frame = _upright_frame(data, color == "unchanged")
+    global _last
+    head, as_color, shape = _last
+    if data.startswith(head, begin, end) and as_color == color:
+        return shape
+    if data[begin : begin + 2] != _JPEG:
+        return None
+    image = data[begin:end]
+    found = _common_frame(image)
+    if found is None:
+        return _shape_of(_other_frame(image, color == "unchanged"), color)
+    shape = _shape_of(found[1], color)
+    _last = image[: found[0]], color, shape
+    return shape
+
+
+def _shape_of(frame: _Frame | None, color: Color) -> _Shape | None:
     if frame is None:
         return None
     height, width, components = frame
@@ -57,60 +57,106 @@ def _shape(data: bytes, color: Color) -> tuple[int, ...] | None:
     return (height, width) if gray else (height, width, 3)
 
 
-def decode_image(data: bytes, color: Color) -> Array | None:
-    """The pixels of an encoded image as `gpu_pack.RecordDataset` gives them; None if OpenCV cannot decode it."""
-    shape = _shape(data, color)
-    pixels = None if shape is None else _by_libjpeg(data, shape)
-    return _by_opencv(data, color) if pixels is None else pixels
+def _other_frame(image: bytes, turned: bool) -> _Frame | None:
+    """None if the JPEG is damaged, or (unless ``turned``) not upright."""
+    try:
+        header = jpeg.read(image)
+    except ImageError:
+        return None
+    if header.kind or (header.orientation != 1 and not turned):
+        return None
+    return header.height, header.width, header.components
+
+
+def _common_frame(image: bytes) -> tuple[int, _Frame] | None:
+    """Where the first scan begins, and the frame; None if there are other segments than those that encoders write."""
+    position, frame = 2, None
+    try:
+        while True:
+            code, length = _segment(image, position)
+            if code in _FRAMES:
+                frame = _frame(image, position + 5)
+            elif code == _SCAN and frame is not None:
+                return position, frame
+            elif code not in _PLAIN:
+                return None
+            position += 2 + length
+    except struct.error:
+        return None
+
+
+def decode_image(data: bytes, begin: int, end: int, color: Color) -> Array | None:
+    """The pixels of the image encoded in ``data[begin:end]``, as `gpu_pack.RecordDataset` gives them.
+
+    None if OpenCV cannot decode it.
+    """
+    shape = _shape(data, begin, end, color)
+    image = memoryview(data)[begin:end]
+    pixels = None if shape is None else _by_libjpeg(image, shape)
+    return _by_opencv(image, color) if pixels is None else pixels
 
 
 class BatchDecoder:
-    """Gives what `decode_image` gives; JPEGs of the first one's size are views of one array, in order.
+    """Gives what `decode_image` gives; JPEGs of the first one's size are rows of one array. Threads may share it.
 
     Args:
         count: images that will be decoded.
         color: of all.
+        blocks: lends the memory.
     """
 
-    def __init__(self, count: int, color: Color) -> None:
-        self._count, self._color = count, color
-        self._block: Array | None = None
-        self._place = 0
+    def __init__(self, count: int, color: Color, blocks: Blocks) -> None:
+        self._count, self._color, self._blocks = count, color, blocks
+        self._begun = threading.Lock()
+        self._shape: _Shape | None = None
+        self._block: Array
+        self._apart = False
 
-    def decode(self, data: bytes) -> Array | None:
-        """The pixels of the next image; see `decode_image`."""
-        shape = _shape(data, self._color)
-        if self._block is None and shape is not None:
-            self._block = np.empty((self._count, *shape), np.uint8)
-        fits = self._block is not None and shape == self._block.shape[1:]
-        out = self._block[self._place] if fits and self._block is not None else None
-        self._place += 1
-        pixels = None if shape is None else _by_libjpeg(data, shape, out)
-        if pixels is None:
-            pixels = _by_opencv(data, self._color)
-            if out is not None and pixels is not None and pixels.shape == out.shape:
+    def whole(self) -> Array | None:
+        """The array whose rows are the images; None if some are not."""
+        return None if self._apart or self._shape is None else self._block
+
+    def decode(self, row: int, data: bytes, begin: int, end: int) -> Array | None:
+        """The pixels of the image that the row is for; see `decode_image`."""
+        shape = _shape(data, begin, end, self._color)
+        if shape is not None and shape == (self._shape or self._begin(shape)):
+            out: Array = self._block[row]
+            image = memoryview(data)[begin:end]
+            if _by_libjpeg(image, shape, out) is not None:
+                return out
+            pixels = _by_opencv(image, self._color)
+            if pixels is not None and pixels.shape == shape:
                 out[...] = pixels
-        return out if out is not None and pixels is not None and pixels.shape == out.shape else pixels
+                return out
+        self._apart = True
+        return decode_image(data, begin, end, self._color)
+
+    def _begin(self, shape: _Shape) -> _Shape:
+        with self._begun:
+            if self._shape is None:
+                self._block = self._blocks.take((self._count, *shape))
+                self._shape = shape
+            return self._shape
 
 
-def _by_libjpeg(data: bytes, shape: tuple[int, ...], out: Array | None = None) -> Array | None:
+def _by_libjpeg(image: memoryview, shape: _Shape, out: Array | None = None) -> Array | None:
     """The pixels, in ``out`` if there is one; None if libjpeg complains: OpenCV decodes what it can."""
     try:
         if len(shape) == 3:
-            return simplejpeg.decode_jpeg(data, "RGB", buffer=out)  # type: ignore[no-any-return]
-        return simplejpeg.decode_jpeg(data, "GRAY", buffer=out).reshape(shape)  # type: ignore[no-any-return]
+            return simplejpeg.decode_jpeg(image, "RGB", buffer=out)  # type: ignore[no-any-return]
+        return simplejpeg.decode_jpeg(image, "GRAY", buffer=out).reshape(shape)  # type: ignore[no-any-return]
     except ValueError:
         return None
 
 
-def _by_opencv(data: bytes, color: Color) -> Array | None:
+def _by_opencv(image: memoryview, color: Color) -> Array | None:
     import cv2
 
     flags = {"rgb": cv2.IMREAD_COLOR, "gray": cv2.IMREAD_GRAYSCALE, "unchanged": cv2.IMREAD_UNCHANGED}
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags[color])
+        pixels = cv2.imdecode(np.frombuffer(image, np.uint8), flags[color])
     except cv2.error:
         return None
-    if image is None or image.ndim == 2:
-        return image
-    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    if pixels is None or pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB)

@@ -31,6 +31,8 @@ class RecordDataset(Records):
         color: ``rgb``, ``gray`` or ``unchanged``; EXIF orientation is applied except for ``unchanged``.
         label_type: called with each single label, a float; ``float`` keeps whole labels floats, for regression.
         target_transform: called with the label, after ``label_type``; returns what takes its place.
+        threads: that share a batch of `__getitems__`, and call the transforms. With as many as there are cores, a
+            DataLoader without worker processes uses all of them, and nothing is copied between processes.
         endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
 
     Attributes:
@@ -38,7 +40,7 @@ class RecordDataset(Records):
         notes, warnings: what a reader should know of them: code, message, count, example. Warnings are logged too.
 
     Raises:
-        UsageError: an unknown ``color``.
+        UsageError: an unknown ``color``, or ``threads`` below 1.
         SourceError: nothing matches, a folder with several sets, or an incomplete set of shards.
         FormatError: a malformed .rec or .idx, an empty .idx beside records; also on reading a record or decoding it.
         OSError: a file cannot be read.
@@ -51,10 +53,10 @@ class RecordDataset(Records):
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, Any]]:
         """The items of a batch, which PyTorch asks for so; from object stores, its records are read at once.
 
-        Without a transform, images of one size are views of one array, which `gpu_pack.collate` gives as it is.
+        Without a transform, images of one size are views of one array, which `gpu_pack.collate` gives as it is. Its
+        memory is used again for a later batch once nobody has a view of it; up to 128 MiB are kept for that.
         """
-        places = list(map(self._find, indices))
-        return self._items(places, self._records.several(places))
+        return self._items(list(map(self._find, indices)))
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         if not self._records.remote:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from gpu_pack.stores.data_path import DataPath
 
 #: .idx files of an object store that are read at once.
 _INDEXES = 16
-#: The number of a file, and a record's offset in it.
+#: The number of a file, and of a record in it.
 Place = tuple[int, int]
 
 
@@ -42,25 +42,31 @@ class RecordFiles:
 
     def one(self, place: Place) -> ImageRecord:
         """One record."""
-        file, offset = place
+        file, row = place
         opened = self._opened.get(file)
         if opened is not None:
-            return opened.image(offset)
-        remote = self.remote.get(file)
-        return self._open(file).image(offset) if remote is None else read_remote([(remote, offset)])[0]
+            return opened.image(row)
+        return self._open(file).image(row) if file not in self.remote else read_remote([self._at(place)])[0]
 
-    def several(self, places: Sequence[Place]) -> Iterator[ImageRecord]:
-        """Several records; those in object stores are read at once, others when they are asked for."""
-        asked = [(self.remote[file], offset) for file, offset in places if file in self.remote]
-        found = iter(read_remote(asked) if asked else ())
-        return (next(found) if place[0] in self.remote else self.one(place) for place in places)
+    def reader(self, places: Sequence[Place]) -> Callable[[int], ImageRecord]:
+        """Gives the record at the place of a number; those in object stores are read now, at once, others then."""
+        if not self.remote:
+            return lambda number: self.one(places[number])
+        far = [number for number, place in enumerate(places) if place[0] in self.remote]
+        found = dict(zip(far, read_remote([self._at(places[number]) for number in far]), strict=True))
+        return lambda number: found[number] if number in found else self.one(places[number])
 
     def run(self, places: Sequence[Place]) -> list[ImageRecord]:
         """Records that mostly lie one after the other."""
         if self.remote:
-            return list(self.several(places))
-        runs = ((file, [offset for _, offset in run]) for file, run in groupby(places, lambda place: place[0]))
-        return [record for file, offsets in runs for record in self._open(file).run(offsets)]
+            return list(map(self.reader(places), range(len(places))))
+        runs = ((file, [row for _, row in run]) for file, run in groupby(places, lambda place: place[0]))
+        return [record for file, rows in runs for record in self._open(file).run(rows)]
+
+    def size(self, places: Sequence[Place]) -> int:
+        """About how many bytes `run` reads."""
+        spans = (self.remote[file].part(self.offsets[file][row]) for file, row in places if file in self.remote)
+        return sum(part.end - part.offset for part in spans)
 
     def close(self) -> None:
         """Close the files; reading opens them again."""
@@ -77,6 +83,11 @@ class RecordFiles:
 
     def __del__(self) -> None:
         self.close()
+
+    def _at(self, place: Place) -> tuple[RemoteRecords, int]:
+        """The file in an object store, and the record's offset in it."""
+        file, row = place
+        return self.remote[file], self.offsets[file][row]
 
     def _open(self, file: int) -> LocalRecords:
         opened = self._opened.get(file)

@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from gpu_pack.dataset.order import BLOCK, Share, blocks, cut, shuffled
+from gpu_pack.dataset.read_blocks import Block, read_blocks
 from gpu_pack.dataset.read_records import ImageRecord
 from gpu_pack.dataset.record_files import Place
 from gpu_pack.dataset.records import Records
@@ -24,10 +25,10 @@ _VERSION = 1
 class RecordStream(Records):
     """Image records as an iterable: each loop gives ``(image, label)`` of every record once, an epoch.
 
-    The records are read in blocks of 64 that lie one after the other, shuffled as blocks and then by a buffer. The
-    ranks of a training, and a DataLoader's workers within each, divide an epoch: together they give each record once.
-    Ranks differ by one record at most. PyTorch is imported where it is installed, and takes a stream for an
-    ``IterableDataset``.
+    The records are read in blocks of 64 that lie one after the other, shuffled as blocks and then by a buffer; from
+    object stores, about 8 MiB are read ahead while as many are decoded. The ranks of a training, and a DataLoader's
+    workers within each, divide an epoch: together they give each record once. Ranks differ by one record at most.
+    PyTorch is imported where it is installed, and takes a stream for an ``IterableDataset``.
 
     A loop begins the epoch after that of the loop before it. Workers that a DataLoader starts anew for each
     epoch do not know of it: call `set_epoch` before each, as with DistributedSampler.
@@ -146,16 +147,20 @@ class RecordStream(Records):
         order = shuffled(count, self.shuffle, random) if self.shuffle else iter(range(count))
         gone = set(islice(order, given))
         held: dict[int, tuple[Place, ImageRecord]] = {}
-        entered, coming = 0, iter(mine)
+        entered, coming = 0, read_blocks(self._records, self._wanted(mine, gone))
         for number, wanted in enumerate(order, given):
             while entered < min(number + max(self.shuffle, 1), count):
-                block = next(coming)
-                rows = [row for row in range(entered, entered + len(block)) if row not in gone]
-                places = [self._place(block[row - entered]) for row in rows]
-                if places:
-                    held.update(zip(rows, zip(places, self._records.run(places), strict=True), strict=True))
-                entered += len(block)
+                length, records = next(coming)
+                held.update(records)
+                entered += length
             yield held.pop(wanted)
+
+    def _wanted(self, blocks: list[range], gone: set[int]) -> Iterator[Block]:
+        begun = 0
+        for block in blocks:
+            rows = [row for row in range(begun, begun + len(block)) if row not in gone]
+            yield Block(len(block), rows, [self._place(block[row - begun]) for row in rows])
+            begun += len(block)
 
     def _share(self) -> Share:
         rank, world = self._rank_and_world()

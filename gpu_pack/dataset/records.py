@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, chain
 from typing import Any, get_args
 
 import numpy as np
 
-from gpu_pack.dataset.decode import Array, BatchDecoder, decode_image
+from gpu_pack.dataset.blocks import Array, Blocks
+from gpu_pack.dataset.collate import Batch
+from gpu_pack.dataset.decode import BatchDecoder, decode_image
 from gpu_pack.dataset.read_records import ImageRecord
 from gpu_pack.dataset.rec_files import rec_files
 from gpu_pack.dataset.record_files import Place, RecordFiles
+from gpu_pack.dataset.threads import Threads
 from gpu_pack.errors import FormatError, UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
@@ -28,6 +31,8 @@ from gpu_pack.types import Color
 _log = logging.getLogger("gpu_pack")
 #: Of records whose headers alone are read.
 _HEAD_BYTES = 512
+#: Records of a batch that are read before they are decoded: 100 KB of crops, which stay in the processor's cache.
+_GROUP = 4
 
 
 class Records:
@@ -45,9 +50,12 @@ class Records:
         *,
         label_type: Callable[[float], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
+        threads: int = 1,
         endpoint_url: str | None = None,
         anonymous: bool = False,
     ) -> None:
+        if threads < 1:
+            raise UsageError(f"threads={threads}: 1 or more")
         if color not in get_args(Color):
             raise UsageError(f"color={color!r}: choose {' or '.join(get_args(Color))}")
         paths = list(path) if isinstance(path, Sequence) and not isinstance(path, str) else [path]
@@ -65,6 +73,8 @@ class Records:
             _log.warning("%s", warning["message"])
         self._ends = list(accumulate(map(len, self._records.offsets)))
         self._columns: tuple[Array, Array] | None = None
+        self._blocks = Blocks()
+        self._threads = Threads(threads) if threads > 1 else None
 
     @property
     def classes(self) -> list[str] | None:
@@ -92,28 +102,61 @@ class Records:
         return self._ends[-1] if self._ends else 0
 
     def close(self) -> None:
-        """Close the files; reading opens them again."""
+        """Close the files and end the threads; reading opens and starts them again."""
         self._records.close()
+        if self._threads is not None:
+            self._threads.close()
 
     def _place(self, position: int) -> Place:
         """Where the record at ``position`` lies, from 0."""
+        if len(self._ends) == 1:
+            return 0, position
         file = bisect_right(self._ends, position)
-        start = self._ends[file - 1] if file else 0
-        return file, self._records.offsets[file][position - start]
+        return file, position - (self._ends[file - 1] if file else 0)
 
     def _item(self, place: Place, record: ImageRecord) -> tuple[Any, Any]:
-        image = decode_image(record[2], self.color) if self.decode else record[2]
+        _, _, data, begin, end = record
+        image = decode_image(data, begin, end, self.color) if self.decode else data[begin:end]
         return self._finish(place, record, image)
 
-    def _items(self, places: Sequence[Place], records: Iterable[ImageRecord]) -> list[tuple[Any, Any]]:
+    def _items(self, places: Sequence[Place]) -> list[tuple[Any, Any]]:
+        """Of a batch, in one thread or several."""
+        read = self._records.reader(places)
         if not self.decode or self.transform is not None:  # each is used by itself
-            return list(map(self._item, places, records))
-        decode = BatchDecoder(len(places), self.color).decode
-        return [self._finish(place, record, decode(record[2])) for place, record in zip(places, records, strict=True)]
+            return self._grouped(lambda rows: [self._item(places[row], read(row)) for row in rows], len(places))
+        decoder = BatchDecoder(len(places), self.color, self._blocks)
+
+        def items(rows: range) -> list[tuple[Any, Any]]:
+            records = list(map(read, rows))
+            images = [
+                decoder.decode(row, data, begin, end)
+                for row, (_, _, data, begin, end) in zip(rows, records, strict=True)
+            ]
+            return [
+                self._finish(places[row], record, image)
+                for row, record, image in zip(rows, records, images, strict=True)
+            ]
+
+        return Batch(self._grouped(items, len(places)), decoder.whole())
+
+    def _grouped(self, function: Callable[[range], list[Any]], count: int) -> list[Any]:
+        """What ``function`` gives for groups of rows.
+
+        Reading some records and then decoding them takes 2 % less than one by one: the processor has the code of
+        either at hand. Several threads take single rows at last, so that they end at about the same time.
+        """
+        threads = self._threads
+        apart = 0 if threads is None else min(count, _GROUP * threads.count)
+        starts = [*range(0, count - apart, _GROUP), *range(count - apart, count)]
+        groups = [range(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
+        found = map(function, groups) if threads is None else threads.map(function, groups)
+        return list(chain.from_iterable(found))
 
     def _finish(self, place: Place, record: ImageRecord, image: Any) -> tuple[Any, Any]:
         if image is None:
-            raise FormatError(f"record {record[0]}: OpenCV cannot decode its image", self.files[place[0]], place[1])
+            file, row = place
+            offset = self._records.offsets[file][row]
+            raise FormatError(f"record {record[0]}: OpenCV cannot decode its image", self.files[file], offset)
         if self.transform is not None:
             image = self.transform(image)
         label = self._label(record[1])

@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -121,6 +122,34 @@ def test_a_record_costs_its_own_bytes(tmp_path: Path, s3: Any, s3_url: str) -> N
     assert opened < 20_000 and len(image) < one < len(image) + 100 and headers <= 10 * 512
 
 
+def test_a_stream_asks_for_neighbours_together_and_reads_ahead(
+    tmp_path: Path, s3: Any, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign_records.write_rec(tmp_path / "sets" / "some.rec", ((n, n, n, smooth_jpeg(n % 9)) for n in range(640)))
+    put(s3, tmp_path / "sets")
+    blocks = 128 * len(smooth_jpeg(0))
+    monkeypatch.setattr("gpu_pack.dataset.read_blocks._WINDOW", blocks)
+    with proxy(s3_url) as counted:
+        stream = RecordStream(f"{ADDRESS}/some.rec", endpoint_url=counted.url)
+        opened, sent = counted.gets("some.rec"), counted.bytes_of("some.rec")
+        going = iter(stream)
+        assert next(going)[1] == 0
+        settle()
+        ahead = counted.bytes_of("some.rec") - sent
+        assert [label for _, label in going] == list(range(1, 640))
+        asked = counted.gets("some.rec") - opened
+        shuffled = RecordStream(f"{ADDRESS}/some.rec", endpoint_url=counted.url, shuffle=100, seed=1)
+        assert sorted(label for _, label in shuffled) == list(range(640))
+    assert 64 * 500 < ahead < 5 * blocks, "two windows, and not the file"
+    assert asked <= 12
+
+
+def settle() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "gpu-pack-read-ahead":
+            thread.join(30)
+
+
 def test_what_is_wrong_is_said_with_the_address(folder: Path, s3: Any) -> None:
     address = f"{ADDRESS}/train-00000-of-00002.rec"
     dataset = RecordDataset(address)
@@ -154,7 +183,7 @@ def test_pickles_and_shares_among_threads(folder: Path) -> None:
 
 WORKERS = """
 import multiprocessing, sys
-from gpu_pack.dataset import RecordDataset
+from gpu_pack.dataset import RecordDataset, RecordStream
 
 dataset = None
 
@@ -165,6 +194,10 @@ def start(given=None):
 def labels(indices):
     return [label for _, label in dataset.__getitems__(indices)] + [dataset[indices[0]][1]]
 
+def all_labels(stream):
+    next(iter(stream))  # a loop that ends early
+    return [label for _, label in stream]
+
 if __name__ == "__main__":
     method, path = sys.argv[1:]
     dataset = RecordDataset(path)
@@ -174,6 +207,9 @@ if __name__ == "__main__":
     batches = [[14, 3, 7], [0, 1, 2], [9, 9, 13]] * 4
     with context.Pool(2, start, given) as pool:
         assert pool.map(labels, batches, chunksize=2) == [[*batch, batch[0]] for batch in batches]
+        streams = [RecordStream(path, rank=rank, world=2) for rank in range(2)]
+        assert next(iter(streams[0]))[1] == 0
+        assert pool.map(all_labels, streams, chunksize=1) == [list(range(7)), list(range(7, 15))]
         pool.close()
         pool.join()
     assert dataset[6][1] == 6
