@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 import gpu_pack
-from gpu_pack.formats.manifest import PublishedFile
 from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.pipeline.report import SplitCount
 from gpu_pack.tools.input_records import Input

@@ -21,8 +21,9 @@ from gpu_pack.errors import FormatError, OutputError, OutputExistsError, UsageEr
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import format_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
-from gpu_pack.formats.manifest import PublishedFile, histogram, manifest_bytes, published_names
+from gpu_pack.formats.manifest import histogram, manifest_bytes, published_names
 from gpu_pack.formats.notices import Notice, merge_notices, select
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.formats.record_keys import RecordKeys
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.output.identity import plain

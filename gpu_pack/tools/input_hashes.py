@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from gpu_pack.errors import SourceError
-from gpu_pack.formats.manifest import PublishedFile
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.tools.faults import unreadable
 from gpu_pack.tools.input_records import Input
 

@@ -11,7 +11,7 @@ from gpu_pack.errors import FormatError
 from gpu_pack.formats import lst
 from gpu_pack.formats.boxes import Labels, held_labels
 from gpu_pack.formats.image_headers import sniff
-from gpu_pack.formats.manifest import PublishedFile
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.formats.salvage_scan import OVERLONG
 from gpu_pack.output.checkpoint import RecordFileState
 from gpu_pack.output.shard_writer import RecordWriter, write_index
