@@ -15,7 +15,7 @@ import typer
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.cli.create import create, outcome
-from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag, StagingFlag
 from gpu_pack.formats import notices
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 #: Flags of create that are about this run's machine and moment, not about its plan.
 _NOT_OF_PLANS = ("merge", "dry_run", "engine", "address", "verbose")
 OutArgument = Annotated[str, typer.Argument(help="The folder or address that was given to gpu-pack plan.")]
-StagingFlag = Annotated[Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")]
 
 
 def _as_create(command: Callable[..., int]) -> Callable[..., int]:

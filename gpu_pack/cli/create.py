@@ -14,7 +14,7 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
-from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag, StagingFlag
 from gpu_pack.pipeline.options import Engine
 from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
@@ -162,9 +162,7 @@ def create(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
     endpoint_url: EndpointFlag = None,
     anonymous: AnonymousFlag = False,
-    staging: Annotated[
-        Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")
-    ] = None,
+    staging: StagingFlag = None,
     engine: Annotated[Engine, typer.Option(help="Pack on this machine, or on a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="Of the Ray cluster, or auto [Ray's choice; it may start one here].")

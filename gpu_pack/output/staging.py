@@ -186,7 +186,7 @@ class Staging:
         return [] if found is None else [*found["files"]]
 
     def others(self) -> list[str]:
-        """The names of what else lies in the output."""
+        """The names of what lies in the output besides this run's own files."""
         return sorted(item.name for item in self.out.iterdir() if item.name != self.folder.name)
 
     def refuse_existing(self, names: Iterable[str]) -> None:

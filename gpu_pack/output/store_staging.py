@@ -213,7 +213,8 @@ class StoreStaging(Staging):
 
     def others(self) -> list[str]:
         """See `Staging.others`."""
-        return sorted(self._output.names())
+        run = self._output.run()
+        return sorted({*self._output.names()} - {*(run.shards if run is not None else ())})
 
     def describe(self, name: str, sha256: str | None = None) -> dict[str, Any]:
         """See `Staging.describe`."""

@@ -109,7 +109,7 @@ def input_facts(each: Input, records: int, file: PublishedFile) -> dict[str, Any
         "path": str(each.rec),
         "split": each.target.split_name,
         "records": records,
-        **asdict(file),
+        **file.to_json(),
         "manifest": hashlib.sha256(manifest.text).hexdigest() if manifest is not None else None,
     }
 

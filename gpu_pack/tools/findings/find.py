@@ -1,4 +1,4 @@
-"""Findings: copies, leakage between splits, label conflicts, pictures without contents, and classes that are small or missing."""
+"""Findings: copies, leakage, label conflicts, pictures without contents, and classes that are small or missing."""
 
 from __future__ import annotations
 
