@@ -97,7 +97,7 @@ def create(
         list_format: ``auto``, ``mxnet``, ``csv`` or ``aligned`` [auto].
         source_format, root, allow_outside, classes, image_key, label_key, path_column, label_column, split_column,
         labels, class_names, rekey: see `SourceOptions`.
-        strict, overwrite, dry_run, staging: see `CreateOptions`.
+        strict, overwrite, merge, dry_run, staging: see `CreateOptions`.
         engine, address, verbose: ``ray`` packs on a Ray cluster, see `CreateOptions` [local]. Files then take some
             256 MiB each unless ``shards`` is given.
         endpoint_url, anonymous: of object stores, see `StoreOptions`.

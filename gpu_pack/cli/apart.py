@@ -15,7 +15,7 @@ import typer
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.cli.create import create, outcome
-from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag, StagingFlag
 from gpu_pack.formats import notices
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from gpu_pack.pipeline.results import PackResult
 
 #: Flags of create that are about this run's machine and moment, not about its plan.
-_NOT_OF_PLANS = ("dry_run", "engine", "address", "verbose")
+_NOT_OF_PLANS = ("merge", "dry_run", "engine", "address", "verbose")
 OutArgument = Annotated[str, typer.Argument(help="The folder or address that was given to gpu-pack plan.")]
-StagingFlag = Annotated[Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")]
 
 
 def _as_create(command: Callable[..., int]) -> Callable[..., int]:
@@ -116,6 +115,7 @@ def publish(
     endpoint_url: EndpointFlag = None,
     anonymous: AnonymousFlag = False,
     staging: StagingFlag = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Join the shards of each split into one file.")] = False,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -123,7 +123,7 @@ def publish(
     from gpu_pack.pipeline.stored_plan import publish_stored
 
     with console.logged_warnings():
-        report = publish_stored(_destination(out, endpoint_url, anonymous, staging))
+        report = publish_stored(_destination(out, endpoint_url, anonymous, staging), merge)
     outcome(report, json_, quiet)
     return 0
 

@@ -14,7 +14,7 @@ import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
-from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag, StagingFlag
 from gpu_pack.pipeline.options import Engine
 from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
@@ -156,12 +156,13 @@ def create(
     rekey: Annotated[bool, typer.Option("--rekey", help="Number the images of a .rec anew.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail at the first bad image, or at a warning.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run's files in OUT.")] = False,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Join the shards of each split into one file, once all are packed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List and divide only; write nothing.")] = False,
     endpoint_url: EndpointFlag = None,
     anonymous: AnonymousFlag = False,
-    staging: Annotated[
-        Path | None, typer.Option(help="Where files grow that go to an address [the user's cache].")
-    ] = None,
+    staging: StagingFlag = None,
     engine: Annotated[Engine, typer.Option(help="Pack on this machine, or on a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(help="Of the Ray cluster, or auto [Ray's choice; it may start one here].")
@@ -188,8 +189,8 @@ def create(
         layout=layout, class_order=class_order, list_format=list_format,
         source_format=source_format, image_key=image_key, label_key=label_key, path_column=path_column,
         label_column=label_column, split_column=split_column, labels=labels, class_names=class_names, rekey=rekey,
-        root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, dry_run=dry_run,
-        endpoint_url=endpoint_url, anonymous=anonymous, staging=staging,
+        root=root, classes=classes, allow_outside=allow_outside, strict=strict, overwrite=overwrite, merge=merge,
+        dry_run=dry_run, endpoint_url=endpoint_url, anonymous=anonymous, staging=staging,
         engine=engine, address=address, verbose=verbose,
     )  # fmt: skip
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
+from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag, StagingFlag
 from gpu_pack.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,12 +31,16 @@ def merge(
         list[str],
         typer.Argument(
             metavar="INPUT... OUT",
-            help="Folders that create wrote, .rec files, or quoted patterns; then the folder that receives the result.",
+            help="Folders that create wrote, .rec files, quoted patterns, or their addresses; then the folder or "
+            "address that receives the result.",
         ),
     ],
     split: Annotated[str | None, typer.Option(help="The split of all records [as in the inputs].")] = None,
     rekey: RekeyFlag = False,
     overwrite: OverwriteFlag = False,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
+    staging: StagingFlag = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -51,15 +56,16 @@ def merge(
     if not inputs:
         raise UsageError(f"{out}: name the inputs, then the output: gpu-pack merge A B OUT")
     options = MergeOptions(split, rekey, overwrite)
+    store: dict[str, Any] = {"endpoint_url": endpoint_url, "anonymous": anonymous, "staging": staging}
     with console.progress(quiet) as on_progress:
-        report = run(inputs, out, options=options, on_progress=on_progress)
+        report = run(inputs, out, options=options, on_progress=on_progress, **store)
     return _finish(report, json_, quiet)
 
 
 @app.command()
 def divide(
     path: Annotated[Path, typer.Argument(help="A folder that create wrote, a .rec file, or a quoted pattern.")],
-    out: Annotated[str, typer.Argument(help="The folder that receives the result.")],
+    out: Annotated[str, typer.Argument(help="The folder or address that receives the result.")],
     by: Annotated[str, typer.Option(help="label, count=N, size=256MiB, or fraction=train=.9,val=.1.")],
     split: Annotated[str | None, typer.Option(help="Divide this split only, and leave out the others.")] = None,
     shuffle: Annotated[bool, typer.Option("--shuffle", help="Mix the records first [they keep their order].")] = False,
@@ -69,6 +75,9 @@ def divide(
     ] = True,
     rekey: RekeyFlag = False,
     overwrite: OverwriteFlag = False,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
+    staging: StagingFlag = None,
     json_: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -81,8 +90,9 @@ def divide(
     from gpu_pack.tools.division import parse_by
 
     options = DivideOptions(parse_by(by), split, shuffle, seed, stratify, rekey, overwrite)
+    store: dict[str, Any] = {"endpoint_url": endpoint_url, "anonymous": anonymous, "staging": staging}
     with console.progress(quiet) as on_progress:
-        report = run(path, out, options=options, on_progress=on_progress)
+        report = run(path, out, options=options, on_progress=on_progress, **store)
     return _finish(report, json_, quiet)
 
 

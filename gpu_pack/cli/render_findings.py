@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gpu_pack.console import clean
 
@@ -43,6 +43,16 @@ def _groups(findings: Findings) -> Iterator[str]:
             count = sum(map(len, groups))
             example = ", ".join(map(_named, groups[0][:3]))
             yield f"{_several(len(groups), 'group')} of pictures {words} ({count:,} pictures), such as {example}"
+    if conflicts := findings.label_conflicts:
+        from gpu_pack.tools.findings.find import class_or_label
+
+        labelled = {class_or_label(each): each for each in reversed(conflicts[0]) if each["label"] is not None}
+        example = ", ".join(f"{_named(each)} ({label})" for label, each in [*labelled.items()][::-1][:3])
+        count = sum(map(len, conflicts))
+        yield (
+            f"{_several(len(conflicts), 'label conflict')}, the same picture with different labels ({count:,} "
+            f"pictures), such as {example}"
+        )
 
 
 def _pictures(findings: Findings) -> Iterator[str]:
@@ -58,14 +68,14 @@ def _pictures(findings: Findings) -> Iterator[str]:
 
 
 def _classes(findings: Findings) -> Iterator[str]:
-    from gpu_pack.tools.findings.find import SMALL_CLASS
+    from gpu_pack.tools.findings.find import SMALL_CLASS, class_or_label
 
     if small := findings.small_classes:
-        listed = _listed([f"{_label(each)} ({each['count']})" for each in small])
+        listed = _listed([f"{class_or_label(each)} ({each['count']})" for each in small])
         yield f"classes with fewer than {SMALL_CLASS} pictures: {len(small):,}: {listed}"
     splits = dict.fromkeys(each["split"] for each in findings.missing_labels)
     for split in splits:
-        labels = [_label(each) for each in findings.missing_labels if each["split"] == split]
+        labels = [class_or_label(each) for each in findings.missing_labels if each["split"] == split]
         yield f"labels that {split} lacks: {len(labels):,}: {_listed(labels)}"
 
 
@@ -75,10 +85,6 @@ def _several(count: int, noun: str) -> str:
 
 def _named(member: Member) -> str:
     return f"{member['split']}: {member['path'] or 'key ' + str(member['key'])}"
-
-
-def _label(item: dict[str, Any]) -> str:
-    return str(item["label"] if item["class"] is None else item["class"])
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -40,7 +40,7 @@ def create(
     """
     if options.device.gpus is not None:
         raise UsageError(f"{told('gpus', options.device.gpus)}: on a cluster, Ray assigns the GPUs: leave it out")
-    policy = CreatePolicy(options.overwrite)
+    policy = CreatePolicy(options.overwrite, options.merge)
     plan = plan_apart(sources, out, options, on_progress)
     if options.dry_run:
         return planned(plan, policy.seconds)

@@ -1,4 +1,5 @@
-"""manifest.json: options, counts, and the size and sha256 of every file that `create` published.
+"""manifest.json: options, counts, and the size and sha256 of every file that `create` published (or of its parts: see
+`gpu_pack.formats.published_file`).
 
 The last line of its last member, ``run``, is the sha256 of the text itself with 64 zeros in place of the digest: any
 flipped bit shows. ``run`` holds what differs between two runs of one plan, such as times and the device.
@@ -18,6 +19,7 @@ from typing import Any
 
 from gpu_pack.errors import FormatError, SourceError
 from gpu_pack.formats.bounded_json import bounded_json
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.stores.data_path import DataPath
 from gpu_pack.types import TransformSpec
 
@@ -49,14 +51,6 @@ def checksum_fault(text: bytes) -> str | None:
         return "its own checksum, the sha256 at its end, is missing or damaged"
     expected = hashlib.sha256(text[: found.start(1)] + _ZEROS + text[found.end(1) :]).hexdigest()
     return None if expected.encode() == found[1] else "its text differs from its own checksum, the sha256 at its end"
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """Size and sha256 of a published file."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -204,9 +198,17 @@ def _split(value: dict[str, Any]) -> Split:
 
 
 def _file(value: dict[str, Any], name: str) -> PublishedFile:
-    sha256 = value["sha256"]
-    _expect(isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None, f"file {_short(name)} has no sha256")
-    return PublishedFile(_count(value, "bytes"), sha256)
+    size = _count(value, "bytes")
+    if "parts" not in value:
+        sha256 = value["sha256"]
+        _expect(isinstance(sha256, str) and _SHA256.fullmatch(sha256) is not None, f"file {_short(name)} has no sha256")
+        return PublishedFile(size, sha256)
+    listed = value["parts"]
+    _expect(isinstance(listed, list) and all(isinstance(each, dict) for each in listed), f"{_short(name)}: bad parts")
+    parts = tuple(_file({"bytes": each["bytes"], "sha256": each["sha256"]}, name) for each in listed)
+    whole = len(parts) > 1 and all(part.bytes for part in parts) and sum(part.bytes for part in parts) == size
+    _expect(whole, f"the parts of file {_short(name)} are not the whole of it")
+    return PublishedFile(size, None, parts)
 
 
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gpu_pack.errors import OutputError, OutputExistsError, OutputLockedError
 from gpu_pack.formats.manifest import published_document
 from gpu_pack.output.identity import Identity
+from gpu_pack.output.joined_file import JoinedFile, LocalTarget
 from gpu_pack.stores.atomic_file import hash_file, sync_folder, unwritable, write_atomically
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.stores.folder_lock import FolderLock
 
 if TYPE_CHECKING:
@@ -183,6 +185,10 @@ class Staging:
         found = self.published()
         return [] if found is None else [*found["files"]]
 
+    def others(self) -> list[str]:
+        """The names of what lies in the output besides this run's own files."""
+        return sorted(item.name for item in self.out.iterdir() if item.name != self.folder.name)
+
     def refuse_existing(self, names: Iterable[str]) -> None:
         """Raise `OutputExistsError` if the output has a file of one of these names."""
         for name in names:
@@ -220,6 +226,19 @@ class Staging:
 
     def check(self) -> None:
         """Raise what went wrong meanwhile in the background. Called a few times a second."""
+
+    def open_joined(self, name: str, expected: int = 0, *, synced: bool = True) -> JoinedFile:
+        """A file that will be published as ``name``, to be joined of others.
+
+        Args:
+            expected: its size in bytes, about.
+            synced: `LocalTarget`'s.
+        """
+        return JoinedFile(LocalTarget(self.path(name), synced=synced))
+
+    def finished(self, name: str) -> DataPath:
+        """Where a file of a finished shard lies, that was to be published as ``name``."""
+        return self.path(name)
 
     def describe(self, name: str, sha256: str | None = None) -> dict[str, Any]:
         """Size and sha256 of a file that will be published as ``name``, as they stand in the manifest."""

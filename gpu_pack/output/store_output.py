@@ -1,7 +1,8 @@
 """What a run has in an object store: the published objects, and beside them what another machine needs to resume it.
 
 In `.gpu-pack/` of the output lie ``lock``, ``run.json`` (which run this is), ``NAME.done`` for each shard that is up,
-``replaced.json`` once the first one may be, and ``publish.json`` when all are. Objects get their final names at once
+``replaced.json`` once the first one may be, ``joined.json`` (what was joined of shards), and ``publish.json`` when all
+are. Objects get their final names at once
 and appear complete; the manifest, which makes a dataset of them, comes last, and goes first where it is replaced.
 """
 
@@ -19,14 +20,19 @@ from gpu_pack.formats.manifest import NAME as MANIFEST
 from gpu_pack.formats.manifest import unchecked_document
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.output.identity import Identity
+from gpu_pack.output.joined_file import Target
 from gpu_pack.output.staging import FinishedShard
 from gpu_pack.stores import lease
 from gpu_pack.stores.atomic_file import hash_file
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.stores.object_folder import ObjectFolder
 from gpu_pack.stores.object_store import ObjectStore
+from gpu_pack.stores.object_upload import Upload, open_upload
+from gpu_pack.stores.remote_path import RemotePath
 from gpu_pack.stores.unfinished_uploads import abort_unfinished_uploads
 
 _RUN, _REPLACED, _PUBLISH = "run.json", "replaced.json", "publish.json"
+_JOINED = "joined.json"
 _DONE, _NOTE = ".done", ".note"
 #: What a dataset is not without, and what was made of it.
 _OF_DATASET = (MANIFEST, "sagemaker.json")
@@ -68,6 +74,7 @@ class StoreOutput:
         self._objects = ObjectFolder(store.folder, store.options)
         self._may_write = may_write
         self._made_way = False
+        self._joined: list[str] = []
 
     # ---- the run
 
@@ -104,11 +111,11 @@ class StoreOutput:
         self._may_write()
         run = self.run()
         if run is not None and self.notes.get(_REPLACED) is not None:  # without that, nothing went up
-            names = {*run.shards, CLASSES, REJECTS}
+            names = {*run.shards, *json.loads(self.notes.get(_JOINED) or b"[]"), CLASSES, REJECTS}
             self._abort_uploads(names)
             self._objects.delete(names & self._objects.list().keys())
         self._remove_notes(last=None)
-        self._made_way = False
+        self._made_way, self._joined = False, []
 
     # ---- shards
 
@@ -152,6 +159,26 @@ class StoreOutput:
         if stat.size != size:
             raise OutputError(f"{name}: {stat.size:,} bytes arrived of {size:,}: run the same command again to resume")
         return {"bytes": size, "sha256": sha256 or hash_file(path), "version": stat.version}
+
+    def open_joined(self, name: str, expected: int) -> Target:
+        """An object that is joined of others; what a killed run left of it is removed.
+
+        Args:
+            expected: its size in bytes, about.
+        """
+        self._may_write()
+        self._abort_uploads([name])
+        return _JoinedObject(open_upload(self.path(name), expected), self._may_write, lambda: self._note_joined(name))
+
+    def path(self, name: str) -> RemotePath:
+        """Of an object."""
+        return RemotePath(self._objects.folder.below(name), self._objects.options)
+
+    def _note_joined(self, name: str) -> None:
+        """Before the object appears, so that `clear` knows of it."""
+        self._make_way()
+        self._joined.append(name)
+        self.notes.put(_JOINED, to_json(self._joined))
 
     def _make_way(self) -> None:
         """Before the first object is written: an earlier run's dataset is one no more."""
@@ -211,6 +238,34 @@ class StoreOutput:
 
     def _abort_uploads(self, names: Iterable[str]) -> None:
         abort_unfinished_uploads(self._objects.folder, self._objects.options, frozenset(names))
+
+
+class _JoinedObject:
+    """A `gpu_pack.output.joined_file.Target` that is an object of an output.
+
+    Args:
+        may_write: called before anything goes up.
+        on_complete: called before the object appears.
+    """
+
+    def __init__(self, upload: Upload, may_write: Callable[[], None], on_complete: Callable[[], None]) -> None:
+        self._upload, self._may_write, self._on_complete = upload, may_write, on_complete
+
+    def write(self, data: bytes) -> None:
+        self._may_write()
+        self._upload.write(data)
+
+    def copy(self, source: DataPath, size: int) -> bool:
+        self._may_write()
+        return not isinstance(source, Path) and self._upload.copy(source, size)
+
+    def finish(self) -> None:
+        self._may_write()
+        self._on_complete()
+        self._upload.finish()
+
+    def abort(self) -> None:
+        self._upload.abort()
 
 
 def to_json(value: object) -> bytes:

@@ -14,11 +14,14 @@ from typing import Any
 from uuid import uuid4
 
 from gpu_pack.errors import OutputError
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.output.background import Background
 from gpu_pack.output.identity import Identity
+from gpu_pack.output.joined_file import JoinedFile
 from gpu_pack.output.staging import FinishedShard, Published, Staging, taken
 from gpu_pack.output.store_output import NotedRun, StoreOutput, to_json
 from gpu_pack.stores.atomic_file import unwritable, write_atomically
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.stores.folder_lock import FolderLock
 from gpu_pack.stores.lease import Lease, LeaseSettings
 from gpu_pack.stores.object_store import ObjectStore
@@ -196,10 +199,27 @@ class StoreStaging(Staging):
         if self._lease is not None:
             self._lease.check()
 
+    def open_joined(self, name: str, expected: int = 0, *, synced: bool = True) -> JoinedFile:
+        """See `Staging.open_joined`: it goes up while it is written."""
+
+        def note(found: PublishedFile) -> None:
+            self._up[name] = found.to_json()
+
+        return JoinedFile(self._output.open_joined(name, expected), note)
+
+    def finished(self, name: str) -> DataPath:
+        """See `Staging.finished`: it is up already."""
+        return self._output.path(name)
+
+    def others(self) -> list[str]:
+        """See `Staging.others`."""
+        run = self._output.run()
+        return sorted({*self._output.names()} - {*(run.shards if run is not None else ())})
+
     def describe(self, name: str, sha256: str | None = None) -> dict[str, Any]:
         """See `Staging.describe`."""
         if (found := self._up.get(name)) is not None:
-            return {"bytes": found["bytes"], "sha256": found["sha256"]}
+            return {what: value for what, value in found.items() if what != "version"}
         return super().describe(name, sha256)
 
     # ---- in the thread of the uploads

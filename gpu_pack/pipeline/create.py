@@ -21,7 +21,8 @@ from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.pack_shards import refuse_warnings, strict_error
 from gpu_pack.pipeline.plan import STAGING, Plan, gpu_options, lists_digest, versions
 from gpu_pack.pipeline.report import Report, planned
-from gpu_pack.pipeline.results import PackResult, merge
+from gpu_pack.pipeline.results import PackResult
+from gpu_pack.pipeline.results import merge as merge_results
 from gpu_pack.pipeline.run import publish_once, run
 from gpu_pack.pipeline.space import images_in
 from gpu_pack.sources.given import GivenImages
@@ -48,7 +49,7 @@ def create(
     Raises:
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be resumed.
     """
-    policy = CreatePolicy(options.overwrite)
+    policy = CreatePolicy(options.overwrite, options.merge)
     folder = _destination(out, options).folder
     with Spool(None if options.dry_run else folder / _SPOOL) as spool:
         made = plan(sources, out, options, spool, on_progress)
@@ -116,15 +117,18 @@ def plan(
     )
 
 
-def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = False) -> Report:
+def publish(plan: Plan, results: Iterable[PackResult], *, overwrite: bool = False, merge: bool = False) -> Report:
     """Publish the packed shards of a plan, wherever and in however many calls they were packed.
+
+    Args:
+        overwrite, merge: see `CreateOptions`.
 
     Raises:
         OutputError: shards are missing, or it cannot be written.
         OutputExistsError: there are other files of the same names.
     """
-    policy = CreatePolicy(overwrite)
-    return Report.from_json(publish_once(plan, policy, lambda _: merge(plan, results)))
+    policy = CreatePolicy(overwrite, merge)
+    return Report.from_json(publish_once(plan, policy, lambda _: merge_results(plan, results)))
 
 
 def _destination(out: str | Path, options: CreateOptions) -> Destination:

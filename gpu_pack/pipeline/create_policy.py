@@ -18,6 +18,7 @@ from gpu_pack.formats.rejects import Reject, reject_line
 from gpu_pack.output.identity import differences
 from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.faces import FACE_FILES, SPLIT, write_faces
+from gpu_pack.pipeline.join_shards import join_shards, joined_names
 from gpu_pack.pipeline.pack_shards import refuse_warnings
 from gpu_pack.pipeline.plan import Plan, shard_names
 from gpu_pack.pipeline.report import account, manifest
@@ -33,9 +34,11 @@ class CreatePolicy:
 
     Attributes:
         overwrite: replace what an earlier run published.
+        merge: join the shards of each split into one file.
     """
 
     overwrite: bool = False
+    merge: bool = False
     _clock: float = field(default_factory=time.monotonic)
     _retries: int = field(default_factory=count_retries)
     _started: str = field(default_factory=lambda: datetime.now(timezone.utc).isoformat(timespec="seconds"))
@@ -54,7 +57,7 @@ class CreatePolicy:
         try:
             if found is not None:
                 raise OutputExistsError(_in_the_way(plan, found, interrupted))
-            staging.refuse_existing(_published_names(plan))
+            staging.refuse_existing(self._names(plan, staging=True))
         except OutputExistsError:
             if not interrupted:
                 staging.discard()
@@ -91,7 +94,10 @@ class CreatePolicy:
         write_atomically(staging.path(REJECTS), b"".join(map(reject_line, rejects)))
         if plan.listing.classes is not None:
             write_atomically(staging.path(CLASSES), format_classes(plan.listing.classes))
-        names = _published_names(plan)
+        if self.merge:
+            for split, joined in join_shards(plan, staging, packed).items():
+                report.splits[split].shards = joined
+        names = self._names(plan)
         for name in names[:-1]:
             report.files[name] = staging.describe(name, known.get(name))
         report.seconds = packed.seconds or self.seconds
@@ -99,13 +105,18 @@ class CreatePolicy:
         report.images_per_second = (report.packed + report.rejected - report.resumed) / max(report.seconds, 1e-9)
         document = manifest(report, plan.identity, self._started)
         write_atomically(staging.path(MANIFEST), manifest_bytes(document))
-        return Publication(names, published_names(staging.replaced()), report.to_json())
+        stale = [*published_names(staging.replaced()), *self._names(plan, staging=True)]
+        return Publication(names, stale, report.to_json())
 
-
-def _published_names(plan: Plan) -> list[str]:
-    packed = [name for shard in plan.shards for name in shard_names(shard.name)]
-    names = packed if plan.target is None else FACE_FILES
-    return [*names, *([CLASSES] if plan.listing.classes is not None else []), REJECTS, MANIFEST]
+    def _names(self, plan: Plan, staging: bool = False) -> list[str]:
+        """What is published; ``staging``: and the names under which files lie in the output before."""
+        packed = [name for shard in plan.shards for name in shard_names(shard.name)]
+        names = joined_names(plan) if self.merge else packed
+        if staging and self.merge and plan.store is not None:
+            names = [*dict.fromkeys([*names, *packed])]
+        if plan.target is not None:
+            names = [*FACE_FILES]
+        return [*names, *([CLASSES] if plan.listing.classes is not None else []), REJECTS, MANIFEST]
 
 
 def _in_the_way(plan: Plan, found: dict[str, Any], interrupted: bool) -> str:

@@ -51,6 +51,7 @@ class CreateOptions:
         target: ``insightface`` groups the pictures by identity, as its loaders want it.
         strict: the first bad image or a warning fails the run, and nothing is published.
         overwrite: replace what an earlier run published.
+        merge: join the shards of each split into one file, once all are packed.
         dry_run: list and divide only.
         store: how addresses are reached.
         staging: folder of this machine in which the files of an output that is an address grow; None for one in the
@@ -73,6 +74,7 @@ class CreateOptions:
     target: Target | None = None
     strict: bool = False
     overwrite: bool = False
+    merge: bool = False
     dry_run: bool = False
     store: StoreOptions = field(default_factory=StoreOptions)
     staging: Path | None = None
@@ -85,7 +87,7 @@ class CreateOptions:
             raise UsageError(f"{told('engine', self.engine)}: choose local or ray")
         if self.address is not None and self.engine != "ray":
             raise UsageError(f"{told('address', self.address)}: it is a Ray cluster's: add engine='ray' (--engine ray)")
-        for name in ("strict", "overwrite", "dry_run", "verbose"):
+        for name in ("strict", "overwrite", "merge", "dry_run", "verbose"):
             if type(value := getattr(self, name)) is not bool:
                 raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): it takes True or False")
         if self.split_sources and self.division.splits:
@@ -154,6 +156,7 @@ class CreateKeywords(TransformKeywords, total=False):
     duplicates: Duplicates | None
     strict: bool | None
     overwrite: bool | None
+    merge: bool | None
     dry_run: bool | None
     source_format: SourceFormat | None
     root: PathLike | None

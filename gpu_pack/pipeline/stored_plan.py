@@ -81,8 +81,11 @@ def load_plan(destination: Destination) -> tuple[Plan, bool]:
     return replace(plan, out=destination.folder.absolute(), store=destination.store), overwrite
 
 
-def publish_stored(destination: Destination) -> Report:
+def publish_stored(destination: Destination, merge: bool = False) -> Report:
     """Publish the shards of the plan in an output, all of which are packed.
+
+    Args:
+        merge: join the shards of each split into one file.
 
     Raises:
         GpuPackError: shards are missing, which are named, or see `gpu_pack.errors`.
@@ -90,7 +93,7 @@ def publish_stored(destination: Destination) -> Report:
     if _read(destination) is None and (report := _publish_rest(destination)) is not None:
         return report
     plan, overwrite = load_plan(destination)
-    made = publish_once(plan, CreatePolicy(overwrite), lambda staging: gather(plan, staging))
+    made = publish_once(plan, CreatePolicy(overwrite, merge), lambda staging: gather(plan, staging))
     return Report.from_json(made)
 
 

@@ -1,17 +1,17 @@
-"""A place in an S3 bucket: list it, and upload files into it, through boto3, which is imported only here."""
+"""A place in an S3 bucket: list it, and upload files into it, through boto3."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from gpu_pack import __version__
 from gpu_pack.errors import OutputError, UsageError
-from gpu_pack.stores.address import Address
+from gpu_pack.stores.address import Address, StoreOptions
+from gpu_pack.stores.s3_client import open_s3, translated_errors
 
 _URL = re.compile(r"s3://([^/]+)(?:/(.*))?", re.DOTALL)
 #: S3's rules for general purpose buckets.
@@ -87,15 +87,13 @@ class Bucket:
         self.place = place
         self._copy_bytes = copy_bytes
         try:
-            import boto3
-            from botocore.config import Config
+            import boto3  # noqa: F401 (which the translation of errors needs)
         except ImportError as error:
             raise OutputError(
                 f"uploading needs boto3 ({error}): pip install boto3; --dry-run checks without it"
             ) from None
         with self._translated_errors():
-            config = Config(user_agent_extra=f"gpu-pack/{__version__}", retries={"mode": "standard"})
-            self._client: Any = boto3.session.Session().client("s3", config=config, endpoint_url=endpoint_url)
+            self._client: Any = open_s3(StoreOptions(endpoint_url))
 
     def close(self) -> None:
         """Close the connections."""
@@ -173,25 +171,10 @@ class Bucket:
         found: str | None = answer.get("HTTPHeaders", {}).get("x-amz-bucket-region")
         return found
 
-    @contextmanager
-    def _translated_errors(self, source: Address | None = None) -> Iterator[None]:
-        from boto3.exceptions import Boto3Error
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+    def _translated_errors(self, source: Address | None = None) -> AbstractContextManager[None]:
+        return translated_errors(self.place.url(), lambda response: self._refusal(response, source))
 
-        try:
-            yield
-        except NoCredentialsError:
-            raise OutputError(
-                "no AWS credentials were found: run `aws configure`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-                "AWS_SECRET_ACCESS_KEY"
-            ) from None
-        except ClientError as error:
-            raise OutputError(self._refusal(error.response, source)) from None
-        except (BotoCoreError, Boto3Error, ValueError) as error:
-            sentence = " ".join(str(error).split()) or type(error).__name__
-            raise OutputError(f"{self.place.url()}: {sentence}") from None
-
-    def _refusal(self, response: dict[str, Any], source: Address | None) -> str:
+    def _refusal(self, response: Mapping[str, Any], source: Address | None) -> str:
         """What S3 answered; to a HEAD request it answers with a code alone."""
         error = response.get("Error", {})
         code, message = str(error.get("Code", "")), str(error.get("Message", ""))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from gpu_pack.formats.manifest import Manifest, PublishedFile
+from gpu_pack.formats.manifest import Manifest
+from gpu_pack.formats.published_file import PublishedFile, read_published
 from gpu_pack.sagemaker.channels import Channel
 from gpu_pack.sagemaker.options import USUAL_EDGE, JobOptions
 from gpu_pack.sagemaker.survey import Survey
+from gpu_pack.stores.data_path import DataPath
+from gpu_pack.tools.faults import unreadable
 
 #: Image formats that the job decodes.
 _FORMATS = ("jpeg", "png")
@@ -48,7 +51,7 @@ def _bad_file(channel: Channel, survey: Survey, options: JobOptions) -> Iterator
     for fault in survey.damage[:_MAX_LISTED]:
         yield f"{channel.rec}: {fault}"
     published = None if channel.manifest is None else channel.manifest.files.get(channel.rec.name)
-    if channel.manifest is not None and (published is None or not _is_published(survey, published)):
+    if channel.manifest is not None and (published is None or not _is_published(channel.rec, survey, published)):
         yield f"{channel.rec}: its bytes are not those that were published: see `gpu-pack verify`"
     if survey.images < options.mini_batch_size and (survey.images or not survey.damage):
         remedy = f", or give --hyperparameter mini_batch_size={survey.images}" if survey.images else ""
@@ -58,8 +61,18 @@ def _bad_file(channel: Channel, survey: Survey, options: JobOptions) -> Iterator
         )
 
 
-def _is_published(survey: Survey, published: PublishedFile) -> bool:
-    return survey.bytes == published.bytes and survey.sha256 in (None, published.sha256)
+def _is_published(rec: DataPath, survey: Survey, published: PublishedFile) -> bool:
+    if survey.bytes != published.bytes or survey.sha256 is None:
+        return survey.bytes == published.bytes
+    return survey.sha256 == published.sha256 if not published.parts else _has_parts(rec, published)
+
+
+def _has_parts(rec: DataPath, published: PublishedFile) -> bool:
+    """Read a file again that a store joined of parts: only their hashes are known."""
+    try:
+        return read_published(rec, published.lengths) == published
+    except OSError as error:
+        raise unreadable(rec, error) from error
 
 
 def _bad_images(channel: Channel, survey: Survey, height: int, width: int, options: JobOptions) -> Iterator[str]:

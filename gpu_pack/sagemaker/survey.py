@@ -81,7 +81,7 @@ def survey(rec: DataPath, height: int, width: int, on_bytes: Callable[[int], Non
         return found
     found.notices += [keys.repeated] if keys.repeated is not None else []
     reported = 0
-    with RecFile(rec, whole=local, hashed=local) as file:
+    with RecFile(rec, whole=local, hashed=() if local else None) as file:
         if spans := heads(Target(rec), keys, file.size, _HEAD_BYTES, 4 * _HEAD_BYTES):
             file.expect(spans)
         for item in salvage_scan(file, payloads=local):
@@ -93,7 +93,7 @@ def survey(rec: DataPath, height: int, width: int, on_bytes: Callable[[int], Non
             if item.offset - reported >= _PROGRESS_BYTES:
                 on_bytes(item.offset - reported)
                 reported = item.offset
-        found.bytes, found.sha256 = file.size, file.sha256() if local else None
+        found.bytes, found.sha256 = file.size, file.published().sha256 if local else None
     on_bytes(found.bytes - reported)
     return found
 

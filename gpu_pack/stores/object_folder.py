@@ -161,7 +161,8 @@ class ObjectFolder:
         """The objects directly in the folder."""
         obstore, client, prefix = self._requests.obstore, self._requests.client, self.folder.key or None
         found = self._call("", "listed", lambda: obstore.list_with_delimiter(client, prefix))
-        return {meta["path"].rpartition("/")[2]: stat_of(meta) for meta in found["objects"]}
+        own = self.folder.key  # the empty object by which consoles show a folder
+        return {meta["path"].rpartition("/")[2]: stat_of(meta) for meta in found["objects"] if meta["path"] != own}
 
     # ---- requests
 

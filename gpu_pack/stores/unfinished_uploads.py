@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from contextlib import closing
-from typing import Any
 
 from gpu_pack.stores.address import Address, StoreOptions
+from gpu_pack.stores.s3_client import open_s3
 
 _log = logging.getLogger("gpu_pack")
 
@@ -26,7 +26,7 @@ def abort_unfinished_uploads(folder: Address, options: StoreOptions, names: Coll
     keys = {folder.below(name).key for name in names}
     prefix = f"{folder.key}/" if folder.key else ""
     try:
-        with closing(_client(options)) as client:
+        with closing(open_s3(options)) as client:
             for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=folder.bucket, Prefix=prefix):
                 for upload in page.get("Uploads", ()):
                     if upload["Key"] in keys:
@@ -34,12 +34,3 @@ def abort_unfinished_uploads(folder: Address, options: StoreOptions, names: Coll
                         client.abort_multipart_upload(Bucket=folder.bucket, **place)
     except Exception as error:  # boto3 is missing, or refused; its errors hold no secrets
         _log.info("%s: unfinished uploads were not looked for: %s", folder, " ".join(str(error).split()))
-
-
-def _client(options: StoreOptions) -> Any:
-    import botocore
-    from boto3.session import Session
-    from botocore.config import Config
-
-    config = Config(signature_version=botocore.UNSIGNED) if options.anonymous else Config()
-    return Session().client("s3", endpoint_url=options.endpoint("s3"), config=config)

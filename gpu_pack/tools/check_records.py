@@ -30,7 +30,7 @@ class Checks:
         classes: labels are whole numbers from 0 to below this; None if any finite number is right.
         decode: decode every image.
         keys: the records' keys.
-        hashed: compute the file's sha256.
+        hashed: compute the file's hashes.
         metadata: records may hold no picture.
     """
 
@@ -75,7 +75,7 @@ def read_records(
             batch, cost = [], 0
     if batch:
         pool.submit(partial(_check_batch, file, batch, checks, faults), cost)
-    table.sha256 = file.sha256() if checks.hashed else None
+    table.hashes = file.published() if checks.hashed else None
     on_read(len(batch), file.size - counted)
     return table
 

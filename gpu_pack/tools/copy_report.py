@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 import gpu_pack
-from gpu_pack.formats.manifest import PublishedFile
 from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.pipeline.report import SplitCount
 from gpu_pack.tools.input_records import Input
@@ -109,7 +109,7 @@ def input_facts(each: Input, records: int, file: PublishedFile) -> dict[str, Any
         "path": str(each.rec),
         "split": each.target.split_name,
         "records": records,
-        **asdict(file),
+        **file.to_json(),
         "manifest": hashlib.sha256(manifest.text).hexdigest() if manifest is not None else None,
     }
 

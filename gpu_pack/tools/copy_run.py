@@ -1,7 +1,7 @@
 """Copies records from some .rec files into others, and publishes these with a manifest: what merge and divide share.
 
 Nothing is decoded. A record gets another header where its key or labels change. The files grow in the staging folder
-of the output, and appear all at once; a copy that was killed begins anew.
+of the output, or in its object store, and become a dataset all at once; a copy that was killed begins anew.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,26 @@ from gpu_pack.errors import FormatError, OutputError, OutputExistsError, UsageEr
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import format_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
-from gpu_pack.formats.manifest import PublishedFile, histogram, manifest_bytes, published_names
+from gpu_pack.formats.manifest import histogram, manifest_bytes, published_names
 from gpu_pack.formats.notices import Notice, merge_notices, select
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.formats.record_keys import RecordKeys
 from gpu_pack.formats.rejects import NAME as REJECTS
+from gpu_pack.output.destination import Destination
 from gpu_pack.output.identity import plain
 from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.plan import open_staging, shard_names
 from gpu_pack.pipeline.report import SplitCount
-from gpu_pack.stores.address import is_address
-from gpu_pack.stores.atomic_file import write_atomically
+from gpu_pack.stores.atomic_file import sync_file, unwritable, write_atomically
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.copy_report import Copied, copy_manifest, input_facts, input_notices
-from gpu_pack.tools.input_hashes import InputHashes
-from gpu_pack.tools.input_records import Input, WholeRecord
+from gpu_pack.tools.input_hashes import InputHashes, checked, published_of
+from gpu_pack.tools.input_records import Input, WholeRecord, all_records
 from gpu_pack.tools.join_classes import Relabel
 from gpu_pack.tools.list_rows import ListRows
+from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.tools.record_output import RecordOutput
+from gpu_pack.tools.whole_file import whole_file
 from gpu_pack.types import OnProgress, Progress
 
 #: The number of an input, and a record of it.
@@ -50,12 +55,14 @@ class OutputShard:
 
     Attributes:
         split, name: its split, and its name without suffix.
-        records: gives its records, in order.
+        files: numbers of the inputs that it is made of, each whole.
+        records: gives its records, in order, where it is not made of whole inputs.
     """
 
     split: str
     name: str
-    records: Callable[[], Iterable[Numbered]]
+    files: Sequence[int] = ()
+    records: Callable[[], Iterable[Numbered]] = tuple
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class CopyPlan:
 
     Attributes:
         command: its name and options, for the manifest.
-        out: the folder.
+        out: the folder or address.
         inputs: the .rec files.
         keys: those of each input's records.
         new_keys: what they become; None numbers the records from 0, in the order in which they are written.
@@ -78,7 +85,7 @@ class CopyPlan:
     """
 
     command: dict[str, Any]
-    out: Path
+    out: Destination
     inputs: Sequence[Input]
     keys: Sequence[RecordKeys]
     new_keys: Sequence[array[int]] | None
@@ -92,36 +99,35 @@ class CopyPlan:
 
     def identity(self) -> dict[str, Any]:
         """Tells one copy from another."""
-        stats = [(str(each.rec), each.rec.stat().st_size) for each in self.inputs]
+        stats = [(str(each.rec), each.size) for each in self.inputs]
         return {"command": self.command, "inputs": stats}
 
 
-def output_folder(out: str | Path) -> Path:
-    """The folder that receives the result.
-
-    Raises:
-        UsageError: an address.
-    """
-    if is_address(str(out)):
-        raise UsageError(f"{out}: the result is written into a folder: name one, and copy it from there")
-    return Path(out)
-
-
-def refuse_places(paths: Iterable[Path], out: Path) -> None:
+def refuse_places(paths: Iterable[DataPath], out: Destination) -> None:
     """Refuse an output that is an input, or inside of one, or has one inside.
 
     Raises:
         UsageError: it is.
         OutputError: a file is in the way.
     """
-    inner = Path(os.path.realpath(out))
     for path in paths:
-        real = Path(os.path.realpath(path))
-        folder = real if path.is_dir() else real.parent
-        if folder == inner or (path.is_dir() and real in inner.parents) or inner in real.parents:
+        if _overlap(path, out):
             raise UsageError(f"{out}: the output and the input {path} lie in one another: choose a folder of its own")
-    if out.exists() and not out.is_dir():
+    if out.store is None and out.folder.exists() and not out.folder.is_dir():
         raise OutputError(f"{out}: a file of that name is in the way of the output folder")
+
+
+def _overlap(path: DataPath, out: Destination) -> bool:
+    if not isinstance(path, Path):
+        if out.store is None:
+            return False
+        place, inner_place = path.address if path.suffix != ".rec" else path.address.parent, out.store.folder
+        return place == inner_place or (path.suffix != ".rec" and place.holds(inner_place)) or inner_place.holds(place)
+    if out.store is not None:
+        return False
+    inner, real = Path(os.path.realpath(out.folder)), Path(os.path.realpath(path))
+    folder = real if path.is_dir() else real.parent
+    return folder == inner or (path.is_dir() and real in inner.parents) or inner in real.parents
 
 
 def run_copy(plan: CopyPlan, on_progress: OnProgress) -> Copied:
@@ -133,28 +139,43 @@ def run_copy(plan: CopyPlan, on_progress: OnProgress) -> Copied:
         OutputError: it cannot be written.
     """
     identity = plan.identity()
-    with Staging(plan.out) as staging:
+    with open_staging(plan.out.folder, plan.out.store) as staging:
         if (earlier := staging.finish_publishing()) is not None:
             staging.reopen()
             if earlier.identity == plain(identity):
                 staging.discard()
                 return Copied.from_json(earlier.report)
         _refuse_existing(plan, staging)
-        staging.begin(identity, {}, [])
+        staging.begin(identity, {}, _shard_files(plan))
         try:
             report = _Copy(plan, staging, on_progress).run()
         except BaseException:
             staging.clear()
             staging.discard()
             raise
+        _sync(plan, staging, report.files)
         staging.publish([*report.files, MANIFEST], published_names(staging.replaced()), report.to_json())
     return report
+
+
+def _shard_files(plan: CopyPlan) -> list[str]:
+    return [name for shard in plan.shards for name in shard_names(shard.name)]
+
+
+def _sync(plan: CopyPlan, staging: Staging, names: Iterable[str]) -> None:
+    """Bring all files to the disk, at once: the system has written most of them meanwhile."""
+    for path in map(staging.path, names) if plan.out.store is None else ():
+        try:
+            with path.open("rb") as file:
+                sync_file(file.fileno())
+        except OSError as error:
+            raise unwritable(path, error) from error
 
 
 def _refuse_existing(plan: CopyPlan, staging: Staging) -> None:
     """An interrupted copy is no obstacle: it begins anew."""
     run = staging.identity()
-    others = sorted(item.name for item in plan.out.iterdir() if item.name != staging.folder.name)
+    others = staging.others()
     if plan.overwrite or (not others and (run is None or "command" in run)):
         return
     what = f"{others[0]} is there already" if others else "an interrupted run lies there"
@@ -172,6 +193,7 @@ class _Copy:
         self._began, self._show_at = time.monotonic(), 0.0
         self._rows = [0] * len(plan.inputs)  # where the next record of each input is expected among its keys
         self._pictures: Counter[int] = Counter()  # by input
+        self._hashed: dict[int, PublishedFile] = {}  # by input
         self._lists: dict[int, ListRows] = {}
         self._open_lists: OrderedDict[int, None] = OrderedDict()  # those that were used last
         self._labels: dict[str, array[float]] = {}  # by split
@@ -182,10 +204,11 @@ class _Copy:
         """Write all files into the staging folder, the manifest last."""
         files: dict[str, PublishedFile] = {}
         try:
-            with InputHashes(self.plan.inputs) as hashes:
+            picked = any(not shard.files for shard in self.plan.shards)
+            with InputHashes(self.plan.inputs if picked else ()) as hashes:
                 for shard in self.plan.shards:
                     files |= self._write(shard)
-                hashed = hashes.results()
+                hashed = hashes.results() if picked else [self._hashed[number] for number in sorted(self._hashed)]
         finally:
             for each in self._lists.values():
                 each.close()
@@ -196,7 +219,10 @@ class _Copy:
         return self.report
 
     def _write(self, shard: OutputShard) -> dict[str, PublishedFile]:
-        with RecordOutput(self.staging, shard.name, self.plan.classes) as output:
+        expected = sum(self.plan.inputs[number].size for number in shard.files)
+        with RecordOutput(self.staging, shard.name, self.plan.classes, expected) as output:
+            for number in shard.files:
+                self._copy(output, number)
             for number, record in shard.records():
                 self._add(output, number, record)
             files = output.finish()
@@ -208,11 +234,31 @@ class _Copy:
         self._labels.setdefault(shard.split, array("f")).extend(output.firsts)
         return files
 
-    def _add(self, output: RecordOutput, number: int, record: WholeRecord) -> None:
-        info, source = record.info, self.plan.inputs[number]
-        self._progress.done += info.length
+    def _copy(self, output: RecordOutput, number: int) -> None:
+        """Copy a whole input: as it is, where its keys and labels stay, else record by record."""
+        plan, each = self.plan, self.plan.inputs[number]
+        keys = plan.keys[number]
+        stays = plan.relabel[number].keeps and plan.new_keys is not None and plan.new_keys[number] == keys.keys
+        if stays and (whole := whole_file(each, keys)) is not None:
+            output.append(whole, self._count)
+            self.report.records += len(keys.keys)
+            self._pictures[number] += len(keys.keys)
+            self._hashed[number] = whole.published
+            return
+        known = published_of(each)
+        with RecFile(each.rec, whole=True, hashed=known.lengths if known is not None else ()) as file:
+            for record in all_records(file):
+                self._add(output, number, record)
+            self._hashed[number] = checked(each, file.published())
+
+    def _count(self, size: int) -> None:
+        self._progress.done += size
         if time.monotonic() >= self._show_at:
             self._show()
+
+    def _add(self, output: RecordOutput, number: int, record: WholeRecord) -> None:
+        info, source = record.info, self.plan.inputs[number]
+        self._count(info.length)
         row = self._row(number, info.offset)
         key = self.plan.keys[number].keys[row]
         if not info.data_size:
@@ -222,7 +268,7 @@ class _Copy:
         try:
             if source.target.manifest is not None and info.key != key:
                 raise FormatError(f"its id is {info.key}, and the .idx says {key}: `gpu-pack verify` tells more")
-            labels = self.plan.relabel[number](info.labels)
+            labels = self.plan.relabel[number].make(info.labels)
             new = self.plan.new_keys[number][row] if self.plan.new_keys is not None else self.report.records
             output.add(record, new, labels, self._list(number).find(key))
         except FormatError as error:
@@ -251,7 +297,7 @@ class _Copy:
         """The list beside an input, while at most `_OPEN_LISTS` are open. Keys that are positions are in no list."""
         if number not in self._lists:
             known = self.plan.keys[number].repeated is None
-            self._lists[number] = ListRows(self.plan.inputs[number].lst if known else None)
+            self._lists[number] = ListRows(self.plan.inputs[number].target.lst if known else None)
         self._open_lists[number] = None
         self._open_lists.move_to_end(number)
         if len(self._open_lists) > _OPEN_LISTS:
@@ -270,7 +316,7 @@ class _Copy:
     def _complete(self, files: dict[str, PublishedFile], hashed: Sequence[PublishedFile]) -> None:
         """Fill in what the report says besides the counts."""
         report, plan = self.report, self.plan
-        report.files = {name: asdict(file) for name, file in files.items()}
+        report.files = {name: file.to_json() for name, file in files.items()}
         report.bytes = sum(file.bytes for name, file in files.items() if name.endswith(".rec"))
         report.classes = len(plan.classes) if plan.classes is not None else None
         for name, count in report.splits.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from bisect import bisect_right
 from collections import OrderedDict
@@ -13,9 +14,11 @@ from pathlib import Path
 
 from gpu_pack.errors import SourceError, UsageError
 from gpu_pack.formats.record_keys import RecordKeys
+from gpu_pack.output.destination import Destination, find_destination
 from gpu_pack.sources.splits import Division
+from gpu_pack.stores.address import StoreOptions
 from gpu_pack.tools.copy_report import Copied
-from gpu_pack.tools.copy_run import CopyPlan, Numbered, OutputShard, output_folder, refuse_places, run_copy
+from gpu_pack.tools.copy_run import CopyPlan, Numbered, OutputShard, refuse_places, run_copy
 from gpu_pack.tools.division import Columns, DivideBy, NamedRows, Rows, divide_rows, fractions, parse_by
 from gpu_pack.tools.input_records import Input, find_inputs, read_table, read_whole
 from gpu_pack.tools.join_classes import join_classes
@@ -83,6 +86,9 @@ def divide(
     rekey: bool = False,
     overwrite: bool = False,
     options: DivideOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
+    staging: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Copied:
     """Divide a dataset into files of a label, a count or a size each, or into splits by fractions.
@@ -91,10 +97,11 @@ def divide(
     are not copied.
 
     Args:
-        path: a folder, a .rec file, or a pattern such as ``train-*.rec``.
-        out: a folder that does not lie in the input, nor the input in it.
+        path: a folder, a .rec file, or a pattern such as ``train-*.rec``, on this machine.
+        out: a folder, or an address, that does not lie in the input, nor the input in it.
         by: ``label``, ``count=N``, ``size=256MiB`` or ``fraction=train=.9,val=.1``.
         split, shuffle, seed, stratify, rekey, overwrite: see `DivideOptions`; or give ``options``.
+        endpoint_url, anonymous, staging: of an output that is an address, see `gpu_pack.merge`.
         on_progress: called a few times a second, with bytes.
 
     Raises:
@@ -107,10 +114,12 @@ def divide(
         raise UsageError("divide: give by (--by label, count=N, size=256MiB or fraction=NAME=F,...), or options")
     if options is None:
         options = DivideOptions(parse_by(by or ""), split, shuffle, seed, stratify, rekey, overwrite)
-    (given,), folder = local_paths(path, "divide"), output_folder(out)
+    (given,) = local_paths(path, "divide")
+    store = StoreOptions(endpoint_url, anonymous)
+    place = find_destination(os.fspath(out), store, Path(staging) if staging is not None else None)
     inputs = find_inputs([given], only=options.split)
-    refuse_places([*([given] if given.exists() else []), *(each.rec for each in inputs)], folder)
-    return run_copy(_Divider(inputs, options).plan(folder), on_progress or (lambda _: None))
+    refuse_places([*([given] if given.exists() else []), *(each.rec for each in inputs)], place)
+    return run_copy(_Divider(inputs, options).plan(place), on_progress or (lambda _: None))
 
 
 class _Divider:
@@ -129,7 +138,7 @@ class _Divider:
         if options.by.kind == "label" and boxes is not None:
             raise UsageError(f"by=label (--by): {inputs[boxes].rec} holds detection lists, which have many labels each")
 
-    def plan(self, out: Path) -> CopyPlan:
+    def plan(self, out: Destination) -> CopyPlan:
         """What is copied where."""
         options, classes_of = self._options, join_classes(self._inputs)
         splits = self._splits()
@@ -145,7 +154,7 @@ class _Divider:
             new_keys=None if options.rekey else unique_keys([each.keys for each in self._keys]),
             classes=classes_of[0],
             relabel=classes_of[1],
-            shards=[OutputShard(each.split, each.name, partial(self._records, each)) for each in rows],
+            shards=[OutputShard(each.split, each.name, records=partial(self._records, each)) for each in rows],
             size=sum(self._sizes[row] for each in rows for row in each.rows),
             left_out=sum(len(each.rows) for each in splits) - chosen,
             metadata=self._metadata(),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from gpu_pack.errors import SourceError
-from gpu_pack.formats.manifest import PublishedFile
+from gpu_pack.formats.published_file import FileHash, PublishedFile
 from gpu_pack.tools.faults import unreadable
 from gpu_pack.tools.input_records import Input
 
@@ -39,23 +38,35 @@ class InputHashes:
             SourceError: a file cannot be read, or is not what its manifest says.
         """
         found = [future.result() for future in self._found]
-        for each, file in zip(self._inputs, found, strict=True):
-            manifest = each.target.manifest
-            published = manifest.files.get(each.rec.name) if manifest is not None else None
-            if published not in (None, file):
-                raise SourceError(
-                    f"{each.rec}: its bytes are not those that its manifest tells of, so nothing was written: "
-                    "`gpu-pack verify` names the damaged records"
-                )
-        return found
+        return [checked(each, file) for each, file in zip(self._inputs, found, strict=True)]
 
     def _hash(self, each: Input) -> PublishedFile:
-        sha256, size = hashlib.sha256(), 0
+        known = published_of(each)
+        found = FileHash(known.lengths if known is not None else ())
         try:
             with each.rec.open("rb") as file:
                 while (block := file.read(_READ_BYTES)) and not self._stop.is_set():
-                    sha256.update(block)
-                    size += len(block)
+                    found.update(block)
         except OSError as error:
             raise unreadable(each.rec, error) from error
-        return PublishedFile(size, sha256.hexdigest())
+        return found.published()
+
+
+def published_of(each: Input) -> PublishedFile | None:
+    """What an input is by its manifest; None without one."""
+    manifest = each.target.manifest
+    return manifest.files.get(each.rec.name) if manifest is not None else None
+
+
+def checked(each: Input, found: PublishedFile) -> PublishedFile:
+    """The size and hashes of an input that was read.
+
+    Raises:
+        SourceError: they are not what its manifest says.
+    """
+    if published_of(each) not in (None, found):
+        raise SourceError(
+            f"{each.rec}: its bytes are not those that its manifest tells of, so nothing was written: `gpu-pack "
+            "verify` names the damaged records"
+        )
+    return found

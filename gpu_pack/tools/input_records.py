@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import re
+import stat
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,21 +42,17 @@ class Input:
         target: the file.
         split: the split of its records in the output.
         classes: names by label; None where labels are numbers.
+        size: in bytes.
     """
 
     target: Target
     split: str
     classes: tuple[str, ...] | None
+    size: int
 
     @property
-    def rec(self) -> Path:
-        assert isinstance(self.target.rec, Path)  # merge and divide read files of this machine
+    def rec(self) -> DataPath:
         return self.target.rec
-
-    @property
-    def lst(self) -> Path | None:
-        assert self.target.lst is None or isinstance(self.target.lst, Path)
-        return self.target.lst
 
 
 class WholeRecord(NamedTuple):
@@ -69,7 +67,7 @@ class WholeRecord(NamedTuple):
         return self.payload[len(self.payload) - self.info.data_size :]
 
 
-def find_inputs(paths: Iterable[Path], split: str | None = None, only: str | None = None) -> list[Input]:
+def find_inputs(paths: Iterable[DataPath], split: str | None = None, only: str | None = None) -> list[Input]:
     """The files of several paths or patterns, in order; each set's shards in their order.
 
     Args:
@@ -88,10 +86,8 @@ def find_inputs(paths: Iterable[Path], split: str | None = None, only: str | Non
         if located.whole:
             _refuse_missing(located)
         for target in located.targets:
-            if not target.rec.is_file():
-                raise SourceError(f"{target.rec}: no such file, or not a plain one")
-            classes = _classes(located, target)
-            inputs.append(Input(target, split or _split_name(target, located.whole), classes))
+            classes, size = _classes(located, target), _size(target.rec)
+            inputs.append(Input(target, split or _split_name(target, located.whole), classes, size))
     _refuse_twice(inputs)
     chosen = [each for each in _in_order(inputs) if only in (None, each.split)]
     if not chosen:
@@ -100,11 +96,25 @@ def find_inputs(paths: Iterable[Path], split: str | None = None, only: str | Non
     return chosen
 
 
-def _matches(path: Path) -> list[Path]:
-    """The files that a pattern stands for, by name; any other path itself."""
-    if path.exists() or not glob.has_magic(str(path)):
+def _size(rec: DataPath) -> int:
+    try:
+        found = rec.stat()
+    except OSError:
+        found = None
+    if found is None or not stat.S_ISREG(found.st_mode):
+        raise SourceError(f"{rec}: no such file, or not a plain one")
+    return found.st_size
+
+
+def _matches(path: DataPath) -> list[DataPath]:
+    """The files that a pattern stands for, by name; any other path itself. In addresses, of the last name."""
+    if not glob.has_magic(path.name if not isinstance(path, Path) else str(path)) or path.exists():
         return [path]
-    found = [Path(name) for name in sorted(glob.glob(str(path))) if name.endswith(".rec")]
+    if isinstance(path, Path):
+        every: Iterable[DataPath] = [Path(name) for name in sorted(glob.glob(str(path)))]
+    else:
+        every = (item for item in path.parent.iterdir() if fnmatch.fnmatchcase(item.name, path.name))
+    found = [item for item in every if item.suffix == ".rec"]
     if not found:
         raise SourceError(f"{path}: no .rec file matches")
     return found
@@ -124,9 +134,13 @@ def _refuse_missing(located: Located) -> None:
 
 
 def _refuse_twice(inputs: Iterable[Input]) -> None:
-    seen = Counter(os.path.realpath(each.rec) for each in inputs)
-    if twice := next((each.rec for each in inputs if seen[os.path.realpath(each.rec)] > 1), None):
+    seen = Counter(map(_identity, inputs))
+    if twice := next((each.rec for each in inputs if seen[_identity(each)] > 1), None):
         raise UsageError(f"{twice}: this file is named twice")
+
+
+def _identity(each: Input) -> str:
+    return os.path.realpath(each.rec) if isinstance(each.rec, Path) else str(each.rec)
 
 
 def _in_order(inputs: Sequence[Input]) -> list[Input]:
@@ -223,7 +237,7 @@ def read_table(each: Input) -> TableRead:
     return TableRead(table, keys, sizes, detection)
 
 
-def _headers(rec: Path) -> Iterator[HeaderInfo]:
+def _headers(rec: DataPath) -> Iterator[HeaderInfo]:
     with RecFile(rec, whole=False) as file:
         for found in salvage_scan(file, payloads=False):
             if isinstance(found, Damage):
@@ -231,7 +245,7 @@ def _headers(rec: Path) -> Iterator[HeaderInfo]:
             yield found.info
 
 
-def _damaged(rec: Path, found: Damage) -> FormatError:
+def _damaged(rec: DataPath, found: Damage) -> FormatError:
     return FormatError(found.reason + ("" if found.kind == "foreign" else _ADVICE), str(rec), found.at)
 
 

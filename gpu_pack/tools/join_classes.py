@@ -6,14 +6,25 @@ The first dataset's labels stay; names that only a later one has get the next nu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from gpu_pack.errors import FormatError, SourceError
 from gpu_pack.formats.boxes import Labels, is_detection, with_classes
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.tools.input_records import Input
 
-#: The labels of a record in the output, from those in the input.
-Relabel = Callable[[Labels], Labels]
+
+@dataclass(frozen=True)
+class Relabel:
+    """What becomes of an input's labels.
+
+    Attributes:
+        make: the labels of a record in the output, from those in the input.
+        keeps: right labels stay as they are.
+    """
+
+    make: Callable[[Labels], Labels]
+    keeps: bool
 
 
 def join_classes(inputs: Sequence[Input]) -> tuple[tuple[str, ...] | None, list[Relabel]]:
@@ -24,7 +35,7 @@ def join_classes(inputs: Sequence[Input]) -> tuple[tuple[str, ...] | None, list[
     """
     named = [each for each in inputs if each.classes is not None]
     if not named:
-        return None, [_keep] * len(inputs)
+        return None, [Relabel(_keep, True)] * len(inputs)
     if len(named) < len(inputs):
         other = next(each for each in inputs if each.classes is None)
         raise SourceError(
@@ -56,4 +67,4 @@ def _by_name(numbers: Sequence[int]) -> Relabel:
             return with_classes(labels, number)
         return tuple(map(number, labels))
 
-    return relabel
+    return Relabel(relabel, [*numbers] == [*range(len(numbers))])

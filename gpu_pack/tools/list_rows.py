@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gpu_pack.errors import ListError
+from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.faults import unreadable
 from gpu_pack.tools.record_table import KeyLookup
 from gpu_pack.tools.text_lines import list_entry
@@ -22,7 +23,7 @@ class ListRows:
         SourceError: the file cannot be read.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: DataPath | None) -> None:
         self._path = path or Path()
         self._keys, self._begins = array("Q"), array("Q")
         self._next = 0  # lists are mostly in the records' order

@@ -6,21 +6,24 @@ name: the first input's numbers stay, and names that only others have get the ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import glob
+import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 from gpu_pack.errors import UsageError, told
+from gpu_pack.output.destination import find_destination
 from gpu_pack.sources.splits import split_name_fault
+from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.data_path import PathLike
 from gpu_pack.tools.copy_report import Copied
-from gpu_pack.tools.copy_run import CopyPlan, Numbered, OutputShard, output_folder, refuse_places, run_copy
+from gpu_pack.tools.copy_run import CopyPlan, OutputShard, refuse_places, run_copy
 from gpu_pack.tools.faults import choose_options
-from gpu_pack.tools.input_records import Input, all_records, find_inputs, known_keys
+from gpu_pack.tools.input_records import find_inputs, known_keys
 from gpu_pack.tools.join_classes import join_classes
-from gpu_pack.tools.locate import local_paths
+from gpu_pack.tools.locate import as_paths
 from gpu_pack.tools.new_keys import unique_keys
-from gpu_pack.tools.rec_file import RecFile
 from gpu_pack.types import OnProgress
 
 
@@ -45,23 +48,29 @@ class MergeOptions:
 
 
 def merge(
-    paths: str | Path | Iterable[str | Path],
+    paths: PathLike | Iterable[PathLike],
     out: str | Path,
     *,
     split: str | None = None,
     rekey: bool = False,
     overwrite: bool = False,
     options: MergeOptions | None = None,
+    endpoint_url: str | None = None,
+    anonymous: bool = False,
+    staging: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Copied:
     """Join datasets and .rec files into one dataset, with .idx, .lst, classes.txt and manifest of its own.
 
-    Records without a picture and rejects are not copied.
+    Records without a picture and rejects are not copied. Files of a dataset whose keys and labels stay are copied as
+    they are: from S3 to S3 by the store itself, of which the manifest tells the hashes of the parts.
 
     Args:
-        paths: folders, .rec files, or patterns such as ``train-*.rec``, in the order of the result.
-        out: a folder that does not lie in an input, nor an input in it.
+        paths: folders, .rec files, or patterns such as ``train-*.rec``, or their addresses, in the order of the result.
+        out: a folder, or an address, that does not lie in an input, nor an input in it.
         split, rekey, overwrite: see `MergeOptions`; or give ``options``.
+        endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.
+        staging: folder of this machine for what is small of an output that is an address [the user's cache].
         on_progress: called a few times a second, with bytes.
 
     Raises:
@@ -70,35 +79,28 @@ def merge(
         OutputError: it cannot be written. Nothing is published then.
     """
     options = choose_options(options, MergeOptions(split, rekey, overwrite))
-    given, folder = local_paths(paths, "merge"), output_folder(out)
+    store = StoreOptions(endpoint_url, anonymous)
+    given = as_paths(paths, store)
+    place = find_destination(os.fspath(out), store, Path(staging) if staging is not None else None)
     if not given:
         raise UsageError("merge: name the inputs, then the output: gpu-pack merge A B OUT")
     inputs = find_inputs(given, options.split)
-    refuse_places([*filter(Path.exists, given), *(each.rec for each in inputs)], folder)
+    refuse_places([*(path for path in given if not glob.has_magic(path.name)), *(each.rec for each in inputs)], place)
     classes, relabel = join_classes(inputs)
     keys = [known_keys(each) for each in inputs]
     plan = CopyPlan(
         command={"name": "merge", **asdict(options)},
-        out=folder,
+        out=place,
         inputs=inputs,
         keys=keys,
         new_keys=None if options.rekey else unique_keys([each.keys for each in keys]),
         classes=classes,
         relabel=relabel,
         shards=[
-            OutputShard(name, name, partial(_records, inputs, name))
+            OutputShard(name, name, [number for number, each in enumerate(inputs) if each.split == name])
             for name in dict.fromkeys(each.split for each in inputs)
         ],
-        size=sum(each.rec.stat().st_size for each in inputs),
+        size=sum(each.size for each in inputs),
         overwrite=options.overwrite,
     )
     return run_copy(plan, on_progress or (lambda _: None))
-
-
-def _records(inputs: list[Input], split: str) -> Iterator[Numbered]:
-    """All records of a split, file after file."""
-    for number, each in enumerate(inputs):
-        if each.split == split:
-            with RecFile(each.rec, whole=True) as file:
-                for record in all_records(file):
-                    yield number, record

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from gpu_pack.errors import SourceError
+from gpu_pack.formats.published_file import FileHash, PublishedFile
 from gpu_pack.recordio.scanning import ReadAt, reader
 from gpu_pack.recordio.searched_file import MAX_READS, SearchedFile
 from gpu_pack.stores.data_path import DataPath
@@ -24,17 +24,19 @@ class RecFile(SearchedFile):
     Args:
         path: of the file; from an object store, it is streamed.
         whole: whole records will be read; otherwise headers, and little is read ahead.
-        hashed: compute the sha256 along with reading: of a local file block by block, which the system's cache still
-            has; of another one as its bytes come, since reading them again may be a request.
+        hashed: compute hashes along with reading, see `FileHash` for the lengths: of a local file block by block, which
+            the system's cache still has; of another one as its bytes come, since reading them again may be a request.
         max_reads: see `MAX_READS`.
 
     Raises:
         SourceError: the file does not exist, is not a plain file, or cannot be read.
     """
 
-    def __init__(self, path: DataPath, *, whole: bool, hashed: bool = False, max_reads: int = MAX_READS) -> None:
+    def __init__(
+        self, path: DataPath, *, whole: bool, hashed: Sequence[int] | None = None, max_reads: int = MAX_READS
+    ) -> None:
         self.path = path
-        self._sha256 = hashlib.sha256() if hashed else None
+        self._hash = FileHash(hashed) if hashed is not None else None
         self._hashed = 0
         self._read_from: ReadAt
         self._close: Callable[[None, None, None], object]
@@ -47,7 +49,7 @@ class RecFile(SearchedFile):
                 self._read_from, self._close, size = blocks.read_at, blocks.__exit__, blocks.stat.size
         except (OSError, ValueError) as error:
             raise unreadable(path, error if isinstance(error, OSError) else OSError(str(error))) from error
-        as_it_comes = hashed and self._descriptor is None
+        as_it_comes = hashed is not None and self._descriptor is None
         super().__init__(self._read_and_hash if as_it_comes else self._read_block, size, max_reads)
 
     def _open_local(self, path: Path, buffering: int) -> int:
@@ -77,14 +79,14 @@ class RecFile(SearchedFile):
     def begin_record(self, offset: int) -> None:
         """See `SearchedFile.begin_record`."""
         super().begin_record(offset)
-        if self._sha256 is not None and offset - self._hashed >= (1 if self._descriptor is None else _BLOCK):
+        if self._hash is not None and offset - self._hashed >= (1 if self._descriptor is None else _BLOCK):
             self._hash_to(offset)
 
-    def sha256(self) -> str:
-        """Of the whole file, in hexadecimal; for a file that is ``hashed``."""
-        assert self._sha256 is not None
+    def published(self) -> PublishedFile:
+        """Size and hashes of the whole file; once, for a file that is ``hashed``."""
+        assert self._hash is not None
         self._hash_to(self.size)
-        return self._sha256.hexdigest()
+        return self._hash.published()
 
     def _next_data(self, start: int) -> int:
         """Skip a hole, if the system knows of holes: a sparse file may claim terabytes that are not on the disk."""
@@ -100,9 +102,9 @@ class RecFile(SearchedFile):
             os.lseek(file, position, os.SEEK_SET)
 
     def _hash_to(self, offset: int) -> None:
-        assert self._sha256 is not None
+        assert self._hash is not None
         while self._hashed < offset and (block := self._read_block(self._hashed, min(_BLOCK, offset - self._hashed))):
-            self._sha256.update(block)
+            self._hash.update(block)
             self._hashed += len(block)
 
     def _read_block(self, offset: int, count: int) -> bytes:
@@ -114,7 +116,7 @@ class RecFile(SearchedFile):
     def _read_and_hash(self, offset: int, count: int) -> bytes:
         data = self._read_from(offset, count)
         if offset <= self._hashed < offset + len(data):
-            assert self._sha256 is not None
-            self._sha256.update(memoryview(data)[self._hashed - offset :])
+            assert self._hash is not None
+            self._hash.update(memoryview(data)[self._hashed - offset :])
             self._hashed = offset + len(data)
         return data

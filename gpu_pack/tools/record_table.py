@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.formats.record_keys import metadata_notice
 from gpu_pack.formats.salvage_scan import FoundRecord
 from gpu_pack.stores.data_path import DataPath
@@ -27,7 +28,7 @@ class RecordTable:
         metadata: rows of the records without a picture; ``seconds`` has the second label of each, or NaN.
         positions: the keys are positions, which no .lst can know.
         entries: lines of the .lst beside the file.
-        sha256: of the file, if it was computed.
+        hashes: of the file, if they were computed.
     """
 
     keys: array[int] = field(default_factory=lambda: array("Q"))
@@ -38,7 +39,7 @@ class RecordTable:
     seconds: array[float] = field(default_factory=lambda: array("f"))
     positions: bool = False
     entries: int = 0
-    sha256: str | None = None
+    hashes: PublishedFile | None = None
 
     def add(self, found: FoundRecord, key: int) -> None:
         """Add a row."""

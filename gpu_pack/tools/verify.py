@@ -16,12 +16,12 @@ from typing import Any
 from gpu_pack.errors import UsageError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import read_classes
-from gpu_pack.formats.manifest import NAME, Manifest, PublishedFile
+from gpu_pack.formats.manifest import NAME, Manifest
 from gpu_pack.formats.notices import Notice
+from gpu_pack.formats.published_file import PublishedFile, read_published
 from gpu_pack.formats.record_keys import repeated_rows
 from gpu_pack.formats.rejects import NAME as REJECTS
 from gpu_pack.stores.address import StoreOptions
-from gpu_pack.stores.atomic_file import hash_file
 from gpu_pack.stores.data_path import DataPath, PathLike, lexists
 from gpu_pack.tools import check_account
 from gpu_pack.tools.bounded_pool import BoundedPool
@@ -202,15 +202,25 @@ class _Verifier:
         self.pool.submit(run)
 
     def _check_published(self, published: PublishedFile, path: DataPath) -> None:
-        self._compare(path, published, path.stat().st_size, lambda: hash_file(path) if path.is_file() else None)
+        def read() -> PublishedFile | None:
+            return read_published(path, published.lengths) if path.is_file() else None
 
-    def _compare(self, path: DataPath, published: PublishedFile, size: int, sha256: Callable[[], str | None]) -> None:
-        """Compare a file's size, and its hash if it has the right size, with the manifest's."""
+        self._compare(path, published, path.stat().st_size, read)
+
+    def _compare(
+        self, path: DataPath, published: PublishedFile, size: int, read: Callable[[], PublishedFile | None]
+    ) -> None:
+        """Compare a file's size, and its hashes if it has the right size, with the manifest's."""
         if size != published.bytes:
             self.faults.add(path, f"it has {size} bytes, and the manifest says {published.bytes}")
-        elif (found := sha256()) not in (None, published.sha256):
-            sums = f"the sha256 is {found}, and the manifest says {published.sha256}"
-            self.faults.add(path, f"its bytes are not those that were published: {sums}")
+        elif (found := read()) is not None:
+            begin = 0
+            for part, other in zip(published.parts or (published,), found.parts or (found,), strict=True):
+                where = f" from byte {begin} to {begin + part.bytes}" if published.parts else ""
+                if part != other:
+                    sums = f"the sha256{where} is {other.sha256}, and the manifest says {part.sha256}"
+                    self.faults.add(path, f"its bytes are not those that were published: {sums}")
+                begin += part.bytes
 
     def _on_read(self, records: int, size: int) -> None:
         with self._lock:
@@ -221,14 +231,14 @@ class _Verifier:
         manifest, keys = target.manifest, keys_beside(target)
         checks = Checks(decode=self.options.decode, keys=keys)
         published = manifest.files.get(target.rec.name) if manifest is not None else None
-        with RecFile(target.rec, whole=True, hashed=True) as file:
+        with RecFile(target.rec, whole=True, hashed=published.lengths if published is not None else ()) as file:
             if manifest is not None:
                 hashed = published is not None and published.bytes == file.size
                 metadata = manifest.target is not None
                 checks = Checks(manifest.spec, manifest.classes, self.options.decode, keys, hashed, metadata)
             table = read_records(file, checks, self.pool, self.faults, self._on_read)
         if published is not None:
-            self._compare(target.rec, published, file.size, lambda: table.sha256)
+            self._compare(target.rec, published, file.size, lambda: table.hashes)
         if manifest is None or manifest.target is not None:
             self._check_metadata(target, table)
         table.positions = keys.repeated is not None

@@ -14,7 +14,6 @@ import pytest
 from gpu_pack.errors import FormatError, SourceError
 from gpu_pack.formats.manifest import (
     NAME,
-    PublishedFile,
     Split,
     checksum_fault,
     manifest_bytes,
@@ -22,6 +21,7 @@ from gpu_pack.formats.manifest import (
     published_document,
     read_manifest,
 )
+from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.types import TransformSpec
 
 SHA256 = "0123456789abcdef" * 4

@@ -60,7 +60,7 @@ class Proxy:
         url: its address.
         asked: every request.
         most: how many there were at once.
-        sent: bytes of bodies that were answered, by path.
+        sent, received: bytes of bodies that were answered, and that were asked with, by path without query.
     """
 
     def __init__(self) -> None:
@@ -68,6 +68,7 @@ class Proxy:
         self.asked: list[Asked] = []
         self.most = self._now = 0
         self.sent: Counter[str] = Counter()
+        self.received: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def gets(self, part: str = "") -> int:
@@ -78,9 +79,14 @@ class Proxy:
         """How many bytes came of objects with ``part`` in their path."""
         return sum(count for path, count in self.sent.items() if part in path)
 
-    def add_bytes(self, path: str, count: int) -> None:
+    def bytes_to(self, part: str) -> int:
+        """How many bytes went to objects with ``part`` in their path."""
+        return sum(count for path, count in self.received.items() if part in path)
+
+    def add_bytes(self, path: str, sent: int = 0, received: int = 0) -> None:
         with self._lock:
-            self.sent[path] += count
+            self.sent[path] += sent
+            self.received[path.partition("?")[0]] += received
 
     @contextlib.contextmanager
     def count(self, asked: Asked) -> Iterator[None]:
@@ -130,8 +136,8 @@ def proxy(target: str, plan: Plan = lambda _method, _path: None, mend_put: bool 
             with found.count(Asked(self.command, self.path, *headers)):
                 self.answer(target, plan(self.command, self.path), mend_put and self.command == "PUT")
 
-        def count_body(self, count: int) -> None:
-            found.add_bytes(self.path, count)
+        def count_body(self, sent: int = 0, received: int = 0) -> None:
+            found.add_bytes(self.path, sent, received)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = do_PROPFIND = do  # noqa: N815
 
@@ -162,6 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, target: str, failure: Failure | None, mend: bool) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.count_body(received=len(body))
         failure = failure or Failure()
         time.sleep(failure.seconds)
         if failure.reset:
@@ -195,12 +202,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         if self.command != "HEAD":
-            self.count_body(len(data))
+            self.count_body(sent=len(data))
             self.wfile.write(data[: len(data) // 2] if cut else data)
         self.close_connection = self.close_connection or cut
 
-    def count_body(self, count: int) -> None:
-        """Called with the bytes of each answer's body."""
+    def count_body(self, sent: int = 0, received: int = 0) -> None:
+        """Called with the bytes of each body."""
 
     def log_message(self, *_: Any) -> None:
         pass

@@ -159,6 +159,9 @@ def test_findings_of_a_spoiled_set(spoiled: Path, gpu_pack_command: Run) -> None
     assert list(map(named, found.near_duplicates)) == [["train/b/1.jpg", "val/b/leak.jpg"]]
     assert found.leakage == found.near_duplicates
     assert {member["split"] for member in found.leakage[0]} == {"train", "val"}
+    (conflict,) = found.label_conflicts
+    labelled = [(each["path"], each["label"], each["class"]) for each in conflict]
+    assert sorted(labelled) == [("train/a/0.jpg", 0, "a"), ("train/b/copy.jpg", 1, "b")]
     for kind in ("black", "white", "blank", "blurred"):
         assert named(getattr(found, kind)) == [f"train/rare/{kind}.jpg"]
     assert [(each["class"], each["count"]) for each in found.small_classes] == [("rare", 4)]
@@ -166,6 +169,8 @@ def test_findings_of_a_spoiled_set(spoiled: Path, gpu_pack_command: Run) -> None
     told = json.loads(gpu_pack_command("inspect", spoiled, "--json").stdout)["findings"]
     assert told["leakage"] == found.leakage and set(told) == set(Findings.__dataclass_fields__)
     text = gpu_pack_command("inspect", spoiled).stdout
+    assert "1 label conflict, the same picture with different labels (2 pictures)" in text
+    assert "train: train/a/0.jpg (a)" in text and "train: train/b/copy.jpg (b)" in text
     assert "1 group of pictures in several splits" in text and "labels that val lacks: 1: rare" in text
 
 
@@ -184,6 +189,18 @@ def test_records_of_others(tmp_path: Path) -> None:
     assert {state.unit for state in seen} == {"bytes", "records"}
     faces = find(locate(foreign_records.insightface(tmp_path / "faces" / "train.rec")).targets, None, seen.append)
     assert faces.pictures == 6
+
+
+def test_conflicts_are_of_looks_too_and_not_of_lists_of_boxes(tmp_path: Path) -> None:
+    one, again = jpeg(photo(224, 224, 1)), jpeg(photo(224, 224, 1), 70)
+    boxes = [2, 5, 0, 0.25, 0.25, 0.5, 0.5]
+    rec = foreign_records.write_rec(tmp_path / "a.rec", [(0, 0, 3, one), (1, 1, 0.5, again), (2, 2, boxes, one)])
+    found = find(locate(rec).targets, None, lambda state: None)
+    assert [[(each["key"], each["label"]) for each in group] for group in found.label_conflicts] == [
+        [(0, 3), (1, 0.5), (2, None)]
+    ]
+    same = foreign_records.write_rec(tmp_path / "b.rec", [(0, 0, 3, one), (1, 1, 3, again), (2, 2, boxes, one)])
+    assert not find(locate(same).targets, None, lambda state: None).label_conflicts
 
 
 def test_tiny_pictures_are_compared_by_their_bytes(tmp_path: Path) -> None:

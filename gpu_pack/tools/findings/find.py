@@ -1,8 +1,8 @@
-"""Findings: copies, leakage between splits, pictures without contents, and classes that are small or missing."""
+"""Findings: copies, leakage, label conflicts, pictures without contents, and classes that are small or missing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class Findings:
         exact_duplicates: groups of pictures with the same bytes.
         near_duplicates: groups of pictures that look alike, of which not all have the same bytes.
         leakage: the groups of either kind that lie in several splits.
+        label_conflicts: the groups of either kind whose pictures have different labels, each with its label and class;
+            of pictures with one label each.
         black, white: pictures that are nearly so. blank: of one tone. blurred: without a sharp edge.
         small_classes: label, class and count of each with fewer than `SMALL_CLASS` pictures.
         missing_labels: split, label and class of each label that another split has.
@@ -44,6 +46,7 @@ class Findings:
     exact_duplicates: list[Group] = field(default_factory=list)
     near_duplicates: list[Group] = field(default_factory=list)
     leakage: list[Group] = field(default_factory=list)
+    label_conflicts: list[Group] = field(default_factory=list)
     black: list[Member] = field(default_factory=list)
     white: list[Member] = field(default_factory=list)
     blank: list[Member] = field(default_factory=list)
@@ -97,9 +100,10 @@ def find_rows(pictures: Pictures, on_progress: OnProgress, workers: int | None =
     exact, near = list(_groups(same)), [rows for rows in _groups(alike) if len(np.unique(same[rows])) > 1]
     splits = _split_numbers(pictures)
     leakage = [rows for rows in _groups(alike) if len(np.unique(splits[rows])) > 1]
+    conflicts = [rows for rows in _groups(alike) if _differ(pictures, rows)]
     kinds = {"black": BLACK, "white": WHITE, "blank": BLANK, "blurred": BLURRED}
     return FoundRows(
-        {"exact_duplicates": exact, "near_duplicates": near, "leakage": leakage},
+        {"exact_duplicates": exact, "near_duplicates": near, "leakage": leakage, "label_conflicts": conflicts},
         {name: np.flatnonzero(pictures.kinds == kind) for name, kind in kinds.items()},
     )
 
@@ -114,6 +118,10 @@ def describe(pictures: Pictures, found: FoundRows, classes: Sequence[str] | None
     groups: dict[str, Any] = {
         name: [[members[row] for row in rows.tolist()] for rows in groups] for name, groups in found.groups.items()
     }
+    groups["label_conflicts"] = [
+        [{**members[row], **_named(pictures.labels[row], classes)} for row in rows.tolist()]
+        for rows in found.groups["label_conflicts"]
+    ]
     singles: dict[str, Any] = {name: [members[row] for row in rows.tolist()] for name, rows in found.singles.items()}
     small, missing = _class_findings(pictures, classes)
     return Findings(len(pictures), **groups, **singles, small_classes=small, missing_labels=missing)
@@ -128,6 +136,25 @@ def _groups(numbers: Array) -> Iterator[Array]:
     order = several[np.argsort(numbers[several], kind="stable")]
     groups = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1) if len(order) else []
     return iter(sorted(groups, key=lambda rows: int(rows[0])))
+
+
+def _differ(pictures: Pictures, rows: Array) -> bool:
+    """Whether pictures have different labels; those with several labels are not judged."""
+    labels = [pictures.labels[row] for row in rows.tolist()]
+    return len({label for label in labels if label == label}) > 1
+
+
+def _named(label: float, classes: Sequence[str] | None) -> dict[str, Any]:
+    """A label, and its class or None."""
+    if label != label:
+        return {"label": None, "class": None}
+    name = classes[int(label)] if classes and label.is_integer() and 0 <= label < len(classes) else None
+    return {"label": int(label) if label.is_integer() else label, "class": name}
+
+
+def class_or_label(item: Mapping[str, Any]) -> str:
+    """The class of a finding, or its label where it has none."""
+    return str(item["label"] if item["class"] is None else item["class"])
 
 
 def _split_numbers(pictures: Pictures) -> Array:
@@ -165,16 +192,16 @@ def _class_findings(
     if not len(values) or (classes is None and not (whole and 2 * len(values) < known.sum())):
         return [], []
 
-    def named(label: float) -> dict[str, Any]:
-        name = classes[int(label)] if classes and 0 <= label < len(classes) else None
-        return {"label": int(label) if label.is_integer() else label, "class": name}
-
     every: list[float] = values.tolist()
     small = [
-        {**named(label), "count": int(count)} for label, count in zip(every, counts, strict=True) if count < SMALL_CLASS
+        {**_named(label, classes), "count": int(count)}
+        for label, count in zip(every, counts, strict=True)
+        if count < SMALL_CLASS
     ]
     missing = []
     for number in np.unique(splits[known]).tolist():
         held = np.bincount(inverse[splits[known] == number], minlength=len(values))
-        missing += [{"split": pictures.splits[number], **named(every[place])} for place in np.flatnonzero(held == 0)]
+        missing += [
+            {"split": pictures.splits[number], **_named(every[place], classes)} for place in np.flatnonzero(held == 0)
+        ]
     return small, missing

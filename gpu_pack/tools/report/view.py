@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpu_pack.console import human_size
 from gpu_pack.stores.address import is_address
-from gpu_pack.tools.findings.find import SMALL_CLASS, Findings, FoundRows
+from gpu_pack.tools.findings.find import SMALL_CLASS, Findings, FoundRows, class_or_label
 from gpu_pack.tools.findings.pictures import Pictures
 from gpu_pack.tools.inspect import Inspection
 from gpu_pack.tools.locate import Located
@@ -40,6 +40,10 @@ _MAX_SPLITS = 8
 _BINS = 12
 _KINDS = {
     "leakage": ("Leakage", "Pictures that lie in several splits, as they are or changed: validation tests memory."),
+    "label_conflicts": (
+        "Label conflicts",
+        "The same picture, as it is or changed, with different labels: one is wrong.",
+    ),
     "exact_duplicates": ("Exact duplicates", "Pictures with the same bytes: create --duplicates drop leaves one."),
     "near_duplicates": ("Near-duplicates", "Pictures that look alike: encoded again, resized, brighter, or cropped."),
     "black": ("Nearly black", "Nothing to see but black."),
@@ -278,12 +282,8 @@ def _findings(
         elif (single := rows.singles.get(name)) is not None and len(single):
             yield Finding(name, title, meaning, len(single), [pictures(single[:_SINGLES])])
     if small := findings.small_classes:
-        lines = [shown(f"{_name(each)}: {each['count']}") for each in small[:_MAX_LINES]]
+        lines = [shown(f"{class_or_label(each)}: {each['count']}") for each in small[:_MAX_LINES]]
         yield Finding("small_classes", "Small classes", f"Fewer than {SMALL_CLASS} pictures.", len(small), lines=lines)
     if missing := findings.missing_labels:
-        lines = [shown(f"{each['split']} lacks {_name(each)}") for each in missing[:_MAX_LINES]]
+        lines = [shown(f"{each['split']} lacks {class_or_label(each)}") for each in missing[:_MAX_LINES]]
         yield Finding("missing_labels", "Missing labels", "Labels that a split lacks.", len(missing), lines=lines)
-
-
-def _name(item: Mapping[str, Any]) -> str:
-    return str(item["label"] if item["class"] is None else item["class"])
