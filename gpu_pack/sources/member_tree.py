@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Callable
-from itertools import zip_longest
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, pairwise
 
+from gpu_pack.sources.columns import Column, Texts
 from gpu_pack.sources.places import Places
 from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile
 from gpu_pack.stores.store import Stat
@@ -18,7 +19,7 @@ Begins = Callable[[str, Place | None], bool]
 
 
 class MemberTree:
-    """A `gpu_pack.sources.tree.Tree` that is filled member by member; a million of them take some 300 MB.
+    """A `gpu_pack.sources.tree.Tree` that is filled member by member; a million of them take some 100 MB.
 
     Args:
         source: its name in messages.
@@ -31,11 +32,14 @@ class MemberTree:
         self._begins = begins
         self._files: dict[str, array[int]] = {"": array("I")}
         self._folders: dict[str, set[str]] = {"": set()}
-        self.names: list[str] = []
-        self.paths: list[str] = []
+        self.paths = Texts()
         self.places = Places()
         self.refusals: dict[int, tuple[str, str]] = {}
-        self._sizes, self._versions = array("q"), array("q")
+        self._sizes, self._versions = Column("q"), Column("q")
+
+    def __len__(self) -> int:
+        """The number of files."""
+        return len(self.paths)
 
     def add(
         self,
@@ -49,15 +53,14 @@ class MemberTree:
 
         Args:
             path_in_tree: with ``/`` between folders, which decide its class; neither empty nor absolute.
-            path: as `Entry.path`.
+            path: as `Entry.path`; behind its last ``/`` the same as ``path_in_tree``.
             stat: of the file.
             place: where it lies inside of another file.
             refused: the reason and the code of a reject, for a file that is not to be read.
         """
-        row = len(self.names)
-        folder, _, name = path_in_tree.rpartition("/")
+        row = len(self.paths)
+        folder = path_in_tree.rpartition("/")[0]
         self._folder(folder + "/" if folder else "").append(row)
-        self.names.append(name)
         self.paths.append(path)
         self._sizes.append(stat.size)
         self._versions.append(stat.version)
@@ -77,17 +80,8 @@ class MemberTree:
         self._files[""] = array("I", (row for row in loose if row not in rows))
         self._folder(folder).extend(moved)
 
-    def scan(self, folder: str, skipped: Counter[str]) -> tuple[list[TreeFile], list[str]]:
+    def scan(self, folder: str, skipped: Counter[str]) -> tuple[Iterable[TreeFile], list[str]]:
         """See `Tree.scan`."""
-        files: list[TreeFile] = []
-        rows = sorted(self._files.get(folder, ()), key=lambda row: (self.names[row], self.paths[row]))
-        for row, after in zip_longest(rows, rows[1:]):
-            file = _Member(self, row)
-            if after is not None and self.paths[row] == self.paths[after]:
-                self.refusals.setdefault(row, _DUPLICATE)
-            if file.name.lower() in SYSTEM_NAMES or (file.name.startswith("._") and not file.begins_as_image()):
-                continue
-            files.append(file)
         folders = []
         for name in sorted(self._folders.get(folder, ())):
             if name.lower() in SYSTEM_NAMES:
@@ -96,20 +90,33 @@ class MemberTree:
                 skipped["hidden folder"] += 1
             else:
                 folders.append(name)
-        return files, folders
+        return _Files(self, self._sorted(self._files.get(folder, ()))), folders
 
     def identity(self, folder: str) -> None:
         """See `Tree.identity`; there are no links."""
 
     def stat(self, row: int) -> Stat:
         """Of a file."""
-        return Stat(self._sizes[row], self._versions[row])
+        return Stat(self._sizes.at(row), self._versions.at(row))
 
     def begins_as_image(self, row: int) -> bool:
         """Whether a file's first bytes are those of an image."""
         if self._begins is None or row in self.refusals:
             return False
-        return self._begins(self.paths[row], self.places[row])
+        return self._begins(self.paths.at(row), self.places[row])
+
+    def _sorted(self, rows: Sequence[int]) -> Sequence[int]:
+        """Rows of a folder in the order of their names, and of their paths where these are the same.
+
+        Buckets list them so: then nothing is made for each.
+        """
+        if all(one <= two for one, two in pairwise(map(self._key, rows))):
+            return rows
+        return array("I", sorted(rows, key=self._key))
+
+    def _key(self, row: int) -> tuple[str, str]:
+        path = self.paths.at(row)
+        return path.rpartition("/")[2], path
 
     def _folder(self, folder: str) -> array[int]:
         """The rows of a folder, which is made with all folders above it."""
@@ -124,33 +131,49 @@ class MemberTree:
         return found
 
 
+class _Files:
+    """The files of a folder, made one at a time, whenever they are asked for.
+
+    Args:
+        rows: sorted; of several with one path, the last counts.
+    """
+
+    def __init__(self, tree: MemberTree, rows: Sequence[int]) -> None:
+        self._tree, self._rows = tree, rows
+
+    def __iter__(self) -> Iterator[TreeFile]:
+        for file, after in pairwise(chain(map(self._member, self._rows), [None])):
+            assert file is not None
+            if after is not None and file.path == after.path:
+                self._tree.refusals.setdefault(file.row, _DUPLICATE)
+            if file.name.lower() not in SYSTEM_NAMES and (not file.name.startswith("._") or file.begins_as_image()):
+                yield file
+
+    def _member(self, row: int) -> _Member | None:
+        return _Member(self._tree, row)
+
+
 class _Member:
     """A `TreeFile`."""
 
-    __slots__ = ("_row", "_tree")
+    __slots__ = ("_tree", "name", "path", "row")
 
     def __init__(self, tree: MemberTree, row: int) -> None:
-        self._tree, self._row = tree, row
-
-    @property
-    def name(self) -> str:
-        return self._tree.names[self._row]
-
-    @property
-    def path(self) -> str:
-        return self._tree.paths[self._row]
+        self._tree, self.row = tree, row
+        self.path = tree.paths.at(row)
+        self.name = self.path.rpartition("/")[2]
 
     def stat(self) -> Stat:
-        return self._tree.stat(self._row)
+        return self._tree.stat(self.row)
 
     def place(self) -> Place | None:
-        return self._tree.places[self._row]
+        return self._tree.places[self.row]
 
     def begins_as_image(self) -> bool:
-        return self._tree.begins_as_image(self._row)
+        return self._tree.begins_as_image(self.row)
 
     def dead_link(self) -> str:
         return ""
 
     def refused(self) -> tuple[str, str] | None:
-        return self._tree.refusals.get(self._row)
+        return self._tree.refusals.get(self.row)
