@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain, islice
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 IN_MEMORY, PIECE = 64 << 20, 4 << 20
 #: Rows that are copied at once where Python goes through all of them.
 _STEP = 1 << 16
+#: Texts that are encoded at once.
+_RECENT = 1 << 10
 
 #: As `array`'s: bytes, and unsigned and signed numbers of 2, 4 and 8 bytes, and floats of 8.
 Kind = Literal["B", "H", "I", "Q", "i", "q", "d"]
@@ -121,17 +123,23 @@ class Column(Cells[Any]):
         yield self._map().cast("B")
         yield memoryview(self._tail).cast("B")
 
-    def numpy(self) -> npt.NDArray[Any]:
-        """All numbers without a copy; nothing may be added while the array is held."""
-        import numpy as np
-
-        if not len(self):
-            return np.empty(0, self.kind)
+    def view(self) -> memoryview:
+        """All numbers without a copy; nothing may be added while it is held."""
         if not self._spilled:
-            return np.frombuffer(self._tail, self.kind)
+            return memoryview(self._tail)
         if self._tail:
             self._spill()
-        return np.frombuffer(self._map(), self.kind)
+        return self._map()
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """As `view`."""
+        import numpy as np
+
+        return np.frombuffer(self.view(), self.kind) if len(self) else np.empty(0, self.kind)
+
+    def many(self, rows: Sequence[int]) -> list[Any]:
+        """The numbers of some rows, in their order."""
+        return [*map(self.view().__getitem__, rows)]
 
     def different(self) -> set[Any]:
         """The different numbers, which are few."""
@@ -213,6 +221,10 @@ class Keys(Cells[int]):
         for start in range(self._first, end, _STEP):
             yield array("Q", range(start, min(start + _STEP, end))).tobytes()
 
+    def many(self, rows: Sequence[int]) -> list[int]:
+        """See `Column.many`."""
+        return [self._first + row for row in rows] if self._column is None else self._column.many(rows)
+
     def take(self, rows: Rows) -> Keys:
         """See `Column.take`."""
         if self._column is not None:
@@ -257,6 +269,13 @@ class Ragged:
         self.values.extend(data)
         self.starts.append(len(self.values))
 
+    def extend_with(self, lists: Sequence[bytes], end: bytes) -> None:
+        """Add lists of bytes, with an end behind each."""
+        before = len(self.values)
+        ends = accumulate((len(data) + len(end) for data in lists), initial=before)
+        self.values.extend(end.join([*lists, b""]))
+        self.starts.extend(array("q", islice(ends, 1, None)).tobytes())
+
     def extend(self, other: Ragged) -> None:
         """Add the lists of another one."""
         before = len(self.values)
@@ -289,40 +308,58 @@ class Texts(Cells[str]):
 
     def __init__(self, lines: Ragged | None = None) -> None:
         self._lines = Ragged("B") if lines is None else lines
+        self._recent: list[str] = []  # which are encoded together
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._lines) + len(self._recent)
 
     def __iter__(self) -> Iterator[str]:
-        return map(self.at, range(len(self)))
+        for start in range(0, len(self), _STEP):
+            yield from self.many(range(start, min(start + _STEP, len(self))))
 
     def __reduce__(self) -> tuple[type[Texts], tuple[Ragged]]:
-        return Texts, (self._lines,)
-
-    def at(self, row: int) -> str:
-        """See `Cells.at`."""
-        return self._lines.at(row)[:-1].decode("utf-8", "surrogatepass")
-
-    def append(self, text: str) -> None:
-        """Add a text."""
-        self._lines.append(text.encode("utf-8", "surrogatepass") + b"\n")
-
-    def extend(self, texts: Texts) -> None:
-        """Add those of another column."""
-        self._lines.extend(texts._lines)
+        return Texts, (self._settled(),)
 
     @property
     def nbytes(self) -> int:
         """What they take in UTF-8."""
-        return self._lines.values.nbytes
+        return self._settled().values.nbytes
+
+    def at(self, row: int) -> str:
+        """See `Cells.at`."""
+        return self._settled().at(row)[:-1].decode("utf-8", "surrogatepass")
+
+    def append(self, text: str) -> None:
+        """Add a text."""
+        self._recent.append(text)
+        if len(self._recent) >= _RECENT:
+            self._settled()
+
+    def extend(self, texts: Texts) -> None:
+        """Add those of another column."""
+        self._settled().extend(texts._settled())
+
+    def many(self, rows: Sequence[int]) -> list[str]:
+        """See `Column.many`."""
+        lines = self._settled()
+        starts, data = lines.starts.view(), lines.values.view()
+        return [data[starts[row] : starts[row + 1] - 1].tobytes().decode("utf-8", "surrogatepass") for row in rows]
 
     def pieces(self) -> Iterator[memoryview]:
         """The texts as lines, in UTF-8; see `Column.pieces`."""
-        return self._lines.values.pieces()
+        return self._settled().values.pieces()
 
     def take(self, rows: Rows) -> Texts:
         """See `Column.take`."""
-        return Texts(self._lines.take(rows))
+        return Texts(self._settled().take(rows))
+
+    def _settled(self) -> Ragged:
+        """All of them, encoded."""
+        if self._recent:
+            texts = [text.encode("utf-8", "surrogatepass") for text in self._recent]
+            self._recent = []
+            self._lines.extend_with(texts, b"\n")
+        return self._lines
 
 
 def span_of(rows: Rows) -> tuple[int, int] | None:

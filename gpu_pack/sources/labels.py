@@ -38,6 +38,8 @@ class Labels(Cells[Values]):
     ) -> None:
         self.table = list(table)
         self._numbers = Column("I") if numbers is None else numbers
+        #: Adds a row by the number of its values, which ``table`` has, or gets before any are read.
+        self.append_number = self._numbers.append
         self._lists = lists
         self._known: dict[bytes, int] | None = None
 
@@ -68,6 +70,12 @@ class Labels(Cells[Values]):
             return self.table[int(self._numbers.at(row))]
         return tuple(array("d", self._lists.at(row)))
 
+    def many(self, rows: Sequence[int]) -> list[Values]:
+        """See `Column.many`."""
+        if self._lists is not None:
+            return [*map(self.at, rows)]
+        return [*map(self.table.__getitem__, self._numbers.many(rows))]
+
     def append(self, values: Values) -> None:
         """Add a row; -0.0 is not 0.0 here, since records hold it as it is."""
         data = array("d", values)
@@ -79,10 +87,6 @@ class Labels(Cells[Values]):
             self._hold_lists()
         assert self._lists is not None
         self._lists.append(data.tobytes())
-
-    def append_number(self, number: int) -> None:
-        """Add a row with values that ``table`` has, or gets before any are read."""
-        self._numbers.append(number)
 
     def extend(self, labels: Labels) -> None:
         """Add those of another column."""

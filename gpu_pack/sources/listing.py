@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from gpu_pack.formats.notices import Notice
@@ -18,6 +17,9 @@ from gpu_pack.types import Entry, Place, Rejected
 
 if TYPE_CHECKING:
     from gpu_pack.sources.columns import Rows
+
+#: Entries that are made at once.
+_BLOCK = 256
 
 
 @dataclass
@@ -119,5 +121,9 @@ class Listing:
 
 
 def entries(listing: Listing, rows: Sequence[int], start: int = 0) -> Iterator[Entry]:
-    """The entries of ``rows[start:]``, made one at a time."""
-    return map(listing.entry, islice(rows, start, None))
+    """The entries of ``rows[start:]``, some made at a time."""
+    for begin in range(start, len(rows), _BLOCK):
+        some = rows[begin : begin + _BLOCK]
+        sizes = [size if size >= 0 else None for size in listing.sizes.many(some)]
+        columns = (listing.keys, listing.labels, listing.paths)
+        yield from map(Entry, *(column.many(some) for column in columns), sizes, listing.places.many(some))

@@ -79,9 +79,11 @@ class _Rows:
         self.number: Values = ()
         self.splits: dict[str | None, int] = {}
         self._row_splits = Column("H")
+        self._met = 0
 
     def add(self, found: Found) -> None:
-        key = self.listing.listed if found.key is None else found.key
+        key = self._met if found.key is None else found.key
+        self._met += 1
         label = found.label
         if isinstance(label, str):
             number = self.words.setdefault(label, len(self.words))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,10 @@ class Places:
             kind,  # type: ignore[arg-type]  # one of the two
             None if crc == _NONE else crc,
         )
+
+    def many(self, rows: Sequence[int]) -> list[Place | None]:
+        """See `Column.many`."""
+        return [*map(self.__getitem__, rows)] if self.numbers else [None] * len(rows)
 
     def take(self, rows: Rows) -> Places:
         """The places of some rows, in their order."""
