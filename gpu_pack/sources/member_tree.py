@@ -14,6 +14,8 @@ from gpu_pack.stores.store import Stat
 from gpu_pack.types import Place
 
 _DUPLICATE = ("a later member of the archive has the same name, and is the one that counts", "duplicate")
+#: Files that are made at once.
+_BLOCK = 1 << 10
 #: Whether the member at a path and place begins as an image does.
 Begins = Callable[[str, Place | None], bool]
 
@@ -36,10 +38,11 @@ class MemberTree:
         self.places = Places()
         self.refusals: dict[int, tuple[str, str]] = {}
         self._sizes, self._versions = Column("q"), Column("q")
+        self._count = 0
 
     def __len__(self) -> int:
         """The number of files."""
-        return len(self.paths)
+        return self._count
 
     def add(
         self,
@@ -58,7 +61,8 @@ class MemberTree:
             place: where it lies inside of another file.
             refused: the reason and the code of a reject, for a file that is not to be read.
         """
-        row = len(self.paths)
+        row = self._count
+        self._count += 1
         folder = path_in_tree.rpartition("/")[0]
         self._folder(folder + "/" if folder else "").append(row)
         self.paths.append(path)
@@ -105,18 +109,27 @@ class MemberTree:
             return False
         return self._begins(self.paths.at(row), self.places[row])
 
+    def members(self, rows: Sequence[int]) -> Iterator[_Member]:
+        """The files of some rows, some made at a time."""
+        for start in range(0, len(rows), _BLOCK):
+            some = rows[start : start + _BLOCK]
+            stats = map(Stat, self._sizes.many(some), self._versions.many(some))
+            for row, path, stat in zip(some, self.paths.many(some), stats, strict=True):
+                yield _Member(self, row, path, stat)
+
     def _sorted(self, rows: Sequence[int]) -> Sequence[int]:
         """Rows of a folder in the order of their names, and of their paths where these are the same.
 
-        Buckets list them so: then nothing is made for each.
+        Buckets list them so: then nothing is held for each.
         """
-        if all(one <= two for one, two in pairwise(map(self._key, rows))):
-            return rows
-        return array("I", sorted(rows, key=self._key))
-
-    def _key(self, row: int) -> tuple[str, str]:
-        path = self.paths.at(row)
-        return path.rpartition("/")[2], path
+        before = ("", "")
+        for start in range(0, len(rows), _BLOCK):
+            for path in self.paths.many(rows[start : start + _BLOCK]):
+                key = _key(path)
+                if key < before:
+                    return array("I", sorted(rows, key=lambda row: _key(self.paths.at(row))))
+                before = key
+        return rows
 
     def _folder(self, folder: str) -> array[int]:
         """The rows of a folder, which is made with all folders above it."""
@@ -142,29 +155,29 @@ class _Files:
         self._tree, self._rows = tree, rows
 
     def __iter__(self) -> Iterator[TreeFile]:
-        for file, after in pairwise(chain(map(self._member, self._rows), [None])):
+        for file, after in pairwise(chain(self._tree.members(self._rows), [None])):
             assert file is not None
             if after is not None and file.path == after.path:
                 self._tree.refusals.setdefault(file.row, _DUPLICATE)
             if file.name.lower() not in SYSTEM_NAMES and (not file.name.startswith("._") or file.begins_as_image()):
                 yield file
 
-    def _member(self, row: int) -> _Member | None:
-        return _Member(self._tree, row)
+
+def _key(path: str) -> tuple[str, str]:
+    return path.rpartition("/")[2], path
 
 
 class _Member:
     """A `TreeFile`."""
 
-    __slots__ = ("_tree", "name", "path", "row")
+    __slots__ = ("_stat", "_tree", "name", "path", "row")
 
-    def __init__(self, tree: MemberTree, row: int) -> None:
-        self._tree, self.row = tree, row
-        self.path = tree.paths.at(row)
-        self.name = self.path.rpartition("/")[2]
+    def __init__(self, tree: MemberTree, row: int, path: str, stat: Stat) -> None:
+        self._tree, self.row, self.path, self._stat = tree, row, path, stat
+        self.name = path.rpartition("/")[2]
 
     def stat(self) -> Stat:
-        return self._tree.stat(self.row)
+        return self._stat
 
     def place(self) -> Place | None:
         return self._tree.places[self.row]

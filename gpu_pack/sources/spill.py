@@ -6,6 +6,7 @@ import mmap
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -34,10 +35,10 @@ class SpillFile:
     def __init__(self, free: Callable[[str], int] = lambda folder: shutil.disk_usage(folder).free) -> None:
         self.size, self._folder, self._free = 0, folder_of_large_files(), free
         try:
-            # It is open as long as this object lives.
             self._file: Any = tempfile.TemporaryFile(dir=self._folder, prefix="gpu-pack-", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise self._fault(error.strerror or str(error)) from error
+        weakref.finalize(self, self._file.close)
 
     def append(self, data: memoryview) -> None:
         """Add bytes at the end.
