@@ -38,8 +38,6 @@ class Labels(Cells[Values]):
     ) -> None:
         self.table = list(table)
         self._numbers = Column("I") if numbers is None else numbers
-        #: Adds a row by the number of its values, which ``table`` has, or gets before any are read.
-        self.append_number = self._numbers.append
         self._lists = lists
         self._known: dict[bytes, int] | None = None
 
@@ -87,6 +85,10 @@ class Labels(Cells[Values]):
             self._hold_lists()
         assert self._lists is not None
         self._lists.append(data.tobytes())
+
+    def append_numbers(self, numbers: Iterable[int]) -> None:
+        """Add rows by the numbers of their values, which ``table`` has, or gets before any are read."""
+        self._numbers.append_all(numbers)
 
     def extend(self, labels: Labels) -> None:
         """Add those of another column."""

@@ -98,17 +98,19 @@ class Listing:
 
     def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat, place: Place | None = None) -> None:
         """Append a row."""
-        self.labels.append(labels)
-        self.add_unlabelled(key, path, stat, place)
-
-    def add_unlabelled(self, key: int, path: str, stat: Stat, place: Place | None = None) -> None:
-        """Append a row whose labels the caller appends."""
         if place is not None:
             self.places.put(len(self.paths), place)
-        self.keys.append(key)
-        self.paths.append(path)
-        self.sizes.append(stat.size)
-        self.versions.append(stat.version)
+        self.labels.append(labels)
+        self.add_unlabelled([(key, path, stat)])
+
+    def add_unlabelled(self, rows: Sequence[tuple[int, str, Stat]]) -> None:
+        """Append rows, of each its key, path and stat; their labels and places the caller adds."""
+        keys, paths, stats = zip(*rows, strict=True)
+        sizes, versions = zip(*stats, strict=True)
+        self.keys.append_all(keys)
+        self.paths.append_all(paths)
+        self.sizes.append_all(sizes)
+        self.versions.append_all(versions)
 
     def extend(self, part: Listing) -> None:
         """Append the rows of another listing."""

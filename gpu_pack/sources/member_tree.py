@@ -5,17 +5,15 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain, pairwise
+from itertools import chain, pairwise, repeat
 
-from gpu_pack.sources.columns import Column, Texts
+from gpu_pack.sources.columns import BLOCK, Column, Texts
 from gpu_pack.sources.places import Places
 from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Place
 
 _DUPLICATE = ("a later member of the archive has the same name, and is the one that counts", "duplicate")
-#: Files that are made at once.
-_BLOCK = 1 << 10
 #: Whether the member at a path and place begins as an image does.
 Begins = Callable[[str, Place | None], bool]
 
@@ -34,10 +32,10 @@ class MemberTree:
         self._begins = begins
         self._files: dict[str, array[int]] = {"": array("I")}
         self._folders: dict[str, set[str]] = {"": set()}
-        self.paths = Texts()
         self.places = Places()
         self.refusals: dict[int, tuple[str, str]] = {}
-        self._sizes, self._versions = Column("q"), Column("q")
+        self._paths, self._sizes, self._versions = Texts(), Column("q"), Column("q")
+        self._recent: list[tuple[str, Stat]] = []  # which are added together
         self._count = 0
 
     def __len__(self) -> int:
@@ -65,13 +63,28 @@ class MemberTree:
         self._count += 1
         folder = path_in_tree.rpartition("/")[0]
         self._folder(folder + "/" if folder else "").append(row)
-        self.paths.append(path)
-        self._sizes.append(stat.size)
-        self._versions.append(stat.version)
+        self._recent.append((path, stat))
+        if len(self._recent) >= BLOCK:
+            self._settle()
         if place is not None:
             self.places.put(row, place)
         if refused is not None:
             self.refusals[row] = refused
+
+    @property
+    def paths(self) -> Texts:
+        """Of all files, as `Entry.path`."""
+        self._settle()
+        return self._paths
+
+    def _settle(self) -> None:
+        if self._recent:
+            paths, stats = zip(*self._recent, strict=True)
+            sizes, versions = zip(*stats, strict=True)
+            self._recent = []
+            self._paths.append_all(paths)
+            self._sizes.append_all(sizes)
+            self._versions.append_all(versions)
 
     def add_folder(self, folder: str) -> None:
         """Add a folder, with ``/`` at the end, which may stay empty."""
@@ -101,6 +114,7 @@ class MemberTree:
 
     def stat(self, row: int) -> Stat:
         """Of a file."""
+        self._settle()
         return Stat(self._sizes.at(row), self._versions.at(row))
 
     def begins_as_image(self, row: int) -> bool:
@@ -111,11 +125,12 @@ class MemberTree:
 
     def members(self, rows: Sequence[int]) -> Iterator[_Member]:
         """The files of some rows, some made at a time."""
-        for start in range(0, len(rows), _BLOCK):
-            some = rows[start : start + _BLOCK]
+        self._settle()
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
             stats = map(Stat, self._sizes.many(some), self._versions.many(some))
-            for row, path, stat in zip(some, self.paths.many(some), stats, strict=True):
-                yield _Member(self, row, path, stat)
+            columns = (self._paths.many(some), stats, self.places.many(some))
+            yield from map(_Member, repeat(self), some, *columns)
 
     def _sorted(self, rows: Sequence[int]) -> Sequence[int]:
         """Rows of a folder in the order of their names, and of their paths where these are the same.
@@ -123,8 +138,8 @@ class MemberTree:
         Buckets list them so: then nothing is held for each.
         """
         before = ("", "")
-        for start in range(0, len(rows), _BLOCK):
-            for path in self.paths.many(rows[start : start + _BLOCK]):
+        for start in range(0, len(rows), BLOCK):
+            for path in self.paths.many(rows[start : start + BLOCK]):
                 key = _key(path)
                 if key < before:
                     return array("I", sorted(rows, key=lambda row: _key(self.paths.at(row))))
@@ -170,17 +185,17 @@ def _key(path: str) -> tuple[str, str]:
 class _Member:
     """A `TreeFile`."""
 
-    __slots__ = ("_stat", "_tree", "name", "path", "row")
+    __slots__ = ("_place", "_stat", "_tree", "name", "path", "row")
 
-    def __init__(self, tree: MemberTree, row: int, path: str, stat: Stat) -> None:
-        self._tree, self.row, self.path, self._stat = tree, row, path, stat
+    def __init__(self, tree: MemberTree, row: int, path: str, stat: Stat, place: Place | None) -> None:
+        self._tree, self.row, self.path, self._stat, self._place = tree, row, path, stat, place
         self.name = path.rpartition("/")[2]
 
     def stat(self) -> Stat:
         return self._stat
 
     def place(self) -> Place | None:
-        return self._tree.places[self.row]
+        return self._place
 
     def begins_as_image(self) -> bool:
         return self._tree.begins_as_image(self.row)
