@@ -92,15 +92,16 @@ def pack(
     from gpu_pack.pipeline.shard_numbers import parse_shards
     from gpu_pack.pipeline.stored_plan import load_plan
 
-    stored, _ = load_plan(_destination(out, endpoint_url, anonymous, staging))
-    which = range(len(stored.shards)) if shards is None else parse_shards(shards, len(stored.shards))
+    stored = load_plan(_destination(out, endpoint_url, anonymous, staging))
+    count = len(stored.head.shards)
+    which = range(count) if shards is None else parse_shards(shards, count)
     if not which:
-        console.say(f"shards {shards}: none of {len(stored.shards)} falls to this share")
+        console.say(f"shards {shards}: none of {count} falls to this share")
         return 0
-    here = create_options(gpus=gpus, workers=workers, batch_size=batch_size).device
-    device = replace(here, device=stored.device.device, encoder=stored.device.encoder)
+    here, planned = create_options(gpus=gpus, workers=workers, batch_size=batch_size).device, stored.head.device
+    device = replace(here, device=planned.device, encoder=planned.encoder)
     with console.logged_warnings(), console.progress(quiet) as on_progress:
-        packed = pack_shards(replace(stored, device=device), which, on_progress)
+        packed = pack_shards(replace(stored.part(which), device=device), on_progress=on_progress)
     if json_:
         print(json.dumps([shard.to_json() for shard in packed.shards], indent=1))
     elif not quiet:

@@ -131,7 +131,9 @@ class Packing:
 
     def _collect(self) -> None:
         """Wait a moment for tasks that end."""
-        ready, _ = self.ray.wait([*self._running], timeout=_POLL_SECONDS) if self._running else ([], [])
+        refs, ready = [*self._running], []
+        if refs and self.ray.wait(refs, timeout=_POLL_SECONDS)[0]:
+            ready, _ = self.ray.wait(refs, num_returns=len(refs), timeout=0)  # on many nodes, many ended meanwhile
         for ref in ready:
             _, numbers = self._running.pop(ref)
             answer = self._answer(ref, numbers)

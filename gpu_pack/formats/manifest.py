@@ -12,7 +12,7 @@ import json
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ NAME = "manifest.json"
 _MAX_BYTES = 64 << 20
 _MAX_COUNT = (1 << 63) - 1
 #: More different labels are measurements, not classes, and are not counted.
-_MAX_LABELS = 100_000
+MAX_LABELS = 100_000
 _ZEROS = b"0" * 64
 _CHECKSUM = re.compile(rb',\n  "sha256": "([0-9a-f]{64})"\n }\n}\Z')
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -247,6 +247,14 @@ def histogram(labels: Iterable[float]) -> dict[str, int] | None:
     counts: Counter[float] = Counter()
     for label in labels:
         counts[label] += 1
-        if len(counts) > _MAX_LABELS:
+        if len(counts) > MAX_LABELS:
             return None
-    return {f"{label:g}" if label % 1 else str(int(label)): counts[label] for label in sorted(counts)}
+    return counted(counts)
+
+
+def counted(counts: Mapping[float, int]) -> dict[str, int] | None:
+    """`histogram`, of labels that are counted already; those that never occur are left out."""
+    found = sorted(label for label, count in counts.items() if count)
+    if len(found) > MAX_LABELS:
+        return None
+    return {f"{label:g}" if label % 1 else str(int(label)): counts[label] for label in found}

@@ -32,6 +32,8 @@ _RUN = "run.json"
 _PUBLISH = "publish.json"
 _BEGIN = "begin"
 _DONE = ".done"
+#: Contents, whole or in pieces, by name.
+RunFiles = Mapping[str, bytes | Iterable[bytes | memoryview]]
 
 
 class Published(NamedTuple):
@@ -121,24 +123,28 @@ class Staging:
                 write_atomically(self.folder / f"{name}.note", json.dumps(value).encode())
             return self.note(name)
 
-    def begin(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> None:
+    def begin(self, identity: Identity, files: RunFiles, shards: Sequence[str]) -> None:
         """Empty the folder and begin a run in it.
 
         Args:
             identity: see `Identity`.
-            files: what is known from the start, by name.
+            files: what is known from the start, in pieces, by name; see `run_file`.
             shards: names of the files that will be published of the shards.
         """
         self.clear()
         self._write_run(identity, files)
 
-    def begin_once(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> None:
+    def begin_once(self, identity: Identity, files: RunFiles, shards: Sequence[str]) -> None:
         """`begin`, unless another process does so at the same time: then wait for it."""
         with self._starting():
             if self.identity() is None:
                 self.begin(identity, files, shards)
 
-    def _write_run(self, identity: Identity, files: Mapping[str, bytes]) -> None:
+    def run_file(self, name: str) -> Path:
+        """A file that the run began with; it need not be there."""
+        return self.folder / name
+
+    def _write_run(self, identity: Identity, files: RunFiles) -> None:
         for name, data in files.items():
             write_atomically(self.folder / name, data)
         write_atomically(self.folder / _RUN, json.dumps(identity, indent=1).encode())
@@ -212,6 +218,10 @@ class Staging:
 
     def keep(self, name: str, data: bytes) -> None:
         """Keep something of the run in the output until it is published, for every process that packs there."""
+        write_atomically(self.folder / name, data)
+
+    def keep_file(self, name: str, data: bytes | Iterable[bytes | memoryview]) -> None:
+        """`keep`, for what is large, in pieces."""
         write_atomically(self.folder / name, data)
 
     def kept(self, suffix: str) -> list[bytes]:

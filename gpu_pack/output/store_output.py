@@ -9,7 +9,7 @@ and appear complete; the manifest, which makes a dataset of them, comes last, an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -85,20 +85,17 @@ class StoreOutput:
         except (ValueError, TypeError):  # none of gpu-pack's
             return None
 
-    def begin(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> NotedRun:
-        """Note a run, unless another one was noted meanwhile; gives the one that is noted."""
-        run = NotedRun(uuid4().hex, identity, [*files], [*shards])
-        for name, data in files.items():
-            self.notes.put(name, data)
+    def begin(self, identity: Identity, files: Sequence[str], shards: Sequence[str]) -> NotedRun:
+        """Note a run whose files are there, unless another one was noted meanwhile; gives the one that is noted."""
+        run = NotedRun(uuid4().hex, identity, files, [*shards])
         answer = self.notes.put_if(_RUN, to_json(run._asdict()), None)
         if answer == "unsupported":
             self.notes.put(_RUN, to_json(run._asdict()))
         return (self.run() or run) if answer == "conflict" else run
 
-    def run_files(self, run: NotedRun) -> dict[str, bytes]:
-        """What is noted of a run besides: the files it began with, and its notes, by name."""
-        notes = (name for name in self.notes.list() if name.endswith(_NOTE))
-        return self.notes.get_many([*run.files, *notes])
+    def run_notes(self) -> dict[str, bytes]:
+        """What is noted of a run besides, by name; without the files that it began with, which may be large."""
+        return self.notes.get_many(name for name in self.notes.list() if name.endswith(_NOTE))
 
     def note_once(self, name: str, value: object) -> Any:
         """Note a value, unless another machine has done so; gives what is noted."""

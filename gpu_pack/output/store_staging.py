@@ -18,7 +18,7 @@ from gpu_pack.formats.published_file import PublishedFile
 from gpu_pack.output.background import Background
 from gpu_pack.output.identity import Identity
 from gpu_pack.output.joined_file import JoinedFile
-from gpu_pack.output.staging import FinishedShard, Published, Staging, taken
+from gpu_pack.output.staging import FinishedShard, Published, RunFiles, Staging, taken
 from gpu_pack.output.store_output import NotedRun, StoreOutput, to_json
 from gpu_pack.stores.atomic_file import unwritable, write_atomically
 from gpu_pack.stores.data_path import DataPath
@@ -102,19 +102,31 @@ class StoreStaging(Staging):
             return
         if self.identity() is None:
             self._write_note("run", run.id)
-            self._write_run(run.identity, self._output.run_files(run))
+            self._write_run(run.identity, self._output.run_notes())
         self._note_all_done(run)
 
-    def begin(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> None:
+    def begin(self, identity: Identity, files: RunFiles, shards: Sequence[str]) -> None:
         """See `Staging.begin`."""
         self.clear()
-        self._adopt(self._output.begin(identity, files, shards))
+        self._begin(identity, files, shards)
 
-    def begin_once(self, identity: Identity, files: Mapping[str, bytes], shards: Sequence[str]) -> None:
+    def begin_once(self, identity: Identity, files: RunFiles, shards: Sequence[str]) -> None:
         """See `Staging.begin_once`; another process may be one of another machine."""
         with self._starting():
             if self.identity() is None:
-                self._adopt(self._output.begin(identity, files, shards))
+                self._begin(identity, files, shards)
+
+    def _begin(self, identity: Identity, files: RunFiles, shards: Sequence[str]) -> None:
+        for name, data in files.items():
+            self.keep_file(name, data)
+        self._adopt(self._output.begin(identity, [*files], shards))
+
+    def run_file(self, name: str) -> Path:
+        """See `Staging.run_file`; it is fetched where it is asked for, which few processes do."""
+        path = super().run_file(name)
+        if not path.exists():
+            self._output.notes.get_file(name, path)
+        return path
 
     def note_once(self, name: str, value: object) -> Any:
         """See `Staging.note_once`."""
@@ -171,6 +183,13 @@ class StoreStaging(Staging):
     def keep(self, name: str, data: bytes) -> None:
         """See `Staging.keep`."""
         self._output.notes.put(name, data)
+
+    def keep_file(self, name: str, data: bytes | Iterable[bytes | memoryview]) -> None:
+        """See `Staging.keep_file`; it passes through this machine's folder."""
+        super().keep_file(name, data)
+        path = self.folder / name
+        self._output.notes.put_file(name, path, self._may_write)
+        path.unlink()
 
     def kept(self, suffix: str) -> list[bytes]:
         """See `Staging.kept`."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
@@ -25,6 +25,7 @@ from gpu_pack.output.identity import Identity, differences
 from gpu_pack.output.shard_writer import WriterSettings
 from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.boxes import Boxes
+from gpu_pack.sources.columns import Column
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.splits import Shard
 from gpu_pack.stores.lease import LeaseSettings
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 #: The staging folder of create's runs.
 STAGING = ".gpu-pack"
 _STATS = "stats.bin"
+#: Rows that are compared at once.
+_STEP = 1 << 16
 #: A reader that the files are laid out for; None: all that read MXNet's.
 Target = Literal["insightface"]
 
@@ -61,7 +64,7 @@ class Plan:
         store: the object store that receives the files; None for ``out``.
         lease: of the lock there.
         target: ``insightface``: the published files are `gpu_pack.pipeline.faces.FACE_FILES`.
-        whole: it has all shards of its run; otherwise the run was begun by the plan that it is a part of.
+        whole: it may begin its run; otherwise that was begun by the plan that this one is a part or a copy of.
     """
 
     source: str
@@ -110,10 +113,11 @@ class Plan:
             UsageError: there is no such shard.
         """
         shards = self.select(which)
-        listing = self.listing.part(row for shard in shards for row in shard.rows)
+        one = len(shards) == 1
+        listing = self.listing.part(shards[0].rows if one else array("q", chain(*(shard.rows for shard in shards))))
         ends = [*accumulate((len(shard.rows) for shard in shards), initial=0)]
         spans = zip(shards, pairwise(ends), strict=True)
-        renumbered = tuple(shard._replace(rows=array("q", range(*span))) for shard, span in spans)
+        renumbered = tuple(shard._replace(rows=range(*span)) for shard, span in spans)
         return replace(self, listing=listing, shards=renumbered, whole=False)
 
 
@@ -161,14 +165,25 @@ def gpu_options(spec: TransformSpec, device: DeviceOptions) -> dict[str, float]:
 
 def lists_digest(listing: Listing, shards: Iterable[Shard]) -> str:
     """The SHA-256 of what is listed and how it is divided."""
-    digest = hashlib.sha256(listing.keys.tobytes())
-    digest.update("\n".join(listing.paths).encode("utf-8", "surrogateescape"))
-    digest.update(array("d", (label for labels in listing.labels for label in labels)).tobytes())
-    digest.update(array("I", map(len, listing.labels)).tobytes())
+    digest = hashlib.sha256()
+    for piece in chain(listing.keys.pieces(), _without_last(listing.paths.pieces()), listing.labels.value_pieces()):
+        digest.update(piece)
+    for piece in listing.labels.count_pieces():
+        digest.update(piece)
     for shard in shards:
         digest.update(f"\n{shard.split}/{shard.name}\n".encode())
-        digest.update(shard.rows.tobytes())
+        digest.update(array("q", shard.rows))
     return digest.hexdigest()
+
+
+def _without_last(pieces: Iterable[memoryview]) -> Iterator[memoryview]:
+    """The pieces without the last byte of all."""
+    held = memoryview(b"")
+    for piece in pieces:
+        if len(piece):
+            yield held
+            held = piece
+    yield held[:-1]
 
 
 # ---- begin or resume
@@ -182,7 +197,7 @@ def shard_names(name: str) -> list[str]:
 def begin(plan: Plan, staging: Staging, *, once: bool = False) -> None:
     """Empty the staging folder and begin the plan's run in it; ``once``: unless another process has just done so."""
     listing = plan.listing
-    files = {_STATS: listing.sizes.tobytes() + listing.versions.tobytes()}
+    files = {_STATS: chain(listing.sizes.pieces(), listing.versions.pieces())}
     names = [name for shard in plan.shards for name in shard_names(shard.name)]
     (staging.begin_once if once else staging.begin)(plan.identity, files, names)
 
@@ -201,18 +216,23 @@ def obstacle(plan: Plan, staging: Staging) -> str:
 
 def _changed_files(staging: Staging, listing: Listing) -> list[str]:
     """Files whose size or time is not what it was when the run began."""
-    try:
-        found = (staging.folder / _STATS).read_bytes()
-    except OSError:
-        found = b""
-    now = listing.sizes + listing.versions
-    if found == now.tobytes():
-        return []
-    before = array("q")
-    before.frombytes(found[: len(found) // 8 * 8])
     count = len(listing)
-    if len(before) != 2 * count:
-        return ["the list of files"]
-    return [
-        listing.paths[row] for row in range(count) if before[row] != now[row] or before[row + count] != now[row + count]
-    ]
+    if not count:
+        return []
+    try:
+        with staging.run_file(_STATS).open("rb") as file:
+            changed = sorted({*_changed_rows(file, listing.sizes), *_changed_rows(file, listing.versions)})
+            as_long = file.tell() == 16 * count and not file.read(1)
+    except FileNotFoundError:
+        as_long = False
+    return [listing.paths[row] for row in changed] if as_long else ["the list of files"]
+
+
+def _changed_rows(file: BinaryIO, column: Column) -> Iterator[int]:
+    """The rows of which a file tells another number."""
+    for start in range(0, len(column), _STEP):
+        now = column.slice(start, min(start + _STEP, len(column)))
+        before = file.read(len(now))
+        if before != now and len(before) == len(now):
+            pairs = zip(memoryview(before).cast("q"), memoryview(now).cast("q"), strict=True)
+            yield from (row for row, (one, two) in enumerate(pairs, start) if one != two)

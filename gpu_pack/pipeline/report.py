@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gpu_pack.errors import GpuPackError
-from gpu_pack.formats.manifest import histogram
+from gpu_pack.formats.manifest import MAX_LABELS, counted
 from gpu_pack.formats.notices import Notice, merge_notices, select
 from gpu_pack.formats.rejects import Reject
 from gpu_pack.output.checkpoint import BACKENDS
@@ -167,18 +167,18 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
         repeated_requests=packed.repeated_requests,
         machines=packed.machines,
     )
-    labels: dict[str, list[float]] = {}
+    labels = _LabelCounts(plan.listing)
     packed_by: Counter[str] = Counter()
     for shard, result in zip(plan.shards, packed.shards, strict=True):
         count = report.splits.setdefault(shard.split, SplitCount())
-        labels.setdefault(shard.split, []).extend(_packed_labels(plan.listing, shard, result.rejects))
+        labels.add(shard, result.rejects)
         count.listed += len(shard.rows)
         count.packed += result.records
         count.rejected += len(result.rejects)
         count.shards.append(shard.name + ".rec")
         packed_by.update(result.packed_by)
     for name, count in report.splits.items():
-        count.labels = histogram(labels[name])
+        count.labels = counted(labels.of[name])
     report.packed_by = {name: packed_by[name] for name in BACKENDS if packed_by[name]}
     report.packed = sum(count.packed for count in report.splits.values())
     _add_listing(report, plan.listing)
@@ -191,14 +191,14 @@ def planned(plan: Plan, seconds: float) -> Report:
     """What a run of this plan would do."""
     report = Report(plan.place, listed=plan.listing.listed, dry_run=True, seconds=seconds)
     report.rejected = len(plan.listing.unlistable)
-    labels: dict[str, list[float]] = {}
+    labels = _LabelCounts(plan.listing)
     for shard in plan.shards:
         count = report.splits.setdefault(shard.split, SplitCount())
         count.listed += len(shard.rows)
         count.shards.append(shard.name + ".rec")
-        labels.setdefault(shard.split, []).extend(plan.listing.labels[row][0] for row in shard.rows)
+        labels.add(shard)
     for name, count in report.splits.items():
-        count.labels = histogram(labels[name])
+        count.labels = counted(labels.of[name])
     _add_listing(report, plan.listing)
     _add_notices(report, plan.listing.notices)
     return report
@@ -210,13 +210,31 @@ def _add_notices(report: Report, found: Iterable[Notice]) -> None:
 
 
 def _add_listing(report: Report, listing: Listing) -> None:
-    report.left_out = len(listing) - sum(count.listed for count in report.splits.values())
+    report.left_out = len(listing) + listing.left_out - sum(count.listed for count in report.splits.values())
     report.classes = len(listing.classes) if listing.classes is not None else None
     report.skipped = dict(sorted(listing.skipped.items()))
 
 
-def _packed_labels(listing: Listing, shard: Shard, rejects: Sequence[Reject]) -> Iterable[float]:
-    """The first label of each packed image."""
-    bad = {(value["key"], value["path"]) for value in rejects}
-    rows = (row for row in shard.rows if not bad or (listing.keys[row], listing.paths[row]) not in bad)
-    return (listing.labels[row][0] for row in rows)
+class _LabelCounts:
+    """Counts the first labels of packed images, by split.
+
+    Attributes:
+        of: the counts; of too many labels, some.
+    """
+
+    def __init__(self, listing: Listing) -> None:
+        self._listing = listing
+        self.of: dict[str, Counter[float]] = {}
+
+    def add(self, shard: Shard, rejects: Sequence[Reject] = ()) -> None:
+        """Count a shard's images."""
+        counts = self.of.setdefault(shard.split, Counter())
+        if len(counts) <= 2 * MAX_LABELS:
+            counts.update(self._listing.labels.count_firsts(shard.rows))
+        if rejects:
+            counts.subtract(self._listing.labels.count_firsts(self._rejected(shard, rejects)))
+
+    def _rejected(self, shard: Shard, rejects: Sequence[Reject]) -> list[int]:
+        bad, keys, paths = {(value["key"], value["path"]) for value in rejects}, self._listing.keys, self._listing.paths
+        bad_keys = {key for key, _ in bad}
+        return [row for row in shard.rows if (key := keys.at(row)) in bad_keys and (key, paths.at(row)) in bad]

@@ -27,7 +27,7 @@ def check_space(plan: Plan, staging: Staging, free: FreeBytes) -> None:
         OutputError: it is certainly too little.
     """
     sizes = [
-        _estimate(plan.spec, [plan.listing.sizes[row] for row in shard.rows])
+        _estimate(plan.spec, len(shard.rows), map(plan.listing.sizes.at, shard.rows))
         for shard in plan.shards
         if staging.result(shard.name) is None
     ]
@@ -43,6 +43,20 @@ def check_space(plan: Plan, staging: Staging, free: FreeBytes) -> None:
         )
 
 
+def check_plan_space(plan: Plan, staging: Staging, free: FreeBytes) -> None:
+    """Compare what a plan takes that is kept in the output with what is free.
+
+    Raises:
+        OutputError: it is too little.
+    """
+    needed, there = plan.listing.nbytes, free(staging.folder)
+    if needed > there:
+        raise OutputError(
+            f"{staging.folder}: the plan needs about {human_size(needed)} on this disk, and {human_size(there)} are "
+            "free: free some, or choose another output"
+        )
+
+
 def images_in(spec: TransformSpec, sizes: Sequence[int], wanted: int) -> int:
     """How many images of a source make a shard of some ``wanted`` bytes.
 
@@ -51,22 +65,22 @@ def images_in(spec: TransformSpec, sizes: Sequence[int], wanted: int) -> int:
     """
     if not len(sizes):
         return 1
-    return max(1, wanted * len(sizes) // max(1, _TYPICAL * _estimate(spec, sizes)))
+    return max(1, wanted * len(sizes) // max(1, _TYPICAL * _estimate(spec, len(sizes), sizes)))
 
 
-def _estimate(spec: TransformSpec, sizes: Iterable[int]) -> int:
-    """Bytes that images of these sizes will take; so few that no run is refused that would fit.
+def _estimate(spec: TransformSpec, count: int, sizes: Iterable[int]) -> int:
+    """Bytes that ``count`` images of these sizes will take; so few that no run is refused that would fit.
 
     Half of what 80 photographs took as JPEGs of 224 x 224 pixels: 1.7 / (105 - quality) bytes a pixel, which is 0.17 at
     quality 95. Pictures that keep their size: a tenth of their files.
     """
-    known = [max(size, 0) for size in sizes]
+    known = (max(size, 0) for size in sizes)
     if spec.pass_through:
         return sum(known)
     if not spec.size:
         return sum(known) // 10
     image = _image_bytes(spec, spec.size)
-    return len(known) * image if spec.upscale else sum(min(size // 10, image) for size in known)
+    return count * image if spec.upscale else sum(min(size // 10, image) for size in known)
 
 
 def _image_bytes(spec: TransformSpec, edge: int) -> int:

@@ -1,4 +1,9 @@
-"""A plan that lies in its output, for processes and machines that pack its shards: plan there, pack, publish."""
+"""A plan that lies in its output, for processes and machines that pack its shards: plan there, pack, publish.
+
+The file holds the columns of each shard, one after the other; then the rest of the plan, with the place and the SHA-256
+of each of these; then a line of JSON. So a plan of any size is written as a stream, and whoever packs three shards
+reads three.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,16 @@ import hashlib
 import io
 import json
 import pickle
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
 
 import gpu_pack
 from gpu_pack.errors import OutputError, OutputExistsError
 from gpu_pack.output.destination import Destination
+from gpu_pack.output.disk_space import free_bytes
 from gpu_pack.pipeline import create
 from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.options import CreateOptions
@@ -21,24 +28,84 @@ from gpu_pack.pipeline.plan import STAGING, Plan, open_staging
 from gpu_pack.pipeline.report import Report
 from gpu_pack.pipeline.results import gather
 from gpu_pack.pipeline.run import publish_once, resume_or_begin
+from gpu_pack.pipeline.space import check_plan_space
 from gpu_pack.sources.given import GivenImages
+from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.spool import NoSpool
 from gpu_pack.stores.anchored import anchored
-from gpu_pack.stores.atomic_file import unwritable
-from gpu_pack.stores.object_folder import ObjectFolder
+from gpu_pack.stores.local import LocalStore
+from gpu_pack.stores.store import OpenFile, Store
 from gpu_pack.types import OnProgress
 
 #: Of a shard, about, where no number of shards is given.
 SHARD_BYTES = 256 << 20
 _PLAN = "plan"
+#: More than the line at the end has.
+_LINE_BYTES = 1 << 12
 #: What a plan is made of, besides gpu-pack's own classes.
 _OTHERS = {
-    ("array", "_array_reconstructor"),
-    ("array", "array"),
-    ("builtins", "bytearray"),
+    ("builtins", "range"),
     ("collections", "Counter"),
     ("fractions", "Fraction"),
 }
+
+
+class _Section(NamedTuple):
+    """Where something lies in the file, in bytes, and its SHA-256."""
+
+    offset: int
+    length: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StoredPlan:
+    """The plan that `store_plan` kept in an output.
+
+    Attributes:
+        head: all of it but the rows of its listing; its shards have the rows that these get one after the other.
+        overwrite: it may replace what is published there.
+        sections: of each shard.
+    """
+
+    head: Plan
+    overwrite: bool
+    sections: Sequence[_Section]
+    _destination: Destination
+
+    def part(self, which: Iterable[int]) -> Plan:
+        """A plan of some shards alone; see `Plan.part`.
+
+        Raises:
+            UsageError: there is no such shard.
+            OutputError: the plan is damaged.
+        """
+        numbers = sorted(set(which))
+        shards = self.head.select(numbers)
+        ends = [*accumulate((len(shard.rows) for shard in shards), initial=0)]
+        spans = zip(shards, pairwise(ends), strict=True)
+        listing = Listing(self.head.listing.store, classes=self.head.listing.classes, ordered=self.head.listing.ordered)
+        self._read(numbers, listing)
+        renumbered = tuple(shard._replace(rows=range(*span)) for shard, span in spans)
+        return replace(self.head, listing=listing, shards=renumbered, whole=False)
+
+    def whole(self) -> Plan:
+        """All shards, and what is said of the whole.
+
+        Raises:
+            OutputError: the plan is damaged.
+        """
+        listing = replace(self.head.listing, **_columns(Listing(self.head.listing.store)))
+        self._read(range(len(self.sections)), listing)
+        return replace(self.head, listing=listing, whole=False)
+
+    def _read(self, numbers: Iterable[int], listing: Listing) -> None:
+        """Append the rows of some shards."""
+        with _open(self._destination) as file:
+            for number in numbers:
+                data = _read_section(file, self.sections[number], self._destination)
+                columns = _unpickle(data, self._destination)
+                listing.extend(Listing(listing.store, **columns))
 
 
 def plan_apart(
@@ -64,21 +131,26 @@ def store_plan(sources: Sequence[str], out: str, options: CreateOptions, on_prog
         if staging.finish_publishing() is not None:
             staging.reopen()
         resume_or_begin(plan, CreatePolicy(options.overwrite), staging)
-        staging.keep(_PLAN, _pack(plan, options.overwrite))
+        check_plan_space(plan, staging, free_bytes)
+        staging.keep_file(_PLAN, pack_plan(plan, options.overwrite))
     return plan
 
 
-def load_plan(destination: Destination) -> tuple[Plan, bool]:
-    """The plan that `store_plan` kept in an output, and whether it may replace what is published there.
+def load_plan(destination: Destination) -> StoredPlan:
+    """The plan that `store_plan` kept in an output.
 
     Raises:
         OutputError: there is none, or it is another version's or damaged.
     """
-    text = _read(destination)
-    if text is None:
+    if not _is_there(destination):
         raise OutputError(f"{destination}: no plan lies there: gpu-pack plan SOURCE {destination} makes one")
-    plan, overwrite = _unpack(text, destination)
-    return replace(plan, out=destination.folder.absolute(), store=destination.store), overwrite
+    with _open(destination) as file:
+        size = file.stat.size
+        text = file.read_at(max(0, size - _LINE_BYTES), min(size, _LINE_BYTES))
+        head = _read_section(file, _last_line(text, destination), destination)
+    plan, overwrite, sections = _unpickle(head, destination)
+    plan = replace(plan, out=destination.folder.absolute(), store=destination.store)
+    return StoredPlan(plan, overwrite, sections, destination)
 
 
 def publish_stored(destination: Destination, merge: bool = False) -> Report:
@@ -90,10 +162,11 @@ def publish_stored(destination: Destination, merge: bool = False) -> Report:
     Raises:
         GpuPackError: shards are missing, which are named, or see `gpu_pack.errors`.
     """
-    if _read(destination) is None and (report := _publish_rest(destination)) is not None:
+    if not _is_there(destination) and (report := _publish_rest(destination)) is not None:
         return report
-    plan, overwrite = load_plan(destination)
-    made = publish_once(plan, CreatePolicy(overwrite, merge), lambda staging: gather(plan, staging))
+    stored = load_plan(destination)
+    plan = stored.whole()
+    made = publish_once(plan, CreatePolicy(stored.overwrite, merge), lambda staging: gather(plan, staging))
     return Report.from_json(made)
 
 
@@ -111,32 +184,74 @@ def _publish_rest(destination: Destination) -> Report | None:
     return None
 
 
-def _pack(plan: Plan, overwrite: bool) -> bytes:
-    """A line of JSON, then the plan as a pickle."""
-    # Without its folder, which `load_plan` knows, and whose class other systems lack.
-    body = pickle.dumps((replace(plan, out=None), overwrite), protocol=4)  # type: ignore[arg-type]
-    head = {"gpu-pack": gpu_pack.__version__, "sha256": hashlib.sha256(body).hexdigest()}
-    return json.dumps(head).encode() + b"\n" + body
+# ---- the file
 
 
-def _unpack(text: bytes, destination: Destination) -> tuple[Plan, bool]:
-    line, _, body = text.partition(b"\n")
+def pack_plan(plan: Plan, overwrite: bool) -> Iterator[bytes]:
+    """A plan as the bytes of its file, in pieces of a shard."""
+    offset, sections = 0, []
+    for shard in plan.shards:
+        data = pickle.dumps(_columns(plan.listing.part(shard.rows)), protocol=4)
+        sections.append(_section(offset, data))
+        offset += len(data)
+        yield data
+    body = pickle.dumps((_head(plan), overwrite, sections), protocol=4)
+    yield body
+    line = {"gpu-pack": gpu_pack.__version__, "head": _section(offset, body)}
+    yield b"\n" + json.dumps(line).encode()
+
+
+def _head(plan: Plan) -> Plan:
+    """The plan without rows, and without its folder, which `load_plan` knows, and whose class other systems lack."""
+    ends = [*accumulate((len(shard.rows) for shard in plan.shards), initial=0)]
+    spans = zip(plan.shards, pairwise(ends), strict=True)
+    left_out = plan.listing.left_out + len(plan.listing) - ends[-1]
+    empty = _columns(Listing(plan.listing.store))
+    listing = replace(plan.listing, **empty, own_splits=None, left_out=left_out)
+    shards = tuple(shard._replace(rows=range(*span)) for shard, span in spans)
+    return replace(plan, out=None, listing=listing, shards=shards)  # type: ignore[arg-type]
+
+
+def _columns(listing: Listing) -> dict[str, Any]:
+    names = ("keys", "labels", "paths", "sizes", "versions", "places")
+    return {name: getattr(listing, name) for name in names}
+
+
+def _section(offset: int, data: bytes) -> _Section:
+    return _Section(offset, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _last_line(text: bytes, destination: Destination) -> _Section:
+    """Where the head lies."""
     try:
-        head = dict(json.loads(line))
-    except (ValueError, TypeError):
-        head = {}
-    if head.get("sha256") != hashlib.sha256(body).hexdigest():
-        raise OutputError(f"{destination}: its plan is damaged: make it again with gpu-pack plan")
-    if head.get("gpu-pack") != gpu_pack.__version__:
+        line = dict(json.loads(text.rpartition(b"\n")[2]))
+        version, section = line.get("gpu-pack"), _Section(*line["head"])
+    except (ValueError, TypeError, KeyError):
+        raise _damaged(destination) from None
+    if version != gpu_pack.__version__:
         raise OutputError(
-            f"{destination}: its plan is of gpu-pack {head.get('gpu-pack')}, and this is {gpu_pack.__version__}: use "
-            "the same version for plan, pack and publish"
+            f"{destination}: its plan is of gpu-pack {version}, and this is {gpu_pack.__version__}: use the same "
+            "version for plan, pack and publish"
         )
+    return section
+
+
+def _read_section(file: OpenFile, section: _Section, destination: Destination) -> bytes:
+    data = file.read_at(section.offset, section.length)
+    if hashlib.sha256(data).hexdigest() != section.sha256:
+        raise _damaged(destination)
+    return data
+
+
+def _damaged(destination: Destination) -> OutputError:
+    return OutputError(f"{destination}: its plan is damaged: make it again with gpu-pack plan")
+
+
+def _unpickle(data: bytes, destination: Destination) -> Any:
     try:
-        plan, overwrite = _Unpickler(io.BytesIO(body)).load()
+        return _Unpickler(io.BytesIO(data)).load()
     except pickle.UnpicklingError as error:
         raise OutputError(f"{destination}: its plan holds {error}, which no plan does: make it again") from None
-    return plan, overwrite
 
 
 class _Unpickler(pickle.Unpickler):
@@ -151,13 +266,16 @@ class _Unpickler(pickle.Unpickler):
         return found
 
 
-def _read(destination: Destination) -> bytes | None:
-    if destination.store is not None:
-        folder = destination.store.folder.below(STAGING)
-        return ObjectFolder(folder, destination.store.options).get(_PLAN)
-    try:
-        return (destination.folder / STAGING / _PLAN).read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise unwritable(destination.folder / STAGING / _PLAN, error) from error
+def _file(destination: Destination) -> tuple[Store, str]:
+    store = destination.store or LocalStore(str(destination.folder))
+    return store, f"{STAGING}/{_PLAN}"
+
+
+def _is_there(destination: Destination) -> bool:
+    store, path = _file(destination)
+    return store.stat(path).size >= 0
+
+
+def _open(destination: Destination) -> OpenFile:
+    store, path = _file(destination)
+    return store.open(path)

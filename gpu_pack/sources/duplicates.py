@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from gpu_pack.sources.listing import Listing, entries
-from gpu_pack.sources.places import Places
 from gpu_pack.types import Image, OnProgress, Progress, Rejected, available_cores
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def first_of_same(listing: Listing, workers: int | None, on_progress: OnProgress
     """
     import numpy as np
 
-    sizes = np.array(listing.sizes, np.int64)
+    sizes = listing.sizes.numpy().copy()
     digests = np.zeros(len(listing), f"S{_DIGEST}")
     known = np.zeros(len(listing), bool)
     with ThreadPoolExecutor(workers or available_cores()) as pool:
@@ -80,25 +79,17 @@ def drop_duplicates(listing: Listing, firsts: Rows) -> Listing:
     own = listing.own_splits
     fewer = replace(
         listing,
-        keys=array("Q", (listing.keys[row] for row in kept)),
-        labels=[listing.labels[row] for row in kept],
-        paths=[listing.paths[row] for row in kept],
-        sizes=array("q", (listing.sizes[row] for row in kept)),
-        versions=array("q", (listing.versions[row] for row in kept)),
-        places=_places(listing, kept),
+        keys=listing.keys.take(kept),
+        labels=listing.labels.take(kept),
+        paths=listing.paths.take(kept),
+        sizes=listing.sizes.take(kept),
+        versions=listing.versions.take(kept),
+        places=listing.places.take(kept),
         unlistable=[*listing.unlistable, *_rejects(listing, dropped, firsts)],
     )
     if own is not None:
-        fewer.own_splits = own._replace(rows=array("H", (own.rows[row] for row in kept)))
+        fewer.own_splits = own._replace(rows=own.rows.take(kept))
     return fewer
-
-
-def _places(listing: Listing, kept: Iterable[int]) -> Places:
-    places = Places()
-    for number, row in enumerate(kept):
-        if (place := listing.places[row]) is not None:
-            places.put(number, place)
-    return places
 
 
 def _rejects(listing: Listing, dropped: Iterable[int], firsts: Rows) -> Iterator[Rejected]:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.columns import Column, Keys, Texts
+from gpu_pack.sources.labels import Labels
 from gpu_pack.sources.places import Places
 from gpu_pack.sources.splits import OwnSplits
 from gpu_pack.stores.store import Stat, Store
 from gpu_pack.types import Entry, Place, Rejected
 
+if TYPE_CHECKING:
+    from gpu_pack.sources.columns import Rows
+
+#: Entries that are made at once.
+_BLOCK = 256
+
 
 @dataclass
 class Listing:
-    """Columns of equal length, one row an image; a million rows take some 200 MB.
+    """Columns of equal length, one row an image; a million rows take some 100 MB, and far more lie on the disk.
 
     Attributes:
         store: where the images lie.
@@ -33,15 +41,16 @@ class Listing:
         notices: notes and warnings about the source.
         ordered: someone chose the order, as in a .lst.
         records: how many images are out of records, for which they were encoded before.
+        left_out: how many more images were listed, which a division gave to no split.
         own_splits: the splits of a source that is divided already, with a row's split; None for any other.
     """
 
     store: Store
-    keys: array[int] = field(default_factory=lambda: array("Q"))
-    labels: list[tuple[float, ...]] = field(default_factory=list)
-    paths: list[str] = field(default_factory=list)
-    sizes: array[int] = field(default_factory=lambda: array("q"))
-    versions: array[int] = field(default_factory=lambda: array("q"))
+    keys: Keys = field(default_factory=Keys)
+    labels: Labels = field(default_factory=Labels)
+    paths: Texts = field(default_factory=Texts)
+    sizes: Column = field(default_factory=lambda: Column("q"))
+    versions: Column = field(default_factory=lambda: Column("q"))
     places: Places = field(default_factory=Places)
     classes: tuple[str, ...] | None = None
     unlistable: list[Rejected] = field(default_factory=list)
@@ -50,6 +59,7 @@ class Listing:
     own_splits: OwnSplits | None = None
     ordered: bool = False
     records: int = 0
+    left_out: int = 0
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -58,33 +68,64 @@ class Listing:
     @property
     def listed(self) -> int:
         """How many images there are, with those that are rejected already."""
-        return len(self.paths) + len(self.unlistable)
+        return len(self.paths) + len(self.unlistable) + self.left_out
+
+    @property
+    def nbytes(self) -> int:
+        """What its rows take, about: those with boxes or places take more."""
+        return self.paths.nbytes + 36 * len(self)
 
     def entry(self, row: int) -> Entry:
         """One row as a value."""
-        size = self.sizes[row]
-        return Entry(self.keys[row], self.labels[row], self.paths[row], size if size >= 0 else None, self.places[row])
+        size = self.sizes.at(row)
+        return Entry(
+            self.keys.at(row), self.labels.at(row), self.paths.at(row), size if size >= 0 else None, self.places[row]
+        )
 
-    def part(self, rows: Iterable[int]) -> Listing:
+    def part(self, rows: Rows) -> Listing:
         """A listing of some rows alone, in the given order, without what is said of the whole."""
-        part = Listing(self.store, classes=self.classes, ordered=self.ordered)
-        for row in rows:
-            stat = Stat(self.sizes[row], self.versions[row])
-            part.add(self.keys[row], self.labels[row], self.paths[row], stat, self.places[row])
-        return part
+        return Listing(
+            self.store,
+            self.keys.take(rows),
+            self.labels.take(rows),
+            self.paths.take(rows),
+            self.sizes.take(rows),
+            self.versions.take(rows),
+            self.places.take(rows),
+            classes=self.classes,
+            ordered=self.ordered,
+        )
 
     def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat, place: Place | None = None) -> None:
         """Append a row."""
         if place is not None:
             self.places.put(len(self.paths), place)
-        self.keys.append(key)
         self.labels.append(labels)
-        self.paths.append(path)
-        self.sizes.append(stat.size)
-        self.versions.append(stat.version)
+        self.add_unlabelled([(key, path, stat)])
+
+    def add_unlabelled(self, rows: Sequence[tuple[int, str, Stat]]) -> None:
+        """Append rows, of each its key, path and stat; their labels and places the caller adds."""
+        keys, paths, stats = zip(*rows, strict=True)
+        sizes, versions = zip(*stats, strict=True)
+        self.keys.append_all(keys)
+        self.paths.append_all(paths)
+        self.sizes.append_all(sizes)
+        self.versions.append_all(versions)
+
+    def extend(self, part: Listing) -> None:
+        """Append the rows of another listing."""
+        part.places.copy_into(self.places, range(len(part)), len(self))
+        self.keys.extend(part.keys)
+        self.labels.extend(part.labels)
+        self.paths.extend(part.paths)
+        for mine, its in ((self.sizes, part.sizes), (self.versions, part.versions)):
+            mine.extend(its.slice(0, len(its)))
 
 
-def entries(listing: Listing, rows: array[int], start: int = 0) -> Iterator[Entry]:
-    """The entries of ``rows[start:]``, made one at a time."""
-    for position in range(start, len(rows)):
-        yield listing.entry(rows[position])
+def entries(listing: Listing, rows: Sequence[int], start: int = 0) -> Iterator[Entry]:
+    """The entries of ``rows[start:]``, some made at a time."""
+    for begin in range(start, len(rows), _BLOCK):
+        some = rows[begin : begin + _BLOCK]
+        sizes = [size if size >= 0 else None for size in listing.sizes.many(some)]
+        columns = (listing.keys, listing.labels, listing.paths)
+        yield from map(Entry, *(column.many(some) for column in columns), sizes, listing.places.many(some))

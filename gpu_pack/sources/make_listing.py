@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from gpu_pack.errors import SourceError
 from gpu_pack.formats import lst
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.class_names import check_class_names, numeric_notice, order_classes
+from gpu_pack.sources.columns import BLOCK, Column, raw
 from gpu_pack.sources.folder import describe_skipped
-from gpu_pack.sources.found import Facts, Found, Label
+from gpu_pack.sources.found import Facts, Found
 from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.source_options import ClassOrder
 from gpu_pack.sources.splits import OwnSplits
-from gpu_pack.stores.store import Store
+from gpu_pack.stores.store import Stat, Store
 from gpu_pack.types import Entry, Rejected
 
 Values = tuple[float, ...]
@@ -45,6 +46,7 @@ def make_listing(
     rows = _Rows(Listing(store))
     for found in images:
         rows.add(found)
+    rows.settle()
     listing = rows.listing
     listing.skipped, listing.notices = facts.skipped, facts.notices
     listing.ordered, listing.records = facts.ordered, facts.records
@@ -56,7 +58,7 @@ def make_listing(
             f"{facts.source}: none of its {listing.listed:,} images can be packed; the first: {first.entry.path}: "
             f"{first.reason}"
         )
-    rows.set_labels(_number_classes(rows, facts, known, class_order))
+    _number_classes(rows, facts, known, class_order)
     if facts.splits or rows.splits:
         listing.own_splits = _own_splits(rows, facts)
         listing.notices += _untrained(listing)
@@ -64,60 +66,96 @@ def make_listing(
 
 
 class _Rows:
-    """A listing that grows, with labels and splits as numbers in the order in which they were met."""
+    """A listing that grows, with classes and splits as numbers in the order in which they were met.
+
+    Attributes:
+        words: the names of classes, with their numbers.
+        number: the first label that is no name.
+        splits: names with their numbers.
+    """
 
     def __init__(self, listing: Listing) -> None:
         self.listing = listing
-        self.labels: dict[Label, int] = {}
+        self.words: dict[str, int] = {}
+        self.number: Values = ()
         self.splits: dict[str | None, int] = {}
-        self._row_labels, self._row_splits = array("I"), array("H")
+        self._row_splits = Column("H")
+        self._met = self._settled = 0
+        self._recent: list[tuple[int, str, Stat]] = []
+        self._recent_words: list[int] = []
 
     def add(self, found: Found) -> None:
-        key = self.listing.listed if found.key is None else found.key
-        label = self.labels.setdefault(found.label, len(self.labels))
+        key = self._met if found.key is None else found.key
+        self._met += 1
+        label = found.label
+        if isinstance(label, str):
+            number = self.words.setdefault(label, len(self.words))
+        elif not self.number:
+            self.number = label
         if found.refused or (unlistable := lst.unlistable_reason(found.path)):
             reason, code = found.refused or (f"its name cannot stand in a .lst file: {unlistable}: rename it", "name")
-            # Its labels come once the classes have their numbers.
-            entry = Entry(key, (float(label),), found.path.encode("utf-8", "backslashreplace").decode())
+            # Those of classes come once these have their numbers.
+            labels = (float(number),) if isinstance(label, str) else label
+            entry = Entry(key, labels, found.path.encode("utf-8", "backslashreplace").decode())
             self.listing.unlistable.append(Rejected(entry, "read", reason, code))
             return
-        self._row_labels.append(label)
+        row = self._settled + len(self._recent)
         if found.split is not None or self.splits:
-            if before := len(self.listing) - len(self._row_splits):  # those of no split
-                self._row_splits.extend([self.splits.setdefault(None, 0)] * before)
+            for _ in range(row - len(self._row_splits)):  # those of no split
+                self._row_splits.append(self.splits.setdefault(None, 0))
             self._row_splits.append(self.splits.setdefault(found.split, len(self.splits)))
-        self.listing.add(key, (), found.path, found.stat, found.place)
+        if found.place is not None:
+            self.listing.places.put(row, found.place)
+        if isinstance(label, str):
+            self._recent_words.append(number)
+        else:
+            self.listing.labels.append(label)
+        self._recent.append((key, found.path, found.stat))
+        if len(self._recent) >= BLOCK:
+            self.settle()
 
-    def set_labels(self, values: dict[Label, Values]) -> None:
-        """Give every row its label values: one tuple for all that share them."""
-        by_number = [values.get(label, ()) for label in self.labels]
-        self.listing.labels = [by_number[number] for number in self._row_labels]
+    def settle(self) -> None:
+        """Add the rows that were held back, since many are faster together."""
+        if self._recent:
+            self.listing.add_unlabelled(self._recent)
+            self.listing.labels.append_numbers(self._recent_words)
+        self._settled += len(self._recent)
+        self._recent, self._recent_words = [], []
+
+    def set_classes(self, numbers: dict[str, Values]) -> None:
+        """Give the classes their label values."""
+        by_number = [numbers[word] for word in self.words]
+        self.listing.labels.table = by_number
         self.listing.unlistable = [
             each._replace(entry=each.entry._replace(labels=by_number[int(each.entry.labels[0])]))
+            if each.entry.labels
+            else each
             for each in self.listing.unlistable
         ]
 
-    def split_rows(self, names: list[str]) -> array[int]:
+    def split_rows(self, names: list[str]) -> Column:
         """The split of each row, as a number among ``names``."""
-        numbers = [names.index(name) if name is not None else -1 for name in self.splits]
-        return array("H", (numbers[split] for split in self._row_splits))
+        import numpy as np
+
+        numbers = np.array([names.index(name) for name in self.splits if name is not None], np.uint16)
+        return Column("H", raw(numbers[self._row_splits.numpy()]))
 
 
-def _number_classes(rows: _Rows, facts: Facts, known: tuple[str, ...] | None, order: ClassOrder) -> dict[Label, Values]:
-    """The values of each label that was met; sets the listing's classes."""
+def _number_classes(rows: _Rows, facts: Facts, known: tuple[str, ...] | None, order: ClassOrder) -> None:
+    """Give the listing its classes, and its rows their numbers."""
     listing = rows.listing
-    words = {label for label in rows.labels if isinstance(label, str)} | set(facts.class_names or ())
-    numbers = [label for label in rows.labels if not isinstance(label, str) and label]
-    if words and numbers:
-        label = ", ".join(f"{value:.9g}" for value in numbers[0])
+    words = rows.words.keys() | set(facts.class_names or ())
+    if words and rows.number:
+        label = ", ".join(f"{value:.9g}" for value in rows.number)
         raise SourceError(
             f"{facts.source}: some labels are names of classes, such as {min(words)!r}, and others numbers, such as "
             f"{label}: --class-names FILE gives numbers their names"
         )
     if not words:
         listing.classes = known if known is not None else facts.numbered
+        numbers = chain(listing.labels.table or listing.labels, (each.entry.labels for each in listing.unlistable))
         _check_numbers(numbers, facts, listing.classes, " (--classes)" if known is not None else "")
-        return {label: label for label in numbers}
+        return
     names = order_classes(words, order)
     check_class_names(facts.source, names)
     listing.classes = known if known is not None else tuple(names)
@@ -130,7 +168,7 @@ def _number_classes(rows: _Rows, facts: Facts, known: tuple[str, ...] | None, or
                 f"{facts.source}: class {name!r} is not among the {len(labels)} names of classes (--classes): add it "
                 "at the end of that file, or leave its images out"
             )
-    return {label: (labels[label],) for label in rows.labels if isinstance(label, str)}
+    rows.set_classes({name: (labels[name],) for name in rows.words})
 
 
 def _check_numbers(numbers: Iterable[Values], facts: Facts, classes: tuple[str, ...] | None, told: str) -> None:
@@ -150,7 +188,7 @@ def _own_splits(rows: _Rows, facts: Facts) -> OwnSplits:
     if None in rows.splits:
         raise SourceError(f"{facts.source}: some images are in a split, {names[0]!r}, and others in none: name theirs")
     column = rows.split_rows(names)
-    filled = set(column)
+    filled = column.different()
     for number, name in enumerate(names):
         if number not in filled:
             raise SourceError(
@@ -166,7 +204,9 @@ def _untrained(listing: Listing) -> Iterator[Notice]:
     train = next((number for number, name in enumerate(own.names) if name.lower() == "train"), None)
     if train is None or classes is None:
         return
-    trained = {labels for labels, split in zip(listing.labels, own.rows, strict=True) if split == train}
-    others = sorted(set(listing.labels) - trained)
+    import numpy as np
+
+    trained = listing.labels.different(np.flatnonzero(own.rows.numpy() == train))
+    others = sorted(listing.labels.different() - trained)
     if others:
         yield Notice("class-untrained", len(others), classes[int(others[0][0])])

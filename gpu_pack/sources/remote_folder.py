@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 
 from gpu_pack.sources.member_tree import MemberTree
@@ -23,15 +24,15 @@ def remote_tree(files: SourceFiles) -> MemberTree:
     images: set[str] = set()
     folder = store.folder
     tree = MemberTree(files.source, folder.name or folder.bucket, lambda path, _: path in images)
-    doubtful: list[tuple[str, Stat]] = []
+    doubtful = array("I")
     for path, stat in store.walk():
         name = path.rpartition("/")[2]
         if not name:  # by which consoles make a folder
             continue
-        tree.add(path, path, stat)
         if not may_be_image(name) and name.lower() not in SYSTEM_NAMES:
-            doubtful.append((path, stat))
-    images.update(_images(store, doubtful))
+            doubtful.append(len(tree))
+        tree.add(path, path, stat)
+    images.update(_images(store, ((tree.paths.at(row), tree.stat(row)) for row in doubtful)))
     return tree
 
 

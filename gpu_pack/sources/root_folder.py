@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from gpu_pack.sources.member_tree import MemberTree
 from gpu_pack.sources.tree import TreeFile, is_image
@@ -20,7 +21,7 @@ class RootedTree:
         self.source, self.name = tree.source, root.rstrip("/").rpartition("/")[2]
         self._tree, self._root = tree, root
 
-    def scan(self, folder: str, skipped: Counter[str]) -> tuple[list[TreeFile], list[str]]:
+    def scan(self, folder: str, skipped: Counter[str]) -> tuple[Iterable[TreeFile], list[str]]:
         """See `Tree.scan`."""
         return self._tree.scan(self._root + folder, skipped)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Rows = npt.NDArray[np.int64]
+    Rows = npt.NDArray[np.integer[Any]]
 
 
 def keep_together(ordered: Rows, firsts: Rows) -> Rows:

@@ -17,6 +17,8 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gpu_pack.errors import UsageError, told
+from gpu_pack.sources.columns import Column, raw
+from gpu_pack.sources.labels import Labels
 from gpu_pack.sources.row_sets import between_sets, keep_together
 from gpu_pack.sources.shares import Shares
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Rows = npt.NDArray[np.int64]
+    Rows = npt.NDArray[np.integer[Any]]
 
 #: What a source is divided into that nothing divides.
 UNDIVIDED = (("train", Fraction(1)),)
@@ -110,7 +112,7 @@ class OwnSplits(NamedTuple):
     """
 
     names: tuple[str, ...]
-    rows: array[int]
+    rows: Column
     bind: bool = True
 
 
@@ -119,7 +121,7 @@ class Shard(NamedTuple):
 
     split: str
     name: str
-    rows: array[int]
+    rows: array[int] | range
 
 
 def split_pair(text: str) -> tuple[str, str]:
@@ -180,10 +182,11 @@ def divide(
     """
     import numpy as np
 
+    labels = Labels.of(labels)
     random, shuffle = np.random.RandomState(division.seed), division.shuffle is not False
     if own is not None:
-        column = np.array(own.rows)
-        parts = [(name, np.flatnonzero(column == number)) for number, name in enumerate(own.names)]
+        splits, kind = own.rows.numpy(), _kind(len(labels))
+        parts = [(name, np.flatnonzero(splits == number).astype(kind)) for number, name in enumerate(own.names)]
     else:
         parts = _cut(labels, division, classes, random if shuffle else None, firsts)
     shards: list[Shard] = []
@@ -196,7 +199,7 @@ def divide(
 
 
 def _cut(
-    labels: Sequence[tuple[float, ...]],
+    labels: Labels,
     division: Division,
     classes: bool,
     random: np.random.RandomState | None,
@@ -206,14 +209,13 @@ def _cut(
     import numpy as np
 
     splits = division.splits or UNDIVIDED
-    parts: list[list[Rows]] = [[np.empty(0, np.int64)] for _ in splits]
+    parts: list[list[Rows]] = [[np.empty(0, _kind(len(labels)))] for _ in splits]
     shares = Shares([fraction for _, fraction in splits])
-    labels = labels if firsts is None else [labels[row] for row in firsts]
-    strata = _strata(labels, division.stratify)
-    for rows in strata:
+    strata = _strata(labels, division.stratify, firsts)
+    for label, rows in strata:
         ordered = random.permutation(rows) if random is not None else rows
         few = division.stratify and len(rows) < len(splits)
-        if few and is_class(labels[rows[0]][0], len(strata), len(labels), classes):
+        if few and is_class(label, len(strata), len(labels), classes):
             parts[0].append(ordered)
             continue
         cuts = list(accumulate(shares.of(len(rows)), initial=0))
@@ -235,15 +237,31 @@ def is_class(label: float, different: int, rows: int, classes: bool) -> bool:
     return classes or (different * 2 < rows and float(label).is_integer())
 
 
-def _strata(labels: Sequence[tuple[float, ...]], stratify: bool) -> list[Rows]:
-    """Row numbers by first label, lowest label first; all together without ``stratify``."""
+def _strata(labels: Labels, stratify: bool, firsts: Rows | None) -> list[tuple[float, Rows]]:
+    """First labels with the numbers of their rows, lowest first; all together without ``stratify``."""
     import numpy as np
 
+    kind = _kind(len(labels))
     if not stratify:
-        return [np.arange(len(labels), dtype=np.int64)]
-    first = np.fromiter((label[0] for label in labels), np.float64, len(labels))
-    order = np.argsort(first, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(first[order])) + 1)
+        return [(0.0, np.arange(len(labels), dtype=kind))]
+    ranks, different = labels.ranks()
+    if firsts is not None:
+        ranks = ranks[firsts]
+    if np.all(ranks[1:] >= ranks[:-1]):  # as folders are listed
+        order = np.arange(len(ranks), dtype=kind)
+    else:
+        order = np.argsort(ranks, kind="stable").astype(kind)
+        ranks = ranks[order]
+    starts = np.flatnonzero(ranks[1:] != ranks[:-1]) + 1
+    found = different[ranks[np.concatenate([[0], starts])]].tolist()
+    return [*zip(found, np.split(order, starts), strict=True)]
+
+
+def _kind(rows: int) -> type[np.integer[Any]]:
+    """The smallest kind of number for rows; a shuffle gives the same order for all."""
+    import numpy as np
+
+    return np.uint32 if rows < 1 << 32 else np.int64
 
 
 def _shards(name: str, rows: Rows, shards: int, division: Division, total: int) -> list[Shard]:
@@ -262,9 +280,13 @@ def _shards(name: str, rows: Rows, shards: int, division: Division, total: int) 
         )
     names = [f"{name}-{number:05d}-of-{shards:05d}" for number in range(shards)] if shards > 1 else [name]
     cuts = pairwise([len(rows) * number // shards for number in range(shards + 1)])
-    return [
-        Shard(name, shard, array("q", rows[low:high].tolist())) for shard, (low, high) in zip(names, cuts, strict=True)
-    ]
+    return [Shard(name, shard, _array(rows[low:high])) for shard, (low, high) in zip(names, cuts, strict=True)]
+
+
+def _array(rows: Rows) -> array[int]:
+    found = array("I" if rows.itemsize == 4 else "q")
+    found.frombytes(raw(rows))
+    return found
 
 
 def _short(fraction: Fraction) -> str:

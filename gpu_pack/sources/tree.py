@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Protocol
 
 from gpu_pack.formats import image_headers
@@ -66,8 +66,10 @@ class Tree(Protocol):
     source: str
     name: str
 
-    def scan(self, folder: str, skipped: Counter[str]) -> tuple[list[TreeFile], list[str]]:
+    def scan(self, folder: str, skipped: Counter[str]) -> tuple[Iterable[TreeFile], list[str]]:
         """The files and the names of the folders directly in a folder, sorted by name.
+
+        The files can be gone through several times.
 
         Hidden folders are counted as skipped; system files and macOS's ``._name`` twins are passed over.
 

@@ -19,7 +19,7 @@ _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 _READ_BYTES = 8 << 20
 
 
-def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
+def write_atomically(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Create or replace a file in one step and sync it: ``path`` has the old bytes or the new ones.
 
     Args:

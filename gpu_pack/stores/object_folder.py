@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
 from gpu_pack.errors import GpuPackError, OutputError, SourceError
 from gpu_pack.stores.address import Address, StoreOptions
+from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.stores.object_faults import ObjectError, judge
 from gpu_pack.stores.object_requests import requests_to
 from gpu_pack.stores.object_stat import look_up, stat_of
@@ -26,6 +27,8 @@ _PART_BYTES = 8 << 20
 #: S3 takes 10,000.
 _MAX_PARTS = 9000
 _PARTS_AT_ONCE = 8
+#: Of a large object that is copied into a file.
+_PIECE_BYTES = 32 << 20
 #: Small objects that are asked for, or removed, at the same time.
 _AT_ONCE = 64
 _Result = TypeVar("_Result")
@@ -129,6 +132,30 @@ class ObjectFolder:
         if (error := self._call(name, "written", put)) is not None:
             raise error
         return stat_of(self._call(name, "read", lambda: look_up(self._requests, key)))
+
+    def get_file(self, name: str, path: Path) -> None:
+        """Copy an object into a file, in pieces; without one, no file is made."""
+        obstore, client, key = self._requests.obstore, self._requests.client, self._key(name)
+
+        def size() -> int | None:
+            try:
+                return int(look_up(self._requests, key)["size"])
+            except ObjectError as error:
+                if error.fault.kind == "missing":
+                    return None
+                raise
+
+        def pieces(size: int) -> Iterator[bytes]:
+            for start in range(0, size, _PIECE_BYTES):
+                length = min(_PIECE_BYTES, size - start)
+                yield self._call(
+                    name,
+                    "read",
+                    lambda: bytes(obstore.get_range(client, key, start=start, length=length)),  # noqa: B023
+                )
+
+        if (found := self._told(name, "read", size)) is not None:
+            write_atomically(path, pieces(found))
 
     def _upload_client(self) -> Any:
         """One that repeats requests by itself: for a part that fails, not all of the file goes up again."""

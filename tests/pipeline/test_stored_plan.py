@@ -97,9 +97,11 @@ def test_without_a_plan(tmp_path: Path, gpu_pack_command: Run) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda head, body: (head, body[:-1]), "its plan is damaged"),
-        (lambda head, body: ({**head, "gpu-pack": "0.0.1"}, body), "its plan is of gpu-pack 0.0.1, and this is "),
-        (lambda head, body: (_head(pickle.dumps(subprocess.run)), pickle.dumps(subprocess.run)), "subprocess.run"),
+        (lambda text, line: text[:-1], "its plan is damaged"),
+        (lambda text, line: text[:100] + b"?" + text[101:], "its plan is damaged"),
+        (lambda text, line: b"{}", "its plan is damaged"),
+        (lambda text, line: _ended(text, {**line, "gpu-pack": "0.0.1"}), "its plan is of gpu-pack 0.0.1, and this is "),
+        (lambda text, line: _ended(pickle.dumps(subprocess.run), line), "its plan holds subprocess.run, which no plan"),
     ],
 )
 def test_a_plan_that_cannot_be_used(
@@ -108,14 +110,15 @@ def test_a_plan_that_cannot_be_used(
     """Damaged, another version's, or made to run a program."""
     gpu_pack_command("plan", source, "out", *FLAGS)
     path = tmp_path / "out/.gpu-pack/plan"
-    line, _, body = path.read_bytes().partition(b"\n")
-    head, body = change(json.loads(line), body)
-    path.write_bytes(json.dumps(head).encode() + b"\n" + body)
+    text, _, line = path.read_bytes().rpartition(b"\n")
+    path.write_bytes(change(text + b"\n" + line, json.loads(line)))
     assert message in gpu_pack_command("pack", "out", code=1).stderr
 
 
-def _head(body: bytes) -> dict[str, str]:
-    return {"gpu-pack": gpu_pack.__version__, "sha256": hashlib.sha256(body).hexdigest()}
+def _ended(body: bytes, line: dict[str, Any]) -> bytes:
+    """A plan with another head and line."""
+    head = {"head": (0, len(body), hashlib.sha256(body).hexdigest())}
+    return body + b"\n" + json.dumps({**line, **head}).encode()
 
 
 def test_what_has_to_be_unpacked_first_is_refused(source: Path, tmp_path: Path, gpu_pack_command: Run) -> None:

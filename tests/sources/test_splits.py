@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gpu_pack.errors import UsageError
 from gpu_pack.formats.notices import Notice
+from gpu_pack.sources.columns import Column
 from gpu_pack.sources.missing_classes import missing_classes
 from gpu_pack.sources.splits import Division, OwnSplits, divide, is_split_source, split_pair
 
@@ -108,7 +109,7 @@ def test_every_folder_is_a_class_however_few_images_there_are() -> None:
 
 
 def test_a_source_that_is_divided_keeps_its_splits() -> None:
-    own = OwnSplits(("a", "b"), array("H", [0, 0, 0, 1, 1, 0, 1, 1]))
+    own = OwnSplits(("a", "b"), Column("H", array("H", [0, 0, 0, 1, 1, 0, 1, 1]).tobytes()))
     labels = [(0.0,)] * 8
     kept = divide(labels, Division(shuffle=False, shards=2), own)
     assert [(shard.split, shard.name, list(shard.rows)) for shard in kept] == [

@@ -66,7 +66,7 @@ class ArchiveTree:
 
     def begin_archive(self) -> None:
         """What is added from here on lies in the next archive."""
-        self._starts.append(len(self.tree.names))
+        self._starts.append(len(self.tree))
 
     def add_folder(self, name: str) -> None:
         """Add a folder, which may be the class of no image."""
@@ -141,7 +141,7 @@ class ArchiveTree:
                 "labels, --layout classes makes each archive a class"
             )
         if len(names) > 1:  # one alone gives its name in any case
-            ends = [*self._starts[1:], len(self.tree.names)]
+            ends = [*self._starts[1:], len(self.tree)]
             for name, start, end in zip(names, self._starts, ends, strict=True):
                 self.tree.move_loose(range(start, end), f"{name}/")
         self._facts.notices.append(Notice("archives-as-classes", len(names), names[0]))

@@ -39,7 +39,7 @@ def _find(files: SourceFiles, options: SourceOptions, facts: Facts, spool: Spool
         tree.begin_archive()
         with open_plain(files.store, path, spool) as tar:
             _Reader(tree, facts, options, spool).read(tar)
-    if not tree.tree.names and facts.notices:
+    if not len(tree.tree) and facts.notices:
         raise SourceError(f"{files.source}: nothing can be read from it as a tar: {facts.notices[0].example}")
     yield from tree.images(options)
 
