@@ -57,6 +57,7 @@ def test_processes_elsewhere_pack_what_one_run_does(source: Path, tmp_path: Path
     assert (report["packed"], report["rejected"], report["resumed"]) == (28, 2, 0)
     ((machine, did),) = report["machines"].items()
     assert machine and (did["shards"], did["images"], did["device"]) == ("0-5", 30, "cpu")
+    assert did["images_per_second"] == pytest.approx(30 / did["seconds"], rel=0.01)
     assert published(tmp_path / "out") == published(tmp_path / "one")
     assert json.loads((tmp_path / "out/manifest.json").read_text())["run"]["machines"] == report["machines"]
     assert "a finished run lies there, and no plan" in gpu_pack_process("publish", "out", code=1).stderr
@@ -228,3 +229,18 @@ def test_a_finished_shard_whose_files_are_gone_is_packed_again(
     gpu_pack_command("pack", "out")
     gpu_pack_command("publish", "out")
     assert "no faults" in gpu_pack_command("verify", "out").stdout
+
+
+def test_calls_of_one_machine_at_the_same_time_take_its_time_once(
+    source: Path, tmp_path: Path, gpu_pack_command: Run
+) -> None:
+    gpu_pack_command("plan", source, "out", *FLAGS)
+    gpu_pack_command("pack", "out")
+    (found,) = (tmp_path / "out/.gpu-pack").glob("*.call")
+    call = json.loads(found.read_text())
+    found.unlink()
+    for number, (began, seconds) in enumerate([(100, 10), (105, 10), (106, 2), (200, 5)]):
+        own = {**call, "images": 20, "began": began, "seconds": seconds}
+        (tmp_path / f"out/.gpu-pack/{number}.call").write_text(json.dumps(own))
+    ((_, did),) = json.loads(gpu_pack_command("publish", "out", "--json").stdout)["machines"].items()
+    assert (did["images"], did["seconds"], did["images_per_second"]) == (80, 20, 4)
