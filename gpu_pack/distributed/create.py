@@ -16,15 +16,18 @@ from gpu_pack.distributed.pack import Packing
 from gpu_pack.errors import BackendError, UsageError, told
 from gpu_pack.output.disk_space import free_bytes
 from gpu_pack.output.staging import Staging
+from gpu_pack.pipeline.create import open_spool
 from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.options import CreateOptions
 from gpu_pack.pipeline.plan import Plan
 from gpu_pack.pipeline.report import Report, planned
 from gpu_pack.pipeline.results import PackResult
 from gpu_pack.pipeline.run import run_with
+from gpu_pack.pipeline.shared_spool import share_spool
 from gpu_pack.pipeline.space import check_space, space_of_task
 from gpu_pack.pipeline.stored_plan import plan_apart
 from gpu_pack.sources.given import GivenImages
+from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.types import OnProgress
 
@@ -46,10 +49,11 @@ def create(
     if options.device.gpus is not None:
         raise UsageError(f"{told('gpus', options.device.gpus)}: on a cluster, Ray assigns the GPUs: leave it out")
     policy = CreatePolicy(options.overwrite)
-    plan = plan_apart(sources, out, options, on_progress)
-    if options.dry_run:
-        return planned(plan, policy.seconds)
-    return run_on_cluster(plan, policy, options, on_progress)
+    with open_spool(out, options) as spool:
+        plan = plan_apart(sources, out, options, spool, on_progress)
+        if options.dry_run:
+            return planned(plan, policy.seconds)
+        return run_on_cluster(plan, policy, options, on_progress, spool=spool)
 
 
 def run_on_cluster(
@@ -58,12 +62,14 @@ def run_on_cluster(
     options: CreateOptions,
     on_progress: OnProgress,
     look: Callable[[Plan, tuple[Path, str] | None, Path | None], Look] = Look,
+    spool: Spool | None = None,
 ) -> Report:
     """Pack all shards of a plan on a cluster, and publish them.
 
     Args:
         options: those of the engine.
         look: makes what examines a node, from a plan with one image, the token, and the option ``staging``.
+        spool: what the plan has spooled.
 
     Raises:
         GpuPackError: see `create`.
@@ -73,10 +79,11 @@ def run_on_cluster(
         def pack(staging: Staging) -> PackResult:
             if plan.store is None:
                 check_space(plan, staging, free_bytes)
-            with _token(plan, staging) as token:
-                looking = look(_one_image(plan), token, options.staging)
-                unused = _check_nodes(on_each_node(ray, looking), plan, staging)
-                return Packing(ray, plan, staging, on_progress, looking, unused, options.staging).run()
+            there = plan if spool is None else share_spool(plan, spool, staging)
+            with _token(there, staging) as token:
+                looking = look(_one_image(there), token, options.staging)
+                unused = _check_nodes(on_each_node(ray, looking), there, staging)
+                return Packing(ray, there, staging, on_progress, looking, unused, options.staging).run()
 
         return Report.from_json(run_with(plan, policy, pack))
 

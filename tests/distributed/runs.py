@@ -15,6 +15,7 @@ from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.options import create_options
 from gpu_pack.pipeline.plan import Plan
 from gpu_pack.pipeline.stored_plan import plan_apart
+from gpu_pack.sources.spool import Spool
 from gpu_pack.types import OnProgress
 from tests.distributed.slow_store import SlowStore
 
@@ -23,7 +24,7 @@ OPTIONS: Any = {"size": 24, "shards": 6, "device": "cpu"}
 
 def plan_of(source: Path, out: Path, notes: Path | None = None, seconds: float = 0.05, **more: Any) -> Plan:
     """The plan of a run, with slow files where there are ``notes``."""
-    plan = plan_apart([str(source)], str(out), create_options(**{**OPTIONS, **more}))
+    plan = plan_apart([str(source)], str(out), create_options(**{**OPTIONS, **more}), Spool(None))
     if notes is None:
         return plan
     return replace(plan, listing=replace(plan.listing, store=SlowStore(str(source), str(notes), seconds)))

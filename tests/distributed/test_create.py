@@ -45,14 +45,19 @@ def test_the_bytes_are_those_of_one_machine(
 def test_a_bucket(
     cluster: Any,
     source: Path,
-    undisturbed: dict[str, bytes],
     tmp_path: Path,
     s3_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Credentials are the nodes' own: workers that start later have this process's environment."""
+    """Credentials are the nodes' own: workers that start later have this process's environment.
+
+    The source is spooled, and read by all nodes from the bucket.
+    """
     pytest.importorskip("obstore")
     servers.use_s3(monkeypatch, s3_url)
+    archive = tmp_path / "many.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", source, "."], check=True)
+    gpu_pack.create(archive, tmp_path / "one", **OPTIONS)
     environment = {name: os.environ[name] for name in os.environ if name.startswith("AWS_")}
     import ray
 
@@ -60,12 +65,23 @@ def test_a_bucket(
         ray.init(address=cluster.address, runtime_env={"env_vars": environment}, log_to_driver=False)
         try:
             out = f"s3://{bucket.name}/out"
-            gpu_pack.create(source, out, engine="ray", staging=tmp_path / "staging", **OPTIONS)
+            gpu_pack.create(archive, out, engine="ray", staging=tmp_path / "staging", **OPTIONS)
         finally:
             ray.shutdown()
         found = {name.removeprefix("out/"): data for name, data in bucket.objects().items()}
-    assert found.keys() == undisturbed.keys()
-    assert all(found[name] == data for name, data in undisturbed.items() if name != "manifest.json")
+    expected = published(tmp_path / "one")
+    assert found.keys() == expected.keys()
+    assert all(found[name] == data for name, data in expected.items() if name != "manifest.json")
+
+
+def test_a_spool_in_a_folder(cluster: Any, source: Path, tmp_path: Path) -> None:
+    """The nodes read what the driver spooled into the output; it is removed at the end."""
+    archive = tmp_path / "many.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", source, "."], check=True)
+    gpu_pack.create(archive, tmp_path / "one", **OPTIONS)
+    gpu_pack.create(archive, tmp_path / "out", engine="ray", address=cluster.address, **OPTIONS)
+    assert published(tmp_path / "out") == published(tmp_path / "one")
+    assert not [*tmp_path.glob("out/.gpu-pack*")]
 
 
 # ---- what dies
