@@ -47,6 +47,7 @@ class DeviceOptions:
         device: ``auto`` takes the GPU where one works, else the CPU; ``gpu`` insists; ``hybrid`` uses both at once.
         gpus: ordinals; None for all.
         workers: CPU workers; None for one a core.
+        cores: that the run's threads share; None for all that this process may use.
         batch_size: images a worker takes at once; None for each backend's own.
         encoder: of the GPU path: nvJPEG or our own kernels (``cuda``) on the device, or OpenCV on CPU threads.
 
@@ -59,6 +60,7 @@ class DeviceOptions:
     workers: int | None = None
     batch_size: int | None = None
     encoder: EncoderName = "auto"
+    cores: int | None = None
 
     def __post_init__(self) -> None:
         for name, allowed in (("device", get_args(Device)), ("encoder", get_args(EncoderName))):
@@ -220,7 +222,7 @@ def _gpu_groups(
     from gpu_pack.gpu.probe import probe
     from gpu_pack.gpu.settings import default_settings
 
-    settings = replace(default_settings(), encoder=options.encoder)
+    settings = replace(default_settings(), encoder=options.encoder, cores=options.cores)
     if options.batch_size is not None:
         settings = replace(settings, batch_size=options.batch_size)
     memory = min((gpu.memory for gpu in probe().gpus if gpu.number in gpus), default=None)
@@ -228,7 +230,7 @@ def _gpu_groups(
 
 
 def _cpu_count(options: DeviceOptions) -> int:
-    return options.workers or available_cores()
+    return options.workers or options.cores or available_cores()
 
 
 def _batch(options: DeviceOptions) -> dict[str, int]:

@@ -243,7 +243,10 @@ def _done(report: Report) -> Iterator[str]:
         yield "packed by " + ", ".join(f"{name}: {count:,}" for name, count in report.packed_by.items())
     for machine, did in report.machines.items():
         shards = f"shard{'s' * (not did['shards'].isdigit())} {did['shards']}"
-        yield f"{machine} ({did['device']}): {did['images']:,} images in {did['seconds']:,.1f} s, {shards}"
+        yield (
+            f"{machine} ({did['device']}): {did['images']:,} images in {did['seconds']:,.1f} s, "
+            f"{did['images_per_second']:,.0f} images/s, {shards}"
+        )
     resumed = f", {report.resumed:,} of them from before" if report.resumed else ""
     rejected = f"{report.rejected:,} rejected" + (f" (see {report.out}/rejects.jsonl)" if report.rejected else "")
     yield (

@@ -35,13 +35,15 @@ def doctor(
     address: Annotated[
         str | None, typer.Option(help="Of a Ray cluster, or auto: examine each of its nodes instead.")
     ] = None,
+    endpoint_url: EndpointFlag = None,
+    anonymous: AnonymousFlag = False,
     json_: JsonFlag = False,
 ) -> int:
     """Show which device would run and why, and what to install."""
     from gpu_pack.doctor import diagnose, render
 
     if address is not None:
-        return _examine(address, places or (), json_)
+        return _examine(address, places or (), json_, endpoint_url=endpoint_url, anonymous=anonymous)
     if places:
         raise UsageError(f"{places[0]}: places are looked for by the nodes of a cluster: add --address auto")
     diagnosis = diagnose()
@@ -49,11 +51,12 @@ def doctor(
     return 0
 
 
-def _examine(address: str, places: Sequence[str], json_: bool) -> int:
+def _examine(address: str, places: Sequence[str], json_: bool, **store: Any) -> int:
     from gpu_pack.distributed.doctor import examine
     from gpu_pack.doctor import diagnosis_json
+    from gpu_pack.stores.address import StoreOptions
 
-    nodes, faults = examine(address, places, diagnosis_json)
+    nodes, faults = examine(address, places, StoreOptions(**store), diagnosis_json)
     if json_:
         print(json.dumps({"nodes": nodes, "faults": faults}, indent=2))
         return 1 if faults else 0

@@ -5,14 +5,19 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gpu_pack.console import human_size
 from gpu_pack.errors import BackendError, GpuPackError, OutputError, SourceError
 from gpu_pack.gpu.capabilities import unsupported
+from gpu_pack.output.destination import find_destination
+from gpu_pack.output.disk_space import free_bytes
 from gpu_pack.pipeline.plan import STAGING, Plan, versions
+from gpu_pack.pipeline.space import held_bytes
 from gpu_pack.stores.object_folder import ObjectFolder
+from gpu_pack.stores.object_store import ObjectStore
 
 #: Threads of one process that pack about as fast as they could; see `gpu_pack.backends`.
 _CORES = 8
@@ -34,12 +39,16 @@ class NodeFacts:
         versions: of the libraries that decide a result's bytes.
         out: why it cannot use the output; empty where it can.
         source: why it cannot read the source; empty where it can.
+        folder: in which files grow that go to an object store; None where nodes share the output.
+        free: bytes that these may take there, with what they take already.
     """
 
     host: str
     versions: dict[str, str]
     out: str = ""
     source: str = ""
+    folder: Path | None = None
+    free: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,15 +58,21 @@ class Look:
     Attributes:
         plan: with one image, if there is any.
         token: a file that the driver wrote into the output, and what is in it; None for an object store.
+        staging: of the options.
     """
 
     plan: Plan
     token: tuple[Path, str] | None
+    staging: Path | None = None
 
     def __call__(self) -> NodeFacts:
         """What the node is like; never raises a `GpuPackError`."""
         plan = self.plan
-        return NodeFacts(platform.node(), versions(plan.spec, plan.device), self.find_out(), self.find_source())
+        facts = NodeFacts(platform.node(), versions(plan.spec, plan.device), self.find_out(), self.find_source())
+        if plan.store is None:
+            return facts
+        folder = node_folder(plan.store, self.staging)
+        return replace(facts, folder=folder, free=free_bytes(folder) + held_bytes(folder / plan.staging))
 
     def find_out(self) -> str:
         """See `NodeFacts`."""
@@ -100,17 +115,49 @@ def check_nodes(found: Sequence[NodeFacts], plan: Plan) -> None:
         SourceError: a node cannot read the source.
         BackendError: versions differ.
     """
+    expected = versions(plan.spec, plan.device)
     for node in found:
-        if node.out:
-            raise OutputError(
-                f"{plan.place}: node {node.host} does not share it ({node.out}): give a folder that all nodes have, as "
-                "on NFS, or the address of an object store"
-            )
-        if node.source:
-            raise SourceError(
-                f"{plan.source}: node {node.host} cannot read it ({node.source}): all nodes need it under the same path"
-            )
-        check_versions(node.host, node.versions, versions(plan.spec, plan.device))
+        check_node(node, plan, expected)
+
+
+def check_node(node: NodeFacts, plan: Plan, expected: dict[str, str]) -> None:
+    """Refuse one node; see `check_nodes`.
+
+    Args:
+        expected: the driver's versions.
+    """
+    if node.out:
+        raise OutputError(
+            f"{plan.place}: node {node.host} does not share it ({node.out}): give a folder that all nodes have, as on "
+            "NFS, or the address of an object store"
+        )
+    if node.source:
+        raise SourceError(
+            f"{plan.source}: node {node.host} cannot read it ({node.source}): all nodes need it under the same path"
+        )
+    check_versions(node.host, node.versions, expected)
+
+
+def check_room(node: NodeFacts, tasks: int, needed: int) -> None:
+    """Refuse a node whose disk has no room for the files that grow there before they go up.
+
+    Args:
+        tasks: that run there at once.
+        needed: bytes that each of them takes.
+
+    Raises:
+        OutputError: it is certainly too little.
+    """
+    if node.folder is not None and tasks * needed > node.free:
+        raise OutputError(
+            f"{node.folder}: the run needs about {human_size(tasks * needed)} on the disk of node {node.host}, and "
+            f"{human_size(node.free)} are free: free some, or choose another folder with staging=DIR (--staging)"
+        )
+
+
+def node_folder(store: ObjectStore, staging: Path | None) -> Path:
+    """The folder of this machine in which files grow that go to an object store."""
+    return find_destination(store.root, store.options, staging).folder.absolute()
 
 
 def check_versions(host: str, there: dict[str, str], here: dict[str, str]) -> None:

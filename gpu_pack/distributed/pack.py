@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from uuid import uuid4
 
-from gpu_pack.distributed.nodes import Slot, alive, slots
-from gpu_pack.distributed.task import Failure, Task
-from gpu_pack.errors import GpuPackError, StrictError, UsageError
+from gpu_pack.distributed.board import Counting, Telling
+from gpu_pack.distributed.nodes import Look, Slot, alive, slots
+from gpu_pack.distributed.task import Check, Failure, Task, Unfit
+from gpu_pack.errors import BackendError, GpuPackError, StrictError, UsageError
 from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.plan import Plan, versions
 from gpu_pack.pipeline.results import PackResult, ShardResult, gather
@@ -24,7 +28,18 @@ _MOST_SHARDS = 32
 #: Tasks for each place where one can run: one that runs, one that waits.
 _AHEAD = 2
 _POLL_SECONDS = 0.5
+#: Ray's own, with a node's id.
+_NODE_LABEL = "ray.io/node-id"
 _CANCEL_SECONDS = 10.0
+_log = logging.getLogger("gpu_pack")
+
+
+class _Running(NamedTuple):
+    """A task that runs or waits: what it takes of a node, its shards, and its number on the board."""
+
+    slot: Slot
+    numbers: list[int]
+    task: int
 
 
 @dataclass
@@ -36,6 +51,8 @@ class Packing:
         plan: all of it.
         staging: of its run, which has begun.
         on_progress: called twice a second.
+        look: examines a node; each process of one does so before its first task, since nodes may come at any time.
+        unused: ids of nodes that are left out.
         folder: the option ``staging``.
     """
 
@@ -43,9 +60,12 @@ class Packing:
     plan: Plan
     staging: Staging
     on_progress: OnProgress
+    look: Look
+    unused: set[str] = field(default_factory=set)
     folder: Path | None = None
     _waiting: deque[int] = field(default_factory=deque)
-    _running: dict[Any, tuple[Slot, list[int]]] = field(default_factory=dict)
+    _running: dict[Any, _Running] = field(default_factory=dict)
+    _tasks: Iterator[int] = field(default_factory=count)
     _failures: Counter[tuple[int, str]] = field(default_factory=Counter)
     _alone: set[int] = field(default_factory=set)
     _progress: Progress = field(default_factory=Progress)
@@ -57,16 +77,21 @@ class Packing:
             GpuPackError: a shard failed three times for the same reason; the others stay.
         """
         before = self._find_before()
+        counting = Counting(self.ray)
+        check = Check(uuid4().hex, self.look, versions(self.plan.spec, self.plan.device))
         try:
             while self._waiting or self._running:
-                there = slots(self.ray.nodes(), self.plan)
+                nodes = self._nodes()
+                there = slots(nodes, self.plan)
                 self._take_back(there)
-                self._submit(there)
-                self._show(there)
+                self._submit(there, check, counting.board)
+                self._show(there, nodes, counting)
                 self._collect()
         except BaseException:
             self._cancel()
             raise
+        finally:
+            counting.close()
         packed = gather(self.plan, self.staging)
         resumed = (replace(each, resumed=each.records) if each.name in before else each for each in packed.shards)
         return replace(packed, shards=tuple(resumed), seconds=0.0)
@@ -86,27 +111,54 @@ class Packing:
                 self._count(ShardResult.from_json(found))
         return before
 
+    def _nodes(self) -> list[dict[str, Any]]:
+        """The living nodes that may pack.
+
+        Raises:
+            BackendError: all that live are left out.
+        """
+        living = alive(self.ray.nodes())
+        nodes = [node for node in living if node["NodeID"] not in self.unused]
+        if living and not nodes:
+            raise BackendError(
+                "no node is left that can pack; the same command resumes from the shards that are packed"
+            )
+        return nodes
+
     def _take_back(self, there: Counter[Slot]) -> None:
         """Shards that wait for a kind of node of which none lives any more."""
-        for ref, (slot, numbers) in [*self._running.items()]:
-            if there and slot not in there:
+        for ref, running in [*self._running.items()]:
+            if there and running.slot not in there:
                 self.ray.cancel(ref)
                 del self._running[ref]
-                self._waiting.extendleft(numbers)
+                self._waiting.extendleft(running.numbers)
 
-    def _submit(self, there: Counter[Slot]) -> None:
+    def _submit(self, there: Counter[Slot], check: Check, board: Any) -> None:
         """Keep every place busy, GPUs first."""
-        expected = versions(self.plan.spec, self.plan.device)
         for slot in sorted(there, key=lambda slot: -slot.gpus):
-            running = sum(kind == slot for kind, _ in self._running.values())
-            for _ in range(_AHEAD * there[slot] - running):
+            busy = sum(running.slot == slot for running in self._running.values())
+            for _ in range(_AHEAD * there[slot] - busy):
                 numbers = self._next(slot, there)
                 if not numbers:
                     return
-                cores = slot.cores if not slot.gpus else None
-                task = Task(self.plan.part(numbers), cores, expected, self.folder)
-                remote = self.ray.remote(num_cpus=slot.cores, num_gpus=slot.gpus, max_retries=_TRIES - 1, max_calls=0)
-                self._running[remote(_call).options(name="gpu-pack").remote(task)] = (slot, numbers)
+                number = next(self._tasks)
+                task = Task(self.plan.part(numbers), slot.cores, bool(slot.gpus), check, self.folder)
+                ref = self._remote(slot).remote(task, Telling(board, number))
+                self._running[ref] = _Running(slot, numbers, number)
+
+    def _remote(self, slot: Slot) -> Any:
+        """What runs tasks, on nodes that are not left out."""
+        remote = self.ray.remote(num_cpus=slot.cores, num_gpus=slot.gpus, max_retries=_TRIES - 1, max_calls=0)(_call)
+        if not self.unused:
+            return remote.options(name="gpu-pack")
+        try:
+            others = {_NODE_LABEL: f"!in({','.join(sorted(self.unused))})"}
+            return remote.options(name="gpu-pack", label_selector=others)
+        except (TypeError, ValueError):
+            raise BackendError(
+                f"Ray {self.ray.__version__} cannot leave out a node, which newer ones can: take it from the cluster, "
+                "and run the same command again to resume"
+            ) from None
 
     def _next(self, slot: Slot, there: Counter[Slot]) -> list[int]:
         """The shards of one task; fewer towards the end, and one that failed alone."""
@@ -121,13 +173,15 @@ class Packing:
                 break
         return numbers
 
-    def _show(self, there: Counter[Slot]) -> None:
+    def _show(self, there: Counter[Slot], nodes: Sequence[Any], counting: Counting) -> None:
         self.staging.check()
-        nodes = len(alive(self.ray.nodes()))
         gpus = sum(count for slot, count in there.items() if slot.gpus)
-        where = f"on {nodes} node{'s' * (nodes != 1)}" if there else "waiting for nodes that can pack"
-        self._progress.detail = where + (f" with {gpus} GPU{'s' * (gpus != 1)}" if gpus else "")
-        self.on_progress(self._progress)
+        where = f"on {len(nodes)} node{'s' * (len(nodes) != 1)}" if there else "waiting for nodes that can pack"
+        detail = where + (f" with {gpus} GPU{'s' * (gpus != 1)}" if gpus else "")
+        told = counting.look({running.task for running in self._running.values()})
+        whole = self._progress
+        done, rejected = whole.done + told.done, whole.rejected + told.rejected
+        self.on_progress(replace(whole, done=done, rejected=rejected, detail=detail))
 
     def _collect(self) -> None:
         """Wait a moment for tasks that end."""
@@ -135,22 +189,30 @@ class Packing:
         if refs and self.ray.wait(refs, timeout=_POLL_SECONDS)[0]:
             ready, _ = self.ray.wait(refs, num_returns=len(refs), timeout=0)  # on many nodes, many ended meanwhile
         for ref in ready:
-            _, numbers = self._running.pop(ref)
+            numbers = self._running.pop(ref).numbers
             answer = self._answer(ref, numbers)
             if isinstance(answer, PackResult):
                 for shard in answer.shards:
                     self._count(shard)
-            elif answer is not None:
+            elif isinstance(answer, Failure):
                 self._failed(numbers, answer)
+            else:  # which says nothing about its shards
+                self._waiting.extendleft(numbers)
+                if answer is not None:
+                    self._leave_out(answer)
 
-    def _answer(self, ref: Any, numbers: Sequence[int]) -> PackResult | Failure | None:
-        """What a task gave; None where its node died, which says nothing about its shards."""
+    def _leave_out(self, node: Unfit) -> None:
+        if node.node not in self.unused:
+            self.unused.add(node.node)
+            _log.warning("%s; it is left out", node.reason)
+
+    def _answer(self, ref: Any, numbers: Sequence[int]) -> PackResult | Failure | Unfit | None:
+        """What a task gave; None where its node died."""
         errors = self.ray.exceptions
         try:
-            answer: PackResult | Failure = self.ray.get(ref)
+            answer: PackResult | Failure | Unfit = self.ray.get(ref)
             return answer
-        except errors.NodeDiedError:
-            self._waiting.extendleft(numbers)
+        except (errors.NodeDiedError, errors.TaskUnschedulableError):
             return None
         except errors.WorkerCrashedError:
             error = f"the process that packed it was killed {_TRIES} times, as for want of memory"
@@ -190,5 +252,7 @@ class Packing:
                 self.ray.cancel(ref, force=True)
 
 
-def _call(task: Task) -> PackResult | Failure:
-    return task()
+def _call(task: Task, telling: Telling) -> PackResult | Failure | Unfit:
+    import ray
+
+    return task(ray.get_runtime_context().get_node_id(), telling)

@@ -23,6 +23,7 @@ _RANGES = {
     "hw_decoder_load": (0, 1),
     "hybrid_huffman_threshold": (0, 1 << 40),
     "threads": (1, 1024),
+    "cores": (1, 1 << 20),
 }
 
 
@@ -50,6 +51,7 @@ class GpuSettings:
         fancy_upsampling: interpolate chroma as libjpeg-turbo does; else results differ more from the CPU's.
         threads: CPU threads per graph for decoding, and as many per worker for encoding and the CPU codec; None divides
             the cores among the workers.
+        cores: that all processes of all GPUs share; None for all that this process may use.
         encoder: ``nvjpeg`` on the device; ``cpu`` for OpenCV on the host; ``cuda`` for gpu_pack's kernels, which encode
             a batch at once (RGB crops of one size; otherwise ``cpu`` is used), and must first make OpenCV's files of
             known pictures; ``auto`` for the fastest of these.
@@ -66,6 +68,7 @@ class GpuSettings:
     check_scans: bool = True
     check_corners: bool | None = None
     threads: int | None = None
+    cores: int | None = None
     encoder: EncoderName = "auto"
     device: Literal["gpu", "cpu"] = "gpu"
 
@@ -80,7 +83,7 @@ class GpuSettings:
 
     def processes_per_gpu(self, gpus: int, memory: int | None = None) -> int:
         """Processes for each of ``gpus`` GPUs, the smallest of which has ``memory`` bytes."""
-        shared = available_cores() // (_CORES_PER_PROCESS * gpus)
+        shared = (self.cores or available_cores()) // (_CORES_PER_PROCESS * gpus)
         room = _MAX_PROCESSES_PER_GPU if memory is None else int(memory * _MEMORY_SHARE / self.process_bytes)
         return self.processes or max(1, min(_MAX_PROCESSES_PER_GPU, shared, room))
 
@@ -96,7 +99,7 @@ class GpuSettings:
 
     def threads_per_worker(self, workers: int) -> int:
         """CPU threads for each of ``workers`` workers."""
-        return self.threads or max(1, available_cores() // workers)
+        return self.threads or max(1, (self.cores or available_cores()) // workers)
 
 
 def default_settings() -> GpuSettings:

@@ -224,6 +224,21 @@ class Staging:
         """`keep`, for what is large, in pieces."""
         write_atomically(self.folder / name, data)
 
+    def take_in(self, name: str, path: Path) -> int:
+        """Move a file into the output, until the run is published; gives its version, -1 for any.
+
+        One of that name and size is there from before, and stays.
+        """
+        kept = self.folder / name
+        try:
+            if _size(kept) == path.stat().st_size:
+                path.unlink()
+            else:
+                path.replace(kept)
+        except OSError as error:
+            raise unwritable(kept, error) from error
+        return -1
+
     def kept(self, suffix: str) -> list[bytes]:
         """What was kept under names that end so, in the order of these."""
         return [path.read_bytes() for path in sorted(self.folder.glob(f"*{suffix}"))]

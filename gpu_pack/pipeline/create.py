@@ -50,13 +50,17 @@ def create(
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and can be resumed.
     """
     policy = CreatePolicy(options.overwrite, options.merge)
-    folder = _destination(out, options).folder
-    with Spool(None if options.dry_run else folder / _SPOOL) as spool:
+    with open_spool(out, options) as spool:
         made = plan(sources, out, options, spool, on_progress)
         if options.dry_run:
             return planned(made, policy.seconds)
         choice = choose(made.spec, made.device)
         return Report.from_json(run(made, policy, choice, on_progress))
+
+
+def open_spool(out: str | Path, options: CreateOptions) -> Spool:
+    """The spool of a run."""
+    return Spool(None if options.dry_run else _destination(out, options).folder / _SPOOL)
 
 
 def plan(

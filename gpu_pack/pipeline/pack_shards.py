@@ -49,7 +49,7 @@ def pack_shards(
         StrictError: the first bad image of a strict plan.
         GpuPackError: see `gpu_pack.errors`; whatever was written stays, and is resumed by the next call.
     """
-    began, shards = time.monotonic(), plan.select(which)
+    began, clock, shards = time.time(), time.monotonic(), plan.select(which)
     choice = choice or choose(plan.spec, plan.device)
     with plan.open_staging(locked=False) as staging:
         if staging.identity() is None:
@@ -62,7 +62,7 @@ def pack_shards(
         packed = pack_into(plan, staging, shards, on_progress, choice)
         staging.send_finished()
         staging.wait()
-        packed = replace(packed, seconds=time.monotonic() - began)
+        packed = replace(packed, began=began, seconds=time.monotonic() - clock)
         keep_call(staging, replace(packed, shards=tuple(each for each in packed.shards if each.name in waiting)))
         return packed
 
@@ -99,7 +99,7 @@ def _open(plan: Plan, staging: Staging, choice: Choice, images: int) -> Backend:
     """The workers that the plan needs."""
     store = plan.listing.store
     if plan.spec.pass_through:
-        count = min(plan.device.workers or available_cores(), _MAX_PASS_THROUGH_THREADS)
+        count = min(plan.device.workers or plan.device.cores or available_cores(), _MAX_PASS_THROUGH_THREADS)
         workers = [
             ReadingWorker(PassThroughWorker(plan.spec, f"pass-through:{number}"), store) for number in range(count)
         ]

@@ -57,7 +57,7 @@ class Report:
         notes, warnings: what was done as asked, and what may train wrongly: code, message, count, example.
         files: size and sha256 of each published file.
         machines: who packed what, where several calls did: by machine its device, encoder, shards (as ``0,2-5``),
-            images and seconds.
+            images, the seconds in which it packed, and images a second of these.
         dry_run: nothing was written; ``packed`` is 0.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import uuid4
@@ -68,8 +68,9 @@ class PackResult:
         batch_failures, jpeg_engines: see `gpu_pack.pipeline.report.Report`.
         repeated_requests: of worker processes to object stores.
         host: the machine.
+        began: when, in seconds since 1970 by the machine's clock.
         seconds: that it took, or all calls together; 0 where they are the run's own.
-        machines: where several calls packed: by machine its device, shards (as ``0,2-5``), images and seconds.
+        machines: see `gpu_pack.pipeline.report.Report`.
     """
 
     shards: tuple[ShardResult, ...]
@@ -82,6 +83,7 @@ class PackResult:
     repeated_requests: int = 0
     jpeg_engines: str | None = None
     host: str = field(default_factory=platform.node)
+    began: float = 0.0
     seconds: float = 0.0
     machines: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -165,17 +167,27 @@ def _of_call(call: dict[str, Any]) -> PackResult:
 
 
 def _machines(plan: Plan, calls: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Who packed what: for each machine its shards, as numbers, its images and the seconds that its calls took."""
+    """Who packed what; see `gpu_pack.pipeline.report.Report`."""
     numbers = {shard.name: number for number, shard in enumerate(plan.shards)}
-    machines: dict[str, dict[str, Any]] = {}
-    for call in sorted(calls, key=lambda call: str(call["host"])):
-        empty = {"device": call["device"], "encoder": call["encoder"], "shards": [], "images": 0, "seconds": 0.0}
-        machine = machines.setdefault(call["host"], empty)
-        machine["shards"] += [numbers[name] for name in call["shards"] if name in numbers]
-        machine["images"] += call["images"]
-        machine["seconds"] = round(machine["seconds"] + call["seconds"], 3)
-        if call["device"] not in machine["device"].split(" and "):
-            machine["device"] += f" and {call['device']}"
-    for machine in machines.values():
-        machine["shards"] = format_shards(sorted(set(machine["shards"])))
-    return machines
+    of_host: dict[str, list[dict[str, Any]]] = {}
+    for call in sorted(calls, key=lambda call: (str(call["host"]), call["began"])):
+        of_host.setdefault(call["host"], []).append(call)
+    return {host: _machine(numbers, own) for host, own in of_host.items()}
+
+
+def _machine(numbers: Mapping[str, int], calls: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What one machine did, from its calls in the order in which they began."""
+    seconds = end = 0.0  # while any call ran: those of several tasks overlap
+    for call in calls:
+        began, ended = max(call["began"], end), call["began"] + call["seconds"]
+        seconds, end = seconds + max(0.0, ended - began), max(end, ended)
+    images = sum(call["images"] for call in calls)
+    shards = {numbers[name] for call in calls for name in call["shards"] if name in numbers}
+    return {
+        "device": " and ".join(dict.fromkeys(call["device"] for call in calls)),
+        "encoder": calls[0]["encoder"],
+        "shards": format_shards(sorted(shards)),
+        "images": images,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(images / max(seconds, 1e-9), 1),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from gpu_pack.console import human_size
 from gpu_pack.errors import OutputError
@@ -26,15 +27,10 @@ def check_space(plan: Plan, staging: Staging, free: FreeBytes) -> None:
     Raises:
         OutputError: it is certainly too little.
     """
-    sizes = [
-        _estimate(plan.spec, len(shard.rows), map(plan.listing.sizes.at, shard.rows))
-        for shard in plan.shards
-        if staging.result(shard.name) is None
-    ]
+    sizes = _missing(plan, staging)
     if plan.store is not None and not plan.strict:  # whose shards go up once all are known to be good
-        sizes = sorted(sizes)[-_AT_ONCE:]
-    held = sum(path.stat().st_size for path in staging.folder.glob("*.rec.partial"))
-    needed, there = sum(sizes) - held, free(staging.folder)
+        sizes = sizes[-_AT_ONCE:]
+    needed, there = sum(sizes) - held_bytes(staging.folder), free(staging.folder)
     if needed > there:
         other = "another folder with staging=DIR (--staging)" if plan.store is not None else "another output"
         raise OutputError(
@@ -55,6 +51,29 @@ def check_plan_space(plan: Plan, staging: Staging, free: FreeBytes) -> None:
             f"{staging.folder}: the plan needs about {human_size(needed)} on this disk, and {human_size(there)} are "
             "free: free some, or choose another output"
         )
+
+
+def space_of_task(plan: Plan, staging: Staging, *, several: bool) -> int:
+    """Bytes of a node's disk that a task takes, where shards go to a store, one after the other.
+
+    Args:
+        several: it packs more than one shard.
+    """
+    return sum(_missing(plan, staging)[-_AT_ONCE if several else -1 :])
+
+
+def held_bytes(folder: Path) -> int:
+    """Bytes of the shards that grow in a staging folder."""
+    return sum(path.stat().st_size for path in folder.glob("*.rec.partial"))
+
+
+def _missing(plan: Plan, staging: Staging) -> list[int]:
+    """What the shards that are not packed will take, in ascending order."""
+    return sorted(
+        _estimate(plan.spec, len(shard.rows), map(plan.listing.sizes.at, shard.rows))
+        for shard in plan.shards
+        if staging.result(shard.name) is None
+    )
 
 
 def images_in(spec: TransformSpec, sizes: Sequence[int], wanted: int) -> int:

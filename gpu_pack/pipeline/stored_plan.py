@@ -28,10 +28,11 @@ from gpu_pack.pipeline.plan import STAGING, Plan, open_staging
 from gpu_pack.pipeline.report import Report
 from gpu_pack.pipeline.results import gather
 from gpu_pack.pipeline.run import publish_once, resume_or_begin
+from gpu_pack.pipeline.shared_spool import keep_spool
 from gpu_pack.pipeline.space import check_plan_space
 from gpu_pack.sources.given import GivenImages
 from gpu_pack.sources.listing import Listing
-from gpu_pack.sources.spool import NoSpool
+from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.anchored import anchored
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.store import OpenFile, Store
@@ -109,14 +110,21 @@ class StoredPlan:
 
 
 def plan_apart(
-    sources: Sequence[str] | GivenImages, out: str, options: CreateOptions, on_progress: OnProgress | None = None
+    sources: Sequence[str] | GivenImages,
+    out: str,
+    options: CreateOptions,
+    spool: Spool,
+    on_progress: OnProgress | None = None,
 ) -> Plan:
     """The plan of a run whose shards other processes pack, on this machine or on others that have the same paths.
 
+    Args:
+        spool: others find it as `gpu_pack.pipeline.shared_spool` says.
+
     Raises:
-        GpuPackError: there is nothing that can be packed as asked, or not in this way.
+        GpuPackError: there is nothing that can be packed as asked.
     """
-    plan = create.plan(sources, out, options, NoSpool(), on_progress, SHARD_BYTES)
+    plan = create.plan(sources, out, options, spool, on_progress, SHARD_BYTES)
     return replace(plan, out=plan.out.absolute(), listing=replace(plan.listing, store=anchored(plan.listing.store)))
 
 
@@ -126,13 +134,15 @@ def store_plan(sources: Sequence[str], out: str, options: CreateOptions, on_prog
     Raises:
         GpuPackError: see `gpu_pack.errors`.
     """
-    plan = plan_apart(sources, out, options, on_progress)
-    with plan.open_staging() as staging:
-        if staging.finish_publishing() is not None:
-            staging.reopen()
-        resume_or_begin(plan, CreatePolicy(options.overwrite), staging)
-        check_plan_space(plan, staging, free_bytes)
-        staging.keep_file(_PLAN, pack_plan(plan, options.overwrite))
+    with create.open_spool(out, options) as spool:
+        plan = plan_apart(sources, out, options, spool, on_progress)
+        with plan.open_staging() as staging:
+            if staging.finish_publishing() is not None:
+                staging.reopen()
+            resume_or_begin(plan, CreatePolicy(options.overwrite), staging)
+            plan = keep_spool(plan, spool, staging)
+            check_plan_space(plan, staging, free_bytes)
+            staging.keep_file(_PLAN, pack_plan(plan, options.overwrite))
     return plan
 
 

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import BinaryIO
 
-from gpu_pack.errors import OutputError, UsageError
+from gpu_pack.errors import OutputError
 from gpu_pack.stores.atomic_file import unwritable
 from gpu_pack.stores.folder_lock import FolderLock
 from gpu_pack.stores.store import Store
@@ -34,8 +34,15 @@ class SpoolFile:
     """
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
+        import xxhash  # here: few runs spool
+
         self.path, self.size = str(path), 0
-        self._file = file
+        self._file, self._hash = file, xxhash.xxh3_128()
+
+    @property
+    def digest(self) -> str:
+        """Of the bytes so far, hexadecimal."""
+        return self._hash.hexdigest()
 
     def append(self, data: bytes | memoryview) -> int:
         """Append bytes; gives their offset.
@@ -48,6 +55,7 @@ class SpoolFile:
             self._file.write(data)
         except OSError as error:
             raise unwritable(Path(self.path), error) from error
+        self._hash.update(data)
         self.size += len(data)
         return offset
 
@@ -58,9 +66,13 @@ class Spool:
     Args:
         folder: made when something is spooled. None, in a dry run: nothing can be spooled, and local copies lie in a
             temporary folder.
+
+    Attributes:
+        files: those with images.
     """
 
     def __init__(self, folder: Path | None) -> None:
+        self.files: list[SpoolFile] = []
         self._folder = None if folder is None else folder.absolute()
         self._lock: FolderLock | None = None
         self._files = 0
@@ -83,18 +95,20 @@ class Spool:
             OutputError: it cannot be written.
             OutputLockedError: another run is spooling there.
         """
-        return self._create(self._open(), name)
+        return self._create(self._open(), name, images=True)
 
     @contextmanager
-    def _create(self, folder: Path, name: str) -> Iterator[SpoolFile]:
+    def _create(self, folder: Path, name: str, *, images: bool = False) -> Iterator[SpoolFile]:
         path = folder / f"{self._files:05d}-{os.path.basename(name)[-80:]}"
         self._files += 1
         try:
             file = path.open("wb")  # what fails while it is open is not about it
         except OSError as error:
             raise unwritable(path, error) from error
+        made = SpoolFile(path, file)
+        self.files += [made] if images else []
         try:
-            yield SpoolFile(path, file)
+            yield made
         finally:
             try:
                 file.close()
@@ -164,30 +178,6 @@ class Spool:
         self._lock.remove()
         with suppress(OSError):  # an output folder that was made for the spool alone
             self._folder.parent.rmdir()
-
-
-class NoSpool(Spool):
-    """The spool of a plan whose shards other processes pack, which would look for it in vain: it refuses.
-
-    Raises:
-        UsageError: something has to be spooled.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(None)
-
-    @property
-    def dry(self) -> bool:
-        """See `Spool.dry`: what is listed is read, elsewhere."""
-        return False
-
-    def create(self, name: str) -> AbstractContextManager[SpoolFile]:
-        """See `Spool.create`."""
-        raise UsageError(
-            f"{name}: images out of compressed archives, Parquet files, .rec files and iterables are unpacked on one "
-            "machine's disk first, where other processes do not find them: unpack them yourself, or pack with "
-            "gpu-pack create on one machine"
-        )
 
 
 def as_container(file: str) -> Container:

@@ -34,6 +34,8 @@ def test_settings_check_themselves(wrong):
 def test_cores_are_shared_out():
     assert GpuSettings(threads=7).threads_per_worker(3) == 7
     assert GpuSettings().threads_per_worker(10_000) == 1
+    share = GpuSettings(cores=24)  # of a larger machine, whose other cores are others'
+    assert (share.processes_per_gpu(2), share.threads_per_worker(6)) == (3, 4)
 
 
 def test_processes_are_bounded_by_memory(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 import subprocess
 from dataclasses import replace
 from fractions import Fraction
@@ -57,6 +58,7 @@ def test_processes_elsewhere_pack_what_one_run_does(source: Path, tmp_path: Path
     assert (report["packed"], report["rejected"], report["resumed"]) == (28, 2, 0)
     ((machine, did),) = report["machines"].items()
     assert machine and (did["shards"], did["images"], did["device"]) == ("0-5", 30, "cpu")
+    assert did["images_per_second"] == pytest.approx(30 / did["seconds"], rel=0.01)
     assert published(tmp_path / "out") == published(tmp_path / "one")
     assert json.loads((tmp_path / "out/manifest.json").read_text())["run"]["machines"] == report["machines"]
     assert "a finished run lies there, and no plan" in gpu_pack_process("publish", "out", code=1).stderr
@@ -121,15 +123,68 @@ def _ended(body: bytes, line: dict[str, Any]) -> bytes:
     return body + b"\n" + json.dumps({**line, **head}).encode()
 
 
-def test_what_has_to_be_unpacked_first_is_refused(source: Path, tmp_path: Path, gpu_pack_command: Run) -> None:
+# ---- what has to be unpacked first
+
+
+@pytest.fixture
+def compressed(source: Path, tmp_path: Path) -> str:
+    """The pictures in a tar that has to be spooled."""
     subprocess.run(["tar", "-czf", tmp_path / "photos.tar.gz", "-C", source, "."], check=True)
-    said = gpu_pack_command("plan", "photos.tar.gz", "out", *FLAGS, code=2).stderr
-    assert said.startswith("gpu-pack: photos.tar.gz: images out of compressed archives")
-    assert not (tmp_path / "out").exists()
-    subprocess.run(["tar", "-cf", tmp_path / "photos.tar", "-C", source, "."], check=True)
-    gpu_pack_command("plan", "photos.tar", "out", *FLAGS)
-    gpu_pack_command("pack", "out")
+    return "photos.tar.gz"
+
+
+def test_what_is_spooled_lies_in_the_output_until_it_is_published(
+    compressed: str, tmp_path: Path, gpu_pack_process: Run, gpu_pack_command: Run
+) -> None:
+    gpu_pack_command("create", compressed, "one", "--shards", 3, *FLAGS)
+    gpu_pack_command("plan", compressed, "out", "--shards", 3, *FLAGS)
+    (spooled,) = (tmp_path / "out/.gpu-pack").glob("*.spool")
+    before = spooled.stat()
+    assert not (tmp_path / "out/.gpu-pack-spool").exists()
+    gpu_pack_process("pack", "out", "--shards", "0")
+    gpu_pack_command("plan", compressed, "out", "--shards", 3, *FLAGS)  # others may be reading what is there
+    assert [path.stat().st_ino for path in (tmp_path / "out/.gpu-pack").glob("*.spool")] == [before.st_ino]
+    gpu_pack_process("pack", "out")
     gpu_pack_command("publish", "out")
+    assert published(tmp_path / "out") == published(tmp_path / "one")
+    assert not (tmp_path / "out/.gpu-pack").exists()
+
+
+def test_a_spool_that_is_gone_is_no_fault_of_its_images(compressed: str, tmp_path: Path, gpu_pack_command: Run) -> None:
+    gpu_pack_command("plan", compressed, "out", *FLAGS)
+    (spooled,) = (tmp_path / "out/.gpu-pack").glob("*.spool")
+    data = spooled.read_bytes()
+    for left in (None, data[:1000]):
+        spooled.unlink() if left is None else spooled.write_bytes(left)
+        said = gpu_pack_command("pack", "out", code=1).stderr
+        assert "what the run spooled there is gone" in said and "run the same command, or gpu-pack plan, again" in said
+    gpu_pack_command("plan", compressed, "out", *FLAGS)
+    gpu_pack_command("pack", "out")
+    assert "28 packed, 2 rejected" in gpu_pack_command("publish", "out").stderr
+
+
+def test_a_spool_for_machines_that_share_a_bucket(
+    compressed: str, tmp_path: Path, gpu_pack_command: Run, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("obstore")
+    servers.use_s3(monkeypatch, s3_url)
+    gpu_pack_command("create", compressed, "one", "--shards", 2, *FLAGS)
+    with open_bucket(s3_url) as bucket:
+        out = f"s3://{bucket.name}/out"
+        for _ in range(2):
+            gpu_pack_command("plan", compressed, out, "--shards", 2, *FLAGS, "--staging", "a")
+        assert len([name for name in bucket.objects() if name.endswith(".spool")]) == 1
+        for place in "ab":
+            shutil.rmtree(tmp_path / "a", ignore_errors=True)
+            gpu_pack_command("pack", out, "--shards", "ab".index(place), "--staging", place)
+        gpu_pack_command("publish", out, "--staging", "b")
+        found = {name.removeprefix("out/"): data for name, data in bucket.objects().items()}
+    expected = published(tmp_path / "one")
+    assert found.keys() == expected.keys()
+    assert all(found[name] == data for name, data in expected.items() if name != "manifest.json")
+
+
+# ---- interruptions
 
 
 def test_a_publication_that_was_killed_at_its_end_is_finished(
@@ -231,3 +286,18 @@ def test_a_finished_shard_whose_files_are_gone_is_packed_again(
     gpu_pack_command("pack", "out")
     gpu_pack_command("publish", "out")
     assert "no faults" in gpu_pack_command("verify", "out").stdout
+
+
+def test_calls_of_one_machine_at_the_same_time_take_its_time_once(
+    source: Path, tmp_path: Path, gpu_pack_command: Run
+) -> None:
+    gpu_pack_command("plan", source, "out", *FLAGS)
+    gpu_pack_command("pack", "out")
+    (found,) = (tmp_path / "out/.gpu-pack").glob("*.call")
+    call = json.loads(found.read_text())
+    found.unlink()
+    for number, (began, seconds) in enumerate([(100, 10), (105, 10), (106, 2), (200, 5)]):
+        own = {**call, "images": 20, "began": began, "seconds": seconds}
+        (tmp_path / f"out/.gpu-pack/{number}.call").write_text(json.dumps(own))
+    ((_, did),) = json.loads(gpu_pack_command("publish", "out", "--json").stdout)["machines"].items()
+    assert (did["images"], did["seconds"], did["images_per_second"]) == (80, 20, 4)

@@ -1,0 +1,102 @@
+"""How far the tasks are that run: they tell an actor, and the driver looks there.
+
+Counts are of a whole task, so that one that is lost, told twice or late does no harm. Those that died with the actor's
+node are told anew within a second.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from gpu_pack.types import Progress
+
+#: Seconds between what a task tells. Each time costs it half a millisecond, and it waits for no answer.
+_EVERY = 1.0
+#: What may be on its way to an actor that does not answer; a task then tells nothing more until it does.
+_MOST_PENDING = 64
+
+
+class Counts(NamedTuple):
+    """Images of a task that are decided, those before its start among them, and how many of them are rejects."""
+
+    done: int
+    rejected: int
+
+
+class Board:
+    """The actor."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, Counts] = {}
+
+    def tell(self, task: int, counts: Counts) -> None:
+        """What a task has done so far."""
+        self._counts[task] = counts
+
+    def look(self, tasks: Collection[int]) -> dict[int, Counts]:
+        """What these have told; all others are forgotten."""
+        self._counts = {task: counts for task, counts in self._counts.items() if task in tasks}
+        return self._counts
+
+
+@dataclass
+class Telling:
+    """The ``on_progress`` of a task.
+
+    Attributes:
+        board: the actor.
+        task: its number.
+    """
+
+    board: Any
+    task: int
+    _next: float = 0.0
+
+    def __call__(self, state: Progress) -> None:
+        """Tell, once a second at most."""
+        if (now := time.monotonic()) < self._next:
+            return
+        self._next = now + _EVERY
+        with suppress(Exception):  # no count is worth a shard
+            self.board.tell.remote(self.task, Counts(state.done, state.rejected))
+
+
+class Counting:
+    """The board as the driver sees it.
+
+    Args:
+        ray: the module, connected.
+
+    Attributes:
+        board: for tasks.
+    """
+
+    def __init__(self, ray: Any) -> None:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self._ray = ray
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_pending_calls=_MOST_PENDING)(Board)
+        self.board = remote.options(scheduling_strategy=here).remote()
+        self._asked: Any = None
+        self._counts: Mapping[int, Counts] = {}
+
+    def look(self, tasks: Collection[int]) -> Counts:
+        """The sum of what these tasks told last; never waits for it."""
+        with suppress(self._ray.exceptions.RayError):  # it is being started again
+            if self._asked is not None and self._ray.wait([self._asked], timeout=0)[0]:
+                asked, self._asked = self._asked, None
+                self._counts = self._ray.get(asked)
+            if self._asked is None:
+                self._asked = self.board.look.remote({*tasks})
+        told = [counts for task, counts in self._counts.items() if task in tasks]
+        return Counts(sum(counts.done for counts in told), sum(counts.rejected for counts in told))
+
+    def close(self) -> None:
+        """End the actor."""
+        with suppress(Exception):  # a cluster that is gone has none
+            self._ray.kill(self.board)
