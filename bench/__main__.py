@@ -4,10 +4,10 @@
     python -m bench PHOTOS [--minutes 25] [--only gpu-pack,opencv,im2rec.py] [--workloads imagenet,large]
     python -m bench --render bench/results/bench.json
 
-PHOTOS is any folder of photographs. Each contender gets a virtual environment of its own (kept in --envs); one that cannot be
-installed is a row that says why. Results go to bench/results: bench.json, bench.md and bench.svg. A run that was interrupted,
-or that ran out of time, is resumed by the same command; --fresh begins anew. Exit status 0 (all done), 2 (wrong usage),
-3 (time ran out), 130 (interrupted).
+PHOTOS is any folder of photographs. Each contender gets a virtual environment of its own (kept in --envs); one that
+cannot be installed is a row that says why. Results go to bench/results: bench.json, bench.md and bench.svg. A run that
+was interrupted, or that ran out of time, is resumed by the same command; --fresh begins anew. Exit status 0 (all done),
+2 (wrong usage), 3 (time ran out), 130 (interrupted).
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def parse(arguments: Sequence[str]) -> Options | Path:
         parser.error("PHOTOS: name a folder of photographs")
     if given.minutes <= 0 or given.rounds < 1:
         parser.error("--minutes and --rounds: more than nothing")
-    command = shlex.join(["python", "-m", "bench", *(["PHOTOS" if part == str(given.photos) else part for part in arguments])])
+    command = shlex.join(
+        ["python", "-m", "bench", *(["PHOTOS" if part == str(given.photos) else part for part in arguments])]
+    )
     return Options(
         given.photos.resolve(), given.work.resolve(), given.envs.resolve(), given.results, given.minutes, given.rounds,
         _chosen(parser, "--only", given.only, tuple(CONTENDERS)),
@@ -67,19 +69,29 @@ def parse(arguments: Sequence[str]) -> Options | Path:
 
 def _parser() -> argparse.ArgumentParser:
     temporary = Path(tempfile.gettempdir())
-    parser = argparse.ArgumentParser("python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", metavar="PHOTOS", type=Path, nargs="?")
     parser.add_argument("--minutes", type=float, default=25, help="the most that it takes, installations apart [25]")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contender in turn [3]")
     parser.add_argument("--only", metavar="NAMES", help=f"contenders: {', '.join(CONTENDERS)}")
     parser.add_argument("--workloads", metavar="NAMES", help=f"{', '.join(WORKLOADS)}, {READING}")
-    parser.add_argument("--work", type=Path, default=temporary / "gpu-pack-bench", help="folder of inputs, outputs and state")
-    parser.add_argument("--envs", type=Path, default=temporary / "gpu-pack-bench-envs", help="folder of the environments")
+    parser.add_argument(
+        "--work", type=Path, default=temporary / "gpu-pack-bench", help="folder of inputs, outputs and state"
+    )
+    parser.add_argument(
+        "--envs", type=Path, default=temporary / "gpu-pack-bench-envs", help="folder of the environments"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for bench.json, bench.md and bench.svg")
     parser.add_argument("--mxnet-source", metavar="FOLDER", type=Path, help="a checkout of MXNet 1.9.1, for im2rec.cc")
-    parser.add_argument("--install-only", action="store_true", help="make the environments, try failed ones again, and stop")
+    parser.add_argument(
+        "--install-only", action="store_true", help="make the environments, try failed ones again, and stop"
+    )
     parser.add_argument("--fresh", action="store_true", help="forget an earlier run's results")
-    parser.add_argument("--render", metavar="JSON", help="write the Markdown and the chart of a results file beside it, and stop")
+    parser.add_argument(
+        "--render", metavar="JSON", help="write the Markdown and the chart of a results file beside it, and stop"
+    )
     return parser
 
 

@@ -48,7 +48,9 @@ def _bars(parts: list[str], y: int, rows: Sequence[Mapping[str, Any]], things: s
 
 
 def _kind(row: Mapping[str, Any]) -> str:
-    return "ours" if row["contender"].startswith("gpu-pack") else "floor" if row["title"].startswith("bare") else "other"
+    return (
+        "ours" if row["contender"].startswith("gpu-pack") else "floor" if row["title"].startswith("bare") else "other"
+    )
 
 
 def _ratio(row: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ _NOTES = (".json", ".jsonl", ".csv", ".txt", ".log", ".parquet")
 
 def paths(source: Source) -> dict[int, Path]:
     """The file of each key."""
-    rows = (line.split("\t") for line in source.list.read_text().splitlines())
+    rows = (line.split("\t") for line in source.listed.read_text().splitlines())
     return {int(key): source.root / path for key, _, path in rows}
 
 

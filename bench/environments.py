@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -37,39 +38,51 @@ def environment(
         retry: install again what failed before.
     """
     requirements = HERE / "requirements" / f"{name}.txt"
-    extra = (HERE / f"{script}.py").read_bytes() + str(source).encode() if script else b""
-    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode() + extra).hexdigest()[:8]
-    place = folder / f"{name}{'-' + script if script else ''}-{digest}"
-    told = place / "bench.json"
+    place = folder / f"{name}-{_digest(requirements.read_bytes(), sys.version.encode())}"
+    made = _kept(place.with_suffix(".json"), retry, lambda: _install(place, requirements))
+    if made.python is None or script is None:
+        return made
+    told = place / f"{script}-{_digest((HERE / f'{script}.py').read_bytes(), str(source).encode())}.json"
+    return _kept(told, retry, lambda: _finish(made, script, source))
+
+
+def _digest(*parts: bytes) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:8]
+
+
+def _kept(told: Path, retry: bool, make: Callable[[], Environment]) -> Environment:
+    """What the file ``told`` says, or what ``make`` does, which is then kept there."""
     if told.exists():
         found = json.loads(told.read_text())
         known = Environment(found["python"], found["reason"], tuple(found["versions"]))
         if known.python or not retry:
             return known
-    shutil.rmtree(place, ignore_errors=True)
-    made = _make(place, requirements, script, source)
-    place.mkdir(parents=True, exist_ok=True)
+    made = make()
+    told.parent.mkdir(parents=True, exist_ok=True)
     told.write_text(json.dumps(asdict(made)))
     return made
 
 
-def _make(place: Path, requirements: Path, script: str | None, source: Path | None) -> Environment:
+def _install(place: Path, requirements: Path) -> Environment:
+    shutil.rmtree(place, ignore_errors=True)
     try:
         venv.create(place, with_pip=True)
     except (OSError, subprocess.CalledProcessError) as error:
         return Environment(None, shortened(str(error)))
     python = str(place / ("Scripts" if os.name == "nt" else "bin") / "python")
-    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-input", "--quiet", "-r", str(requirements)]
-    done = subprocess.run(pip, capture_output=True, text=True)
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-input", "--quiet", "-r"]
+    done = subprocess.run([*pip, str(requirements)], capture_output=True, text=True)
     if done.returncode:
         return Environment(None, why(done.stderr))
-    if script:
-        variables = {**os.environ, **({"BENCH_MXNET_SOURCE": str(source)} if source else {})}
-        command = [python, str(HERE / f"{script}.py"), json.dumps({"do": "install", "out": ""})]
-        done = subprocess.run(command, capture_output=True, text=True, env=variables)
-        if done.returncode:
-            return Environment(None, why(done.stderr))
     return Environment(python, "", _versions(requirements))
+
+
+def _finish(made: Environment, script: str, source: Path | None) -> Environment:
+    """What the contender's script installs, or whether it finds what it wants."""
+    variables = {**os.environ, **({"BENCH_MXNET_SOURCE": str(source)} if source else {})}
+    command = [str(made.python), str(HERE / f"{script}.py"), json.dumps({"do": "install", "out": ""})]
+    done = subprocess.run(command, capture_output=True, text=True, env=variables)
+    return made if done.returncode == 0 else Environment(None, why(done.stderr))
 
 
 def _versions(requirements: Path) -> tuple[str, ...]:
@@ -79,14 +92,13 @@ def _versions(requirements: Path) -> tuple[str, ...]:
 
 def why(printed: str) -> str:
     """The line of an installation's output that tells why it failed."""
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines() if line.strip()]
     told = [line for line in lines if line.lower().startswith("error:")]
     return shortened((told or lines or ["no word why"])[-1])
 
 
 def shortened(reason: str) -> str:
-    """One line, without hosts, addresses, paths and colours."""
-    reason = re.sub(r"\x1b\[[0-9;]*m", "", reason)
+    """One line, without hosts, addresses and paths."""
     reason = re.sub(r"(?i)^error:\s*", "", reason)
     reason = re.sub(r"\w+://\S+|\b[\w-]+(\.[\w-]+)*\.(org|com|net|io|local)\b(:\d+)?", "(address)", reason)
     reason = re.sub(r"(?<![\w.])/[\w.+/-]+/", "", reason)

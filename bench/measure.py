@@ -49,7 +49,9 @@ class Run:
 def environment(scratch: Path, python: str, own: bool) -> dict[str, str]:
     """The variables of a contender, as in an activated environment; ``own``: it runs from this checkout."""
     kept = {name: value for name, value in os.environ.items() if name not in _OWN}
-    folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "DATA_OPTIMIZER_CACHE_FOLDER"), str(scratch))
+    folders = dict.fromkeys(
+        ("HOME", "TMPDIR", "XDG_CACHE_HOME", "HF_HOME", "DATA_OPTIMIZER_CACHE_FOLDER"), str(scratch)
+    )
     programs = os.pathsep.join((os.path.dirname(python), kept.get("PATH", os.defpath)))
     return {**kept, **_QUIET, **folders, "PATH": programs, **({"PYTHONPATH": str(HERE.parent)} if own else {})}
 
@@ -66,7 +68,9 @@ def measure(
     log = scratch.with_name("log")
     asked = {"command": list(command), "limit": limit, "cores": cores, "log": str(log)}
     supervisor = [sys.executable, str(HERE / "supervise.py"), json.dumps(asked)]
-    done = subprocess.run(supervisor, env=environment(scratch, command[0], own), stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        supervisor, env=environment(scratch, command[0], own), stdout=subprocess.PIPE, text=True, check=True
+    )
     return Run(**json.loads(done.stdout), log=log.read_text(errors="replace")[-20_000:])
 
 

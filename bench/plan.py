@@ -28,8 +28,10 @@ def pace(few: int, seconds: float, more: int, more_seconds: float) -> Pace:
 
 
 def choose(paces: Sequence[Pace], seconds: float, rounds: int, least: int, most: int) -> tuple[int, int]:
-    """``(count, rounds)``: the most images that all can do in turn in that time; fewer rounds, at least one, where even ``least``
-    would not fit."""
+    """``(count, rounds)``: the most images that all can do in turn in that time.
+
+    Fewer rounds, at least one, where even ``least`` would not fit.
+    """
     for turns in range(rounds, 0, -1):
         left = seconds / (turns * _SLACK) - sum(each.start for each in paces)
         count = int(left / max(1e-9, sum(each.each for each in paces)))

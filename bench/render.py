@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Row = Mapping[str, Any]
 Column = tuple[str, Callable[[Row], str]]
+
+_COLUMNS = """\
+Whole processes in turn (A B A B), with their start: medians, and the least and the most in brackets. `x gpu-pack`: the
+speed where the first row's is 1, round by round. `after start`: without what each takes to start, told by a short run
+and a long one. `CPU s`: seconds of all cores for a thousand. `memory`: the most that all processes had at once (PSS,
+sampled). `PSNR`: of the crops against the same crop scaled in floating point, by a Lanczos filter (sharp) and by the
+triangular one (torchvision's with antialias, DALI's), mean and least. JPEG quality 95; contenders that leave resizing
+to their users are given OpenCV's INTER_LINEAR, as the bare loop is."""
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -23,16 +30,11 @@ def _head(results: Mapping[str, Any]) -> str:
     photos = results["photographs"]
     return f"""# gpu-pack beside other tools
 
-{machine["cores"]} cores ({machine["processor"]}), {machine["memory_gb"]} GB of memory, {machine["system"]}, Python {machine["python"]}; \
-gpu-pack {machine["commit"]}; {results["begun"]}. Made by `{results["command"]}` from {photos["files"]} photographs of \
-{photos["mean_bytes"] / 1000:.0f} kB on average, input and output {machine["work"]}.
+{machine["cores"]} cores ({machine["processor"]}), {machine["memory_gb"]} GB of memory, {machine["system"]}, \
+Python {machine["python"]}; gpu-pack {machine["commit"]}; {results["begun"]}. Made by `{results["command"]}` from \
+{photos["files"]} photographs of {photos["mean_bytes"] / 1000:.0f} kB on average; input and output {machine["work"]}.
 
-Whole processes in turn (A B A B), with their start: medians, and the least and the most in brackets. `x gpu-pack`: the speed where \
-the first row's is 1, round by round. `after start`: without what each takes to start, told by a short run and a long one. \
-`CPU s`: seconds of all cores for a thousand. `memory`: the most that all processes had at once (PSS, sampled). `PSNR`: of the \
-crops against the same crop scaled by a Lanczos filter in floating point, mean and least, in dB: under about 40 dB, edges are \
-visibly sharper or softer than the filter's. JPEG quality 95; contenders that leave resizing to their users are given OpenCV's \
-INTER_LINEAR, as the bare loop is."""
+{_COLUMNS}"""
 
 
 def _workload(workload: Mapping[str, Any]) -> str:
@@ -50,13 +52,16 @@ def _workload(workload: Mapping[str, Any]) -> str:
         ("CPU s", lambda row: _number(row["cpu_seconds_per_thousand"], 2)),
         ("memory, MB", lambda row: _number(row["peak_bytes"] and row["peak_bytes"] / 1e6, 0)),
         ("output, MB", lambda row: _number(row["output_bytes"] / 1e6, 1)),
-        ("PSNR, dB", _quality),
+        ("PSNR to Lanczos, dB", _quality("lanczos")),
+        ("to triangular", _quality("triangle")),
+        ("bytes kept", _quality("")),
     ]
     return _table(workload["title"] + count, columns, workload["rows"])
 
 
 def _table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
-    shown = [(name, told) for name, told in columns if any("absent" not in row and told(row) for row in rows)] or [columns[0]]
+    shown = [(name, told) for name, told in columns if any("absent" not in row and told(row) for row in rows)]
+    shown = shown if len(shown) > 1 else list(columns[:2])
     lines = [f"## {title}", "", "| " + " | ".join(name for name, _ in shown) + " |", "|---" * len(shown) + "|"]
     for row in rows:
         if "absent" in row:
@@ -84,12 +89,17 @@ def _spread(values: Mapping[str, float], digits: int) -> str:
     return middle if least == most else f"{middle} ({least} to {most})"
 
 
-def _quality(row: Row) -> str:
-    if "files_kept" in row:
-        return "as they were" if row["files_kept"] == row["files"] else f"{row['files_kept']} of {row['files']} as they were"
-    if row.get("psnr") is None:
-        return "other size" if "psnr" in row else ""
-    return "other size" if math.isinf(row["psnr"]) else f"{row['psnr']:.1f} ({row['psnr_least']:.1f})"
+def _quality(name: str) -> Callable[[Row], str]:
+    def told(row: Row) -> str:
+        if "files_kept" in row:
+            return (
+                "" if name else "yes" if row["files_kept"] == row["files"] else f"{row['files_kept']} of {row['files']}"
+            )
+        if not name or "psnr" not in row:
+            return ""
+        return "{:.1f} ({:.1f})".format(*row["psnr"][name]) if name in row["psnr"] else "of another size"
+
+    return told
 
 
 def _reading(found: Mapping[str, Any]) -> str:

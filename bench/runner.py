@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,7 @@ from bench.contenders import CONTENDERS, Contender
 from bench.environments import Environment
 from bench.measure import HERE, Run, measure, size_of
 from bench.plan import Pace, choose, pace
-from bench.quality import psnr
+from bench.quality import FILTERS, Quality
 from bench.state import Record, State
 from bench.workloads import WORKLOADS, Case, Workload
 from bench.workloads.inputs import Inputs, Source
@@ -29,7 +28,7 @@ _WORDS = 140
 
 @dataclass(frozen=True)
 class Setting:
-    """Attributes: ``work`` holds inputs and outputs; ``deadline`` in seconds of the monotonic clock; ``cores`` to run on."""
+    """Attributes: ``work`` holds inputs and outputs; ``deadline`` is of the monotonic clock; ``cores`` to run on."""
 
     work: Path
     rounds: int
@@ -49,10 +48,15 @@ class Runner:
     """
 
     def __init__(
-        self, setting: Setting, inputs: Inputs, state: State, environments: Mapping[str, Environment], show: Callable[[str], None]
+        self,
+        setting: Setting,
+        inputs: Inputs,
+        state: State,
+        environments: Mapping[str, Environment],
+        show: Callable[[str], None],
     ) -> None:
         self._setting, self._inputs, self._state = setting, inputs, state
-        self._environments, self._show = environments, show
+        self._environments, self._show, self._quality = environments, show, Quality()
 
     def run(self, name: str, seconds: float) -> None:
         """A workload, within about ``seconds``."""
@@ -80,7 +84,9 @@ class Runner:
         counts = (workload.probe, min(_SECOND * workload.probe, workload.most))
         found: dict[str, list[Record]] = {case.row: [] for case in cases}
         for phase, count in zip(("probe", "second"), counts, strict=True):
-            todo = [case for case in cases if phase == "probe" or (found[case.row] and found[case.row][0]["status"] == 0)]
+            todo = [
+                case for case in cases if phase == "probe" or (found[case.row] and found[case.row][0]["status"] == 0)
+            ]
             if phase == "second" and counts[0] == counts[1]:
                 continue
             with self._source(name, workload, count, todo, phase, 0) as source:
@@ -154,7 +160,11 @@ class Runner:
             return known
         if source is None or estimate > self._setting.left():
             return None
-        self._show(f"{name}: {case.row}, {count:,} {workload.things}, {phase} {number + 1 if phase == 'round' else ''}".strip(" ,"))
+        self._show(
+            f"{name}: {case.row}, {count:,} {workload.things}, {phase} {number + 1 if phase == 'round' else ''}".strip(
+                " ,"
+            )
+        )
         run = self._pack(workload, case, source, max(_SHORTEST_LIMIT, _PATIENCE * estimate))
         if run is None:
             return None
@@ -201,9 +211,12 @@ class Runner:
         if workload.pass_through:
             found["kept"] = sum(crop.read_bytes() == sources[int(crop.stem)].read_bytes() for crop in crops)
         else:
-            values = [psnr(crop, sources[int(crop.stem)], workload.size) for crop in crops[:_SAMPLE]]
-            if values and min(values) > -math.inf:
-                found |= {"psnr": sum(values) / len(values), "least": min(values)}
+            values = [self._quality.psnr(crop, sources[int(crop.stem)], workload.size) for crop in crops[:_SAMPLE]]
+            if whole := [value for value in values if value]:
+                found |= {
+                    name: [sum(each) / len(each), min(each)] for name in FILTERS if (each := [v[name] for v in whole])
+                }
+            found["other_size"] = len(values) - len(whole)
         self._state.add(found)
 
     # ---- where things lie
@@ -224,9 +237,7 @@ class Runner:
             else:
                 path.unlink(missing_ok=True)
 
-    def _source(
-        self, name: str, workload: Workload, count: int, cases: list[Case], phase: str, number: int
-    ) -> _Served:
+    def _source(self, name: str, workload: Workload, count: int, cases: list[Case], phase: str, number: int) -> _Served:
         """The source of a phase, with its server; not made where all runs of the phase are known."""
         known = {record["row"] for record in self._state.find(workload=name, phase=phase, round=number)}
         needed = any(case.row not in known for case in cases)
@@ -241,14 +252,14 @@ class _Served:
 
     def __init__(self, workload: Workload, source: Source | None) -> None:
         self._workload, self._source = workload, source
-        self._server = workload.served(source.list.parent) if source else None
+        self._server = workload.served(source.listed.parent) if source else None
 
     def __enter__(self) -> Source | None:
         if self._source is None or self._server is None:
             return None
         offered = self._server.__enter__()
         source = self._source
-        return Source(source.list, source.root, source.count, {**source.others, **offered}, source.damaged)
+        return Source(source.listed, source.root, source.count, {**source.others, **offered}, source.damaged)
 
     def __exit__(self, *raised: Any) -> None:
         if self._server:
@@ -259,10 +270,16 @@ def job_of(
     contender: Contender, workload: Workload, source: Source, do: str, out: str, cores: int, crops: str
 ) -> Record:
     """The argument of a contender's script."""
-    return {
-        "do": do, "out": out, "list": str(source.list), "root": str(source.root), "cores": cores, "size": workload.size,
-        "pass_through": workload.pass_through, "options": dict(contender.options), "source": dict(source.others), "crops": crops,
-    }  # fmt: skip
+    asked = {
+        "do": do,
+        "out": out,
+        "listed": str(source.listed),
+        "root": str(source.root),
+        "cores": cores,
+        "crops": crops,
+    }
+    how = {"size": workload.size, "pass_through": workload.pass_through}
+    return {**asked, **how, "options": dict(contender.options), "source": dict(source.others)}
 
 
 def last_words(run: Run) -> str:

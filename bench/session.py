@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench.contenders import CONTENDERS
 from bench.environments import Environment, environment
-from bench.results import collect
+from bench.figures import collect
 from bench.runner import Runner, Setting
 from bench.state import State
 from bench.workloads import WORKLOADS
@@ -43,7 +43,9 @@ class Session:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._console = Console(stderr=True)
-        self._cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+        self._cores = (
+            sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+        )
 
     def run(self) -> int:
         options = self._options
@@ -55,14 +57,21 @@ class Session:
         if options.fresh:
             path.unlink(missing_ok=True)
         inputs = Inputs(options.photos, options.work)
-        facts = {"photographs": _digest(options.photos), "cores": self._cores, "python": sys.version, "commit": _commit()}
+        facts = {
+            "photographs": _digest(options.photos),
+            "cores": self._cores,
+            "python": sys.version,
+            "commit": _commit(),
+        }
         state = State(path, facts)
         if state.first(kind="about") is None:
             state.add({"kind": "about", **self._about(inputs)})
         deadline = time.monotonic() + options.minutes * 60
         status = 0
         with self._progress(options.minutes * 60) as show:
-            runner = Runner(Setting(options.work, options.rounds, deadline, self._cores), inputs, state, environments, show)
+            runner = Runner(
+                Setting(options.work, options.rounds, deadline, self._cores), inputs, state, environments, show
+            )
             try:
                 self._workloads(runner, state, environments, deadline)
             except KeyboardInterrupt:
@@ -76,7 +85,9 @@ class Session:
 
     def _workloads(self, runner: Runner, state: State, environments: dict[str, Environment], deadline: float) -> None:
         """Each with its share of the time that is left: what one does not use, the others have."""
-        shares = {name: WORKLOADS[name].share if name in WORKLOADS else _READING_SHARE for name in self._options.workloads}
+        shares = {
+            name: WORKLOADS[name].share if name in WORKLOADS else _READING_SHARE for name in self._options.workloads
+        }
         for name in list(shares):
             left = deadline - time.monotonic()
             seconds = left * shares[name] / sum(shares.values())
@@ -132,7 +143,8 @@ class Session:
             "begun": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
             "machine": {
                 "processor": _processor(), "cores": len(self._cores), "memory_gb": round(memory / 1e9),
-                "system": f"{platform.system()} {platform.release().split('-')[0]}", "python": platform.python_version(),
+                "system": f"{platform.system()} {platform.release().split('-')[0]}",
+                "python": platform.python_version(),
                 "commit": _commit(), "work": "in memory (tmpfs)" if on_tmpfs(self._options.work) else "on a disk",
                 "load_before": round(os.getloadavg()[1], 2),
             },
@@ -166,7 +178,12 @@ class Session:
         if not self._console.is_terminal:
             yield self._say
             return
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}% of the time"), TimeElapsedColumn()
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}% of the time"),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self._console) as bar:
             task, began = bar.add_task("", total=seconds), time.monotonic()
 
@@ -186,13 +203,19 @@ def _no_gpu() -> str:
 
 def _digest(photos: Path) -> str:
     """Of names and sizes."""
-    files = sorted((path.relative_to(photos).as_posix(), path.stat().st_size) for path in photos.rglob("*") if path.is_file())
+    files = sorted(
+        (path.relative_to(photos).as_posix(), path.stat().st_size) for path in photos.rglob("*") if path.is_file()
+    )
     return hashlib.sha256(json.dumps(files).encode()).hexdigest()[:16]
 
 
 def _commit() -> str:
     git = shutil.which("git")
-    done = subprocess.run([git, "describe", "--always", "--dirty"], cwd=_ROOT, capture_output=True, text=True) if git else None
+    done = (
+        subprocess.run([git, "describe", "--always", "--dirty"], cwd=_ROOT, capture_output=True, text=True)
+        if git
+        else None
+    )
     return done.stdout.strip() if done and done.returncode == 0 else "of no commit"
 
 

@@ -36,7 +36,9 @@ class State:
             self.add({"kind": "facts", "facts": facts})
         elif self.records[0]["facts"] != facts:
             changed = [name for name in facts if self.records[0]["facts"].get(name) != facts[name]]
-            raise OtherRunError(f"{path} holds another run's results (differs: {', '.join(changed)}): --fresh removes them")
+            raise OtherRunError(
+                f"{path} holds another run's results (differs: {', '.join(changed)}): --fresh removes them"
+            )
 
     def add(self, record: Record) -> Record:
         with self._path.open("a") as file:

@@ -1,8 +1,7 @@
 """Runs one command and tells what it and all its descendants took. Called by ``measure.py``, with one JSON argument.
 
 It adopts descendants whose parents end (Linux), so that the CPU time of daemons counts, and ends those that are left.
-Peak memory is the sum of the proportional set sizes (PSS) of all processes, sampled so that sampling takes 2 % of the time
-at most.
+Peak memory is the sum of the proportional set sizes (PSS) of all processes; sampling takes 2 % of the time at most.
 """
 
 from __future__ import annotations

@@ -65,6 +65,6 @@ CONTENDERS: Mapping[str, Contender] = {
     "datasets": Contender("Hugging Face datasets", "hf_parquet", "datasets"),
     "ffcv": Contender("FFCV", "ffcv_beton", "ffcv"),
     "ray": Contender("Ray Data", "ray_data", "ray"),
-    "curator": Contender("NeMo Curator", "curator_reader", "nemo_curator"),
+    "curator": Contender("NeMo Curator", "curator_reader", "nemo_curator", installs=True),
     "dali": Contender("DALI, CPU operators", "dali_cpu", "dali"),
 }

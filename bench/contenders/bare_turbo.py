@@ -1,4 +1,4 @@
-"""libjpeg-turbo in threads, by simplejpeg; OpenCV resizes. Large pictures are decoded at the scale next above the crop's."""
+"""libjpeg-turbo in threads, by simplejpeg; OpenCV resizes. Large pictures are decoded at a reduced scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""NVIDIA NeMo Curator's image pipeline: its reader decodes tars by DALI; the crop and its JPEG are a stage of the bench's.
+"""NVIDIA NeMo Curator's image pipeline: its reader decodes tars by DALI; crop and JPEG are our stage.
 
 Its reader takes tars: the workload's ``shards``, whose members follow the list.
 """
@@ -6,6 +6,7 @@ Its reader takes tars: the workload's ``shards``, whose members follow the list.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import cv2
 import framing
+import nvidia.dali as dali
 from job import Job, run
 from nemo_curator.backends.xenna import XennaExecutor
 from nemo_curator.core.client import RayClient
@@ -57,6 +59,14 @@ def key_of(name: str) -> int:
     return int(first) + int(number)
 
 
+def install(job: Job) -> None:
+    """Nothing but a look whether its reader starts here: it opens DALI on GPU 0, whatever decodes."""
+    try:
+        dali.Pipeline(batch_size=1, num_threads=1, device_id=0).build()
+    except RuntimeError:
+        sys.exit("its image reader opens DALI on GPU 0, and there is none")
+
+
 def pack(job: Job) -> None:
     os.mkdir(job.out)
     reader: Any = ImageReaderStage(num_threads=job.cores)
@@ -78,4 +88,4 @@ def read(job: Job) -> Iterator[tuple[int, bytes]]:
 
 
 if __name__ == "__main__":
-    run(pack, read)
+    run(pack, read, install)

@@ -1,4 +1,4 @@
-"""FFCV's DatasetWriter with JPEG fields, a worker a core. It scales but does not crop: the crop is made in the dataset."""
+"""FFCV's DatasetWriter with JPEG fields, a worker a core. It does not crop: the dataset does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The least that keeps pictures apart in one file: key and length in eight bytes before each. For the bare loops and DALI."""
+"""The least that keeps pictures apart in a file: key and length before each. For the bare loops and DALI."""
 
 from __future__ import annotations
 

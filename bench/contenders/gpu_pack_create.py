@@ -31,8 +31,8 @@ def arguments(job: Job) -> list[str]:
     where = {
         "tar": lambda: [job.source["tar"]],
         "folder": lambda: [job.source["folder"]],
-        "bucket": lambda: [job.list, "--root", job.source["bucket"], "--endpoint-url", job.source["endpoint"]],
-    }.get(job.options.get("source", ""), lambda: [job.list, "--root", job.root])()
+        "bucket": lambda: [job.listed, "--root", job.source["bucket"], "--endpoint-url", job.source["endpoint"]],
+    }.get(job.options.get("source", ""), lambda: [job.listed, "--root", job.root])()
     return ["create", *where, job.out, "--quiet", *device, *what, *flags]
 
 

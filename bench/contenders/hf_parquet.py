@@ -19,7 +19,11 @@ def sample(row: dict[str, Any], size: int, quality: int, pass_through: bool) -> 
 def pack(job: Job) -> None:
     os.mkdir(job.out)
     items = job.items()
-    columns = {"key": [item.key for item in items], "label": [item.label for item in items], "path": [item.path for item in items]}
+    columns = {
+        "key": [item.key for item in items],
+        "label": [item.label for item in items],
+        "path": [item.path for item in items],
+    }
     listed = datasets.Dataset.from_dict(columns)
     image = datasets.Image(decode=False)
     features = datasets.Features({"key": datasets.Value("int64"), "label": datasets.Value("int64"), "image": image})

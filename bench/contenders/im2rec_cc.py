@@ -27,15 +27,18 @@ def install(job: Job) -> None:
     wheel = os.path.dirname(spec.origin)
     source = Path(os.environ.get("BENCH_MXNET_SOURCE", wheel), "tools", "im2rec.cc")
     if not source.exists():
-        sys.exit("its source is not in MXNet's wheel, which has only the library: --mxnet-source FOLDER names a checkout of 1.9.1")
+        sys.exit("MXNet's wheel has its library, not its source: --mxnet-source FOLDER, a checkout of MXNet 1.9.1")
     if not shutil.which("pkg-config") or subprocess.run(["pkg-config", "--exists", "opencv4"]).returncode:
         sys.exit("pkg-config does not find OpenCV: apt-get install libopencv-dev pkg-config g++")
-    flags = subprocess.run(["pkg-config", "--cflags", "opencv4"], capture_output=True, text=True, check=True).stdout.split()
+    flags = subprocess.run(
+        ["pkg-config", "--cflags", "opencv4"], capture_output=True, text=True, check=True
+    ).stdout.split()
     names = [part for name in _NAMES for part in ("-include", name)]
-    libraries = ["-lopencv_core", "-lopencv_imgproc", "-lopencv_imgcodecs", f"-L{wheel}", "-l:libmxnet.so", f"-Wl,-rpath,{wheel}"]
+    libraries = [*(f"-lopencv_{part}" for part in ("core", "imgproc", "imgcodecs")), f"-L{wheel}", "-l:libmxnet.so"]
     # libmxnet.so brings its own old libgfortran, which the linker does not look for beside it.
-    command = ["g++", "-std=c++14", "-O3", "-w", *names, *flags, f"-I{wheel}/include", str(source), "-o", _PROGRAM, *libraries,
-               "-Wl,--unresolved-symbols=ignore-in-shared-libs"]  # fmt: skip
+    linked = [*libraries, f"-Wl,-rpath,{wheel}", "-Wl,--unresolved-symbols=ignore-in-shared-libs"]
+    headers = [*names, *flags, f"-I{wheel}/include"]
+    command = ["g++", "-std=c++14", "-O3", "-w", *headers, str(source), "-o", _PROGRAM, *linked]
     if (done := subprocess.run(command, capture_output=True, text=True)).returncode:
         sys.exit(next((line for line in done.stderr.splitlines() if "error" in line), "g++ failed"))
 
@@ -44,7 +47,7 @@ def pack(job: Job) -> None:
     Path(job.out).mkdir()
     size = [f"resize={job.size}", "center_crop=1", f"quality={job.quality}"]
     flags = ["unchanged=1"] if job.pass_through else size
-    command = [_PROGRAM, job.list, f"{job.root}/", f"{job.out}/data.rec", *flags, f"nsplit={job.cores}"]
+    command = [_PROGRAM, job.listed, f"{job.root}/", f"{job.out}/data.rec", *flags, f"nsplit={job.cores}"]
     parts = [subprocess.Popen([*command, f"part={part}"]) for part in range(job.cores)]
     if failed := [part.returncode for part in parts if part.wait()]:
         sys.exit(f"im2rec: exit status {failed[0]}")

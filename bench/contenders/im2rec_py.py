@@ -1,4 +1,4 @@
-"""MXNet's own tools/im2rec.py, with a process a core. ``options.source``: ``tar`` is extracted, ``bucket`` fetched before."""
+"""MXNet's own tools/im2rec.py, a process a core. ``options.source``: a ``tar`` or a ``bucket``, fetched first."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What a contender is asked to do, as the one JSON argument of its process. Standard library only: every environment reads it.
+"""What a contender is to do, as the one JSON argument of its process. For all environments: standard library only.
 
-``do`` is ``pack``: put the pictures of ``list`` into ``out`` (a folder that does not exist yet); or ``read``: hand back what
-lies in ``out`` as files ``KEY.jpg`` (``KEY.png`` where a contender gives pixels) under ``crops``; or ``install``.
+``do`` is ``pack``: put the pictures of ``listed`` into ``out`` (a folder that does not exist yet); or ``read``: hand
+back what lies in ``out`` as files ``KEY.jpg`` (``KEY.png`` where these are pixels) under ``crops``; or ``install``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Item:
 
 @dataclass(frozen=True)
 class Job:
-    """Attributes: ``list`` has lines ``key, label, path`` with tabs between them; ``size`` is the crop's edge in pixels."""
+    """Attributes: ``listed`` has lines ``key, label, path`` with tabs between them; ``size``: the crop's edge."""
 
     do: str
     out: str
-    list: str = ""
+    listed: str = ""
     root: str = ""
     cores: int = 1
     size: int = 224
@@ -40,7 +40,7 @@ class Job:
     crops: str = ""
 
     def items(self) -> list[Item]:
-        with open(self.list, encoding="utf-8") as file:
+        with open(self.listed, encoding="utf-8") as file:
             rows = (line.rstrip("\n").split("\t") for line in file)
             return [Item(int(key), int(float(label)), f"{self.root}/{path}") for key, label, path in rows]
 

@@ -16,7 +16,7 @@ def im2rec_arguments(job: Job, root: str | None = None) -> list[str]:
     prefix = [f"{job.out}/data", root or job.root]
     if job.options.get("listing"):
         return ["--list", "--recursive", *prefix]
-    shutil.copyfile(job.list, f"{job.out}/data.lst")
+    shutil.copyfile(job.listed, f"{job.out}/data.lst")
     size = ["--resize", str(job.size), "--center-crop", "--quality", str(job.quality)]
     return [*(["--pass-through"] if job.pass_through else size), "--num-thread", str(job.cores), *prefix]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,32 +82,47 @@ def _growing(counts: tuple[int, ...], *contenders: str) -> Callable[[int], list[
 
 _CROPPING = (
     "gpu-pack", "gpu-pack-linear", "gpu-pack-processes", "gpu-pack-linear-processes", "gpu-pack-gpu", "gpu-pack-hybrid",
-    "gpu-pack-im2rec", "opencv", "opencv-area", "turbo", "im2rec.py", "im2rec.cc", "img2dataset", "streaming", "webdataset",
-    "litdata", "datasets", "ffcv", "ray", "curator", "dali",
+    "gpu-pack-im2rec", "opencv", "opencv-area", "turbo", "im2rec.py", "im2rec.cc", "img2dataset", "streaming",
+    "webdataset", "litdata", "datasets", "ffcv", "ray", "curator", "dali",
 )  # fmt: skip
 _TOOLS = (
-    "gpu-pack", "opencv", "turbo", "im2rec.py", "im2rec.cc", "img2dataset", "streaming", "webdataset", "litdata", "datasets",
-    "ffcv", "ray", "curator", "dali",
+    "gpu-pack", "opencv", "turbo", "im2rec.py", "im2rec.cc", "img2dataset", "streaming", "webdataset", "litdata",
+    "datasets", "ffcv", "ray", "curator", "dali",
 )  # fmt: skip
 _LARGE = (
     "gpu-pack", "gpu-pack-linear", "gpu-pack-gpu", "gpu-pack-hybrid", "opencv", "turbo", "im2rec.py", "im2rec.cc",
     "img2dataset", "dali",
 )  # fmt: skip
-_TINY = ("gpu-pack", "gpu-pack-gpu", "opencv", "turbo", "im2rec.py", "im2rec.cc", "webdataset", "streaming", "litdata", "datasets")
+_TINY = (
+    "gpu-pack",
+    "gpu-pack-gpu",
+    "opencv",
+    "turbo",
+    "im2rec.py",
+    "im2rec.cc",
+    "webdataset",
+    "streaming",
+    "litdata",
+    "datasets",
+)
 _COPYING = (
-    "gpu-pack", "gpu-pack-im2rec", "im2rec.py", "im2rec.cc", "img2dataset", "webdataset", "streaming", "litdata", "datasets",
+    "gpu-pack", "gpu-pack-im2rec", "im2rec.py", "im2rec.cc", "img2dataset", "webdataset", "streaming", "litdata",
+    "datasets",
 )  # fmt: skip
 
 WORKLOADS: Mapping[str, Workload] = {
     "imagenet": Workload("ImageNet-like photos to 224 x 224", 9, 96, 20_000, Inputs.shards, _each(*_CROPPING)),
     "damaged": Workload("Three damaged files among 61", 2, 61, 61, Inputs.damaged, _each(*_TOOLS), checked=False),
     "large": Workload("Photos of 12 megapixels to 224 x 224", 2, 8, 600, Inputs.large, _each(*_LARGE)),
-    "tiny": Workload("Pictures of 64 x 64, decoded and encoded again", 1.5, 400, 100_000, Inputs.tiny, _each(*_TINY), size=64),
+    "tiny": Workload(
+        "Pictures of 64 x 64, decoded and encoded again", 1.5, 400, 100_000, Inputs.tiny, _each(*_TINY), size=64
+    ),
     "pass-through": Workload(
         "Pass-through of ImageNet-like photos", 1.5, 200, 20_000, Inputs.photos, _each(*_COPYING), pass_through=True
     ),
     "tar": Workload(
-        "A tar of tars", 1.2, 96, 10_000, Inputs.nested_tar, _each("gpu-pack", "gpu-pack-tar", "im2rec.py-tar"), checked=False
+        "A tar of tars", 1.2, 96, 10_000, Inputs.nested_tar,
+        _each("gpu-pack", "gpu-pack-tar", "im2rec.py-tar"), checked=False,
     ),
     "bucket": Workload(
         "A bucket on the same machine", 1.5, 96, 10_000, Inputs.flat,
@@ -123,6 +138,7 @@ WORKLOADS: Mapping[str, Workload] = {
         pass_through=True, checked=False, things="records",
     ),
     "cores": Workload(
-        "From one core to all", 1.5, 96, 10_000, Inputs.photos, _on_cores("gpu-pack-linear", "opencv", "im2rec.py"), checked=False
+        "From one core to all", 1.5, 96, 10_000, Inputs.photos,
+        _on_cores("gpu-pack-linear", "opencv", "im2rec.py"), checked=False,
     ),
 }  # fmt: skip

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-#: Pixels of a photograph that is used as it is; others are scaled to this shorter edge. ImageNet's have 180,000 on average.
+#: Pixels of a photograph that is used as it is (ImageNet's have 180,000 on average); others get this shorter edge.
 _PIXELS, _SHORT_EDGE = range(100_000, 400_000), 375
 _DISTINCT = 512
 _TILE, _TILES = (500, 375), 8
@@ -32,12 +32,12 @@ class Source:
     """What every contender of a workload gets.
 
     Attributes:
-        list: lines ``key, label, path below root``, shuffled as training data are; keys count from 0.
-        others: the same pictures in other forms, by name: ``folder``, ``tar``, ``shards``, ``bucket``, ``http``, ``endpoint``.
+        listed: lines ``key, label, path below root``, shuffled as training data are; keys count from 0.
+        others: the same pictures elsewhere: ``folder``, ``tar``, ``shards``, ``bucket``, ``http``, ``endpoint``.
         damaged: which keys are damaged files, and what is the matter with each.
     """
 
-    list: Path
+    listed: Path
     root: Path
     count: int
     others: Mapping[str, str] = field(default_factory=dict)
@@ -56,7 +56,9 @@ class Inputs:
         files = sorted(path for path in self._photos.rglob("*") if path.suffix.lower() in _PICTURES)
         step = max(1, len(files) // _DISTINCT)
         found = [(path, as_imagenet(path)) for path in files[::step]]
-        names = [path.relative_to(self._photos).parent.as_posix().replace("/", "_").strip(".") or "all" for path, _ in found]
+        names = [
+            path.relative_to(self._photos).parent.as_posix().replace("/", "_").strip(".") or "all" for path, _ in found
+        ]
         return [(f"{name}/{path.stem}.jpg", data) for name, (path, data) in zip(names, found, strict=True) if data]
 
     def photos(self, count: int) -> Source:
@@ -69,12 +71,12 @@ class Inputs:
         folder = source.root.with_name("shards")
         if not folder.exists():
             folder.mkdir()
-            items = _items(source.list)
+            items = _items(source.listed)
             for first in range(0, count, _MEMBERS_A_SHARD):
                 with tarfile.open(folder / f"{first:08d}.tar", "w") as tar:
                     for key, _, path in items[first : first + _MEMBERS_A_SHARD]:
                         tar.add(source.root / path, f"{key:08d}.jpg")
-        return Source(source.list, source.root, count, {"shards": str(folder)})
+        return Source(source.listed, source.root, count, {"shards": str(folder)})
 
     def large(self, count: int) -> Source:
         """12 megapixels: mosaics of photographs, so that they are as busy as real ones."""
@@ -94,12 +96,12 @@ class Inputs:
             "not an image": b"<!doctype html><title>404</title>" * 20,
         }
         source = self._made("damaged", _DAMAGED_AMONG, self.photographs)
-        items = _items(source.list)
+        items = _items(source.listed)
         places = {key: what for (key, _, _), what in zip(items[10::20], bad, strict=False)}
         for key, _, path in items:
             if key in places:
                 (source.root / path).write_bytes(bad[places[key]])
-        return Source(source.list, source.root, len(items), damaged=places)
+        return Source(source.listed, source.root, len(items), damaged=places)
 
     def nested_tar(self, count: int) -> Source:
         """A tar of a tar for each class, as ImageNet ships."""
@@ -114,19 +116,21 @@ class Inputs:
                             members.add(path, path.name)
                     tar.add(inner, inner.name)
                     inner.unlink()
-        return Source(source.list, source.root, count, {"tar": str(outer)})
+        return Source(source.listed, source.root, count, {"tar": str(outer)})
 
     def flat(self, count: int) -> Source:
         """Photographs in one folder, where a server finds them as /bucket/photos/NAME."""
         flat = [(f"photos/{name.replace('/', '_')}", data) for name, data in self.photographs]
         source = self._made("bucket", count, flat, "root/bucket")
-        listed = source.list.with_suffix(".flat.lst")
-        listed.write_text(source.list.read_text().replace("\tphotos/", "\t"))
+        listed = source.listed.with_suffix(".flat.lst")
+        listed.write_text(source.listed.read_text().replace("\tphotos/", "\t"))
         return Source(listed, source.root / "photos", count, source.others)
 
     def names(self, count: int) -> Source:
         """Files of 100 bytes in a thousand folders, to be listed."""
-        return self._made("names", count, [(f"{number:03d}/n.jpg", b"\xff\xd8\xff" + bytes(97)) for number in range(1000)])
+        return self._made(
+            "names", count, [(f"{number:03d}/n.jpg", b"\xff\xd8\xff" + bytes(97)) for number in range(1000)]
+        )
 
     def records(self, count: int) -> Source:
         """A list of ``count`` lines over a hundred files of 600 bytes."""
@@ -216,6 +220,10 @@ def _jpeg(image: Any, quality: int) -> bytes:
 
 def on_tmpfs(path: Path) -> bool:
     """Whether a folder lies in memory."""
-    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()] if os.path.exists("/proc/mounts") else []
+    mounts = (
+        [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+        if os.path.exists("/proc/mounts")
+        else []
+    )
     holding = [mount for mount in mounts if path.resolve().is_relative_to(mount[1])]
     return bool(holding) and max(holding, key=lambda mount: len(mount[1]))[2] == "tmpfs"

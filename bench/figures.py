@@ -9,6 +9,7 @@ from typing import Any
 from bench.contenders import CONTENDERS
 from bench.environments import Environment
 from bench.plan import pace
+from bench.quality import FILTERS
 from bench.state import Record, State
 from bench.workloads import WORKLOADS, Case, Workload
 
@@ -29,9 +30,16 @@ def _workload(
     plan = state.first(kind="plan", workload=name) or {}
     base = _rates(state.find(kind="run", workload=name, row=cases[0].row, phase="round", status=0)) if cases else {}
     rows = [
-        {"contender": case.contender, "title": title_of(case), **_row(name, case, state, environments, base)} for case in cases
+        {"contender": case.contender, "title": title_of(case), **_row(name, case, state, environments, base)}
+        for case in cases
     ]
-    told = {"name": name, "title": workload.title, "things": workload.things, "count": plan.get("count"), "rounds": plan.get("rounds")}
+    told = {
+        "name": name,
+        "title": workload.title,
+        "things": workload.things,
+        "count": plan.get("count"),
+        "rounds": plan.get("rounds"),
+    }
     return {**told, "rows": rows}
 
 
@@ -104,6 +112,5 @@ def _quality(quality: Record | None) -> dict[str, Any]:
         return {}
     if "kept" in quality:
         return {"files_kept": quality["kept"], "files": quality["of"]}
-    if "psnr" not in quality:
-        return {"psnr": None}
-    return {"psnr": round(quality["psnr"], 2), "psnr_least": round(quality["least"], 2)}
+    found: dict[str, Any] = {name: [round(value, 2) for value in quality[name]] for name in FILTERS if name in quality}
+    return {"psnr": found, "other_size": quality["other_size"]}
