@@ -13,34 +13,32 @@ from bench.quality import FILTERS
 from bench.state import Record, State
 from bench.workloads import WORKLOADS, Case, Workload
 
+NO_TIME = "no time was left"
 
-def collect(state: State, environments: Mapping[str, Environment], cores: int) -> list[dict[str, Any]]:
-    """Each workload that was begun, in order, with a row for each case."""
-    found = []
-    for name, workload in WORKLOADS.items():
-        if state.find(workload=name) or (name == "damaged" and state.find(kind="damaged")):
-            cases = [case for case in workload.cases(cores) if case.contender in environments]
-            found.append(_workload(name, workload, cases, state, environments))
-    return found
+
+def collect(
+    state: State, environments: Mapping[str, Environment], cores: int, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Each workload that was asked for or begun, in order, with a row for each case."""
+    return [
+        _workload(name, workload, state, environments, cores)
+        for name, workload in WORKLOADS.items()
+        if name in names or state.find(workload=name)
+    ]
 
 
 def _workload(
-    name: str, workload: Workload, cases: Sequence[Case], state: State, environments: Mapping[str, Environment]
+    name: str, workload: Workload, state: State, environments: Mapping[str, Environment], cores: int
 ) -> dict[str, Any]:
+    cases = [case for case in workload.cases(cores) if case.contender in environments]
     plan = state.first(kind="plan", workload=name) or {}
     base = _rates(state.find(kind="run", workload=name, row=cases[0].row, phase="round", status=0)) if cases else {}
     rows = [
         {"contender": case.contender, "title": title_of(case), **_row(name, case, state, environments, base)}
         for case in cases
     ]
-    told = {
-        "name": name,
-        "title": workload.title,
-        "things": workload.things,
-        "count": plan.get("count"),
-        "rounds": plan.get("rounds"),
-    }
-    return {**told, "rows": rows}
+    told = {"name": name, "title": workload.title, "way": workload.way, "things": workload.things}
+    return {**told, "count": plan.get("count"), "rounds": plan.get("rounds"), "rows": rows}
 
 
 def title_of(case: Case) -> str:
@@ -54,18 +52,18 @@ def _row(
     environment = environments[case.contender]
     if environment.python is None:
         return {"absent": environment.reason}
-    if name == "damaged":
-        told = state.first(kind="damaged", row=case.row)
-        return {"told": told["told"]} if told else {"absent": "no time was left"}
+    if left_out := state.first(kind="left out", workload=name, row=case.row):
+        return {"absent": left_out["why"]}
     runs = state.find(kind="run", workload=name, row=case.row)
+    if told := next((run["told"] for run in runs if "told" in run), None):
+        return {"told": told}
     if failed := next((run for run in runs if run["status"] != 0), None):
         return {"absent": failed["why"]}
     rounds = [run for run in runs if run["phase"] == "round"]
     if not rounds:
-        return {"absent": "no time was left"}
+        return {"absent": NO_TIME}
     probe = next((run for run in runs if run["phase"] == "probe"), None)
-    quality = state.first(kind="quality", workload=name, row=case.row)
-    return {**_figures(rounds, base), **_after_start(probe, rounds), **_quality(quality)}
+    return {**_figures(rounds, base), **_after_start(probe, rounds), **_quality((probe or {}).get("quality"))}
 
 
 def _rates(runs: Sequence[Record]) -> dict[int, float]:
@@ -107,7 +105,7 @@ def _after_start(probe: Record | None, rounds: Sequence[Record]) -> dict[str, An
     return {"start_seconds": round(found.start, 2), "per_second_after_start": round(1 / found.each, 1)}
 
 
-def _quality(quality: Record | None) -> dict[str, Any]:
+def _quality(quality: Mapping[str, Any] | None) -> dict[str, Any]:
     if quality is None:
         return {}
     if "kept" in quality:

@@ -21,7 +21,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     """The page: what was measured where, what the columns mean, and a table for each workload."""
     parts = [_head(results), *(_workload(workload) for workload in results["workloads"])]
     if results.get("reading"):
-        parts.append(_reading(results["reading"]))
+        parts.append(results["reading"]["markdown"].strip())
     return "\n\n".join(parts) + "\n"
 
 
@@ -38,7 +38,7 @@ Python {machine["python"]}; gpu-pack {machine["commit"]}; {results["begun"]}. Ma
 
 
 def _workload(workload: Mapping[str, Any]) -> str:
-    if workload["name"] == "damaged":
+    if workload["way"] == "damage":
         columns: list[Column] = [("", _title), ("what it does", lambda row: row["told"])]
         return _table(workload["title"], columns, workload["rows"])
     things = workload["things"]
@@ -100,8 +100,3 @@ def _quality(name: str) -> Callable[[Row], str]:
         return "{:.1f} ({:.1f})".format(*row["psnr"][name]) if name in row["psnr"] else "of another size"
 
     return told
-
-
-def _reading(found: Mapping[str, Any]) -> str:
-    """Whatever ``bench.readers`` tells: its own Markdown."""
-    return str(found.get("markdown", ""))

@@ -93,7 +93,8 @@ def terminated(number: int, _: FrameType | None) -> None:
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
-    signal.signal(signal.SIGTERM, terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, terminated)
     become_reaper()
     if asked["cores"]:
         os.sched_setaffinity(0, asked["cores"])

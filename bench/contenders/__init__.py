@@ -47,6 +47,8 @@ CONTENDERS: Mapping[str, Contender] = {
     "gpu-pack-hybrid": _ours("gpu-pack create, GPU and CPU", "--device", "hybrid"),
     "gpu-pack-im2rec": _ours("gpu-pack im2rec, the drop-in", command="im2rec"),
     "gpu-pack-tar": _ours("gpu-pack create, from the tar", source="tar"),
+    "gpu-pack-zip": _ours("gpu-pack create, from a zip", source="zip"),
+    "gpu-pack-parquet": _ours("gpu-pack create, from Parquet", source="parquet"),
     "gpu-pack-bucket": _ours("gpu-pack create, from the bucket", source="bucket"),
     "gpu-pack-dry-run": _ours("gpu-pack create --dry-run", "--dry-run", source="folder"),
     "gpu-pack-list": _ours("gpu-pack im2rec --list", command="im2rec", listing=True),

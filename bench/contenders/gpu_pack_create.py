@@ -28,11 +28,11 @@ def arguments(job: Job) -> list[str]:
         return ["im2rec", *flags, *im2rec_arguments(job)]
     what = ["--pass-through"] if job.pass_through else ["--size", str(job.size), "--quality", str(job.quality)]
     device = [] if "--device" in flags else ["--device", "cpu", "--workers", str(job.cores)]
-    where = {
-        "tar": lambda: [job.source["tar"]],
-        "folder": lambda: [job.source["folder"]],
-        "bucket": lambda: [job.listed, "--root", job.source["bucket"], "--endpoint-url", job.source["endpoint"]],
-    }.get(job.options.get("source", ""), lambda: [job.listed, "--root", job.root])()
+    source = job.options.get("source")
+    if source == "bucket":
+        where = [job.listed, "--root", job.source["bucket"], "--endpoint-url", job.source["endpoint"]]
+    else:
+        where = [job.source[source]] if source else [job.listed, "--root", job.root]
     return ["create", *where, job.out, "--quiet", *device, *what, *flags]
 
 

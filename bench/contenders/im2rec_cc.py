@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,9 +35,12 @@ def install(job: Job) -> None:
         ["pkg-config", "--cflags", "opencv4"], capture_output=True, text=True, check=True
     ).stdout.split()
     names = [part for name in _NAMES for part in ("-include", name)]
-    libraries = [*(f"-lopencv_{part}" for part in ("core", "imgproc", "imgcodecs")), f"-L{wheel}", "-l:libmxnet.so"]
-    # libmxnet.so brings its own old libgfortran, which the linker does not look for beside it.
-    linked = [*libraries, f"-Wl,-rpath,{wheel}", "-Wl,--unresolved-symbols=ignore-in-shared-libs"]
+    libraries = [f"-lopencv_{part}" for part in ("core", "imgproc", "imgcodecs")]
+    # libmxnet.so exports codecs of its own, other versions than OpenCV was built for: the system's must be found first.
+    codecs = [f"-l:{found}" for name in ("jpeg", "png16") if (found := find_library(name))]
+    # It also brings its own old libgfortran, which the linker does not look for beside it.
+    mxnet = [f"-L{wheel}", "-l:libmxnet.so", f"-Wl,-rpath,{wheel}", "-Wl,--unresolved-symbols=ignore-in-shared-libs"]
+    linked = ["-Wl,--no-as-needed", *libraries, *codecs, *mxnet]
     headers = [*names, *flags, f"-I{wheel}/include"]
     command = ["g++", "-std=c++14", "-O3", "-w", *headers, str(source), "-o", _PROGRAM, *linked]
     if (done := subprocess.run(command, capture_output=True, text=True)).returncode:

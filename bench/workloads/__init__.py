@@ -41,8 +41,9 @@ def _nothing_served(_: Path) -> AbstractContextManager[Mapping[str, str]]:
 class Workload:
     """Attributes: ``share`` of the time; ``probe`` and ``most``, the fewest and most images; ``make``, its source.
 
-    ``cases`` takes the number of cores; the first one is what the others are compared with. ``served`` is what a server
-    offers meanwhile, from the folder that ``make`` fills. ``checked``: the crops are compared with a reference.
+    ``cases`` takes the number of cores; the first one is what the others are compared with. ``checked``: the crops are
+    compared with a reference. ``way``: ``turns``, ``growth`` or ``damage``. ``served`` is what a server offers
+    meanwhile, from the folder that ``make`` fills.
     """
 
     title: str
@@ -54,6 +55,7 @@ class Workload:
     size: int = 224
     pass_through: bool = False
     checked: bool = True
+    way: str = "turns"
     things: str = "images"
     served: Callable[[Path], AbstractContextManager[Mapping[str, str]]] = _nothing_served
 
@@ -112,7 +114,7 @@ _COPYING = (
 
 WORKLOADS: Mapping[str, Workload] = {
     "imagenet": Workload("ImageNet-like photos to 224 x 224", 9, 96, 20_000, Inputs.shards, _each(*_CROPPING)),
-    "damaged": Workload("Three damaged files among 61", 2, 61, 61, Inputs.damaged, _each(*_TOOLS), checked=False),
+    "damaged": Workload("Three damaged files among 61", 2, 61, 61, Inputs.damaged, _each(*_TOOLS), way="damage"),
     "large": Workload("Photos of 12 megapixels to 224 x 224", 2, 8, 600, Inputs.large, _each(*_LARGE)),
     "tiny": Workload(
         "Pictures of 64 x 64, decoded and encoded again", 1.5, 400, 100_000, Inputs.tiny, _each(*_TINY), size=64
@@ -121,8 +123,8 @@ WORKLOADS: Mapping[str, Workload] = {
         "Pass-through of ImageNet-like photos", 1.5, 200, 20_000, Inputs.photos, _each(*_COPYING), pass_through=True
     ),
     "tar": Workload(
-        "A tar of tars", 1.2, 96, 10_000, Inputs.nested_tar,
-        _each("gpu-pack", "gpu-pack-tar", "im2rec.py-tar"), checked=False,
+        "A tar of tars, and other containers", 1.5, 96, 10_000, Inputs.containers,
+        _each("gpu-pack", "gpu-pack-tar", "gpu-pack-zip", "gpu-pack-parquet", "im2rec.py-tar"), checked=False,
     ),
     "bucket": Workload(
         "A bucket on the same machine", 1.5, 96, 10_000, Inputs.flat,
@@ -135,7 +137,7 @@ WORKLOADS: Mapping[str, Workload] = {
     "growth": Workload(
         "Growth: records of 600 bytes, passed through", 2.5, 10_000, 10_000_000, Inputs.records,
         _growing((10_000, 100_000, 1_000_000, 10_000_000), "gpu-pack", "im2rec.py"),
-        pass_through=True, checked=False, things="records",
+        pass_through=True, way="growth", things="records",
     ),
     "cores": Workload(
         "From one core to all", 1.5, 96, 10_000, Inputs.photos,

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import tarfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 
-#: Pixels of a photograph that is used as it is (ImageNet's have 180,000 on average); others get this shorter edge.
-_PIXELS, _SHORT_EDGE = range(100_000, 400_000), 375
+from bench.workloads.containers import write_nested_tar, write_parquet, write_zip
+from bench.workloads.pictures import PICTURES, as_imagenet, centre, mosaic, speck
+
 _DISTINCT = 512
-_TILE, _TILES = (500, 375), 8
 _LARGE_DISTINCT = 6
 _DAMAGED_AMONG = 61
 _MEMBERS_A_SHARD = 250
-_SUFFIXES = (".jpg", ".jpeg")
-_PICTURES = (*_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Inputs:
     @cached_property
     def photographs(self) -> list[tuple[str, bytes]]:
         """Names in class folders, and JPEG files as ImageNet has them."""
-        files = sorted(path for path in self._photos.rglob("*") if path.suffix.lower() in _PICTURES)
+        files = sorted(path for path in self._photos.rglob("*") if path.suffix.lower() in PICTURES)
         step = max(1, len(files) // _DISTINCT)
         found = [(path, as_imagenet(path)) for path in files[::step]]
         names = [
@@ -103,20 +98,17 @@ class Inputs:
                 (source.root / path).write_bytes(bad[places[key]])
         return Source(source.listed, source.root, len(items), damaged=places)
 
-    def nested_tar(self, count: int) -> Source:
-        """A tar of a tar for each class, as ImageNet ships."""
+    def containers(self, count: int) -> Source:
+        """A tar of a tar for each class, as ImageNet ships; a stored zip; Parquet files as Hugging Face has them."""
         source = self.photos(count)
-        outer = source.root.with_name("photos.tar")
-        if not outer.exists():
-            with tarfile.open(outer, "w") as tar:
-                for folder in sorted(source.root.iterdir()):
-                    inner = outer.with_name(f"{folder.name}.tar")
-                    with tarfile.open(inner, "w") as members:
-                        for path in sorted(folder.iterdir()):
-                            members.add(path, path.name)
-                    tar.add(inner, inner.name)
-                    inner.unlink()
-        return Source(source.listed, source.root, count, {"tar": str(outer)})
+        folder = source.root.with_name("containers")
+        if not folder.exists():
+            folder.mkdir()
+            write_nested_tar(source.root, folder / "photos.tar")
+            write_zip(source.root, folder / "photos.zip")
+            write_parquet(source.root, folder / "parquet")
+        places = {"tar": "photos.tar", "zip": "photos.zip", "parquet": "parquet"}
+        return replace(source, others={name: str(folder / place) for name, place in places.items()})
 
     def flat(self, count: int) -> Source:
         """Photographs in one folder, where a server finds them as /bucket/photos/NAME."""
@@ -135,7 +127,7 @@ class Inputs:
     def records(self, count: int) -> Source:
         """A list of ``count`` lines over a hundred files of 600 bytes."""
         folder = self._work / "records"
-        data = _jpeg(np.zeros((8, 8, 3), np.uint8), 92)
+        data = speck()
         for number in range(100):
             path = folder / f"files/{number % 10}/{number:02d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,17 +142,12 @@ class Inputs:
     @cached_property
     def _mosaics(self) -> list[tuple[str, bytes]]:
         rng = np.random.default_rng(0)
-        return [(f"class{number % 4}/{number}.jpg", self._mosaic(rng)) for number in range(_LARGE_DISTINCT)]
-
-    def _mosaic(self, rng: np.random.Generator) -> bytes:
-        chosen = rng.integers(0, len(self.photographs), _TILES * _TILES)
-        tiles = [cv2.resize(_decoded(self.photographs[at][1]), _TILE) for at in chosen]
-        rows = [np.hstack(tiles[start : start + _TILES]) for start in range(0, len(tiles), _TILES)]
-        return _jpeg(np.vstack(rows), 92)
+        photographs = [data for _, data in self.photographs]
+        return [(f"class{number % 4}/{number}.jpg", mosaic(photographs, rng)) for number in range(_LARGE_DISTINCT)]
 
     @cached_property
     def _tiny(self) -> list[tuple[str, bytes]]:
-        return [(name, _jpeg(_square(_decoded(data), 64), 92)) for name, data in self.photographs]
+        return [(name, centre(data, 64)) for name, data in self.photographs]
 
     def _made(self, kind: str, count: int, files: list[tuple[str, bytes]], place: str = "files") -> Source:
         """``count`` files, which repeat ``files`` under other names, and their list."""
@@ -184,46 +171,6 @@ class Inputs:
 Make = Callable[[Inputs, int], Source]
 
 
-def as_imagenet(path: Path) -> bytes | None:
-    """A JPEG of about 500 x 375 pixels: the file itself if it is one; None where OpenCV cannot decode it."""
-    data = path.read_bytes()
-    image = _decoded(data)
-    if image is None:
-        return None
-    height, width = image.shape[:2]
-    if path.suffix.lower() in _SUFFIXES and height * width in _PIXELS:
-        return data
-    scale = _SHORT_EDGE / min(height, width)
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return _jpeg(cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=how), 92)
-
-
 def _items(listed: Path) -> list[tuple[int, str, str]]:
     rows = (line.split("\t") for line in listed.read_text().splitlines())
     return [(int(key), label, path) for key, label, path in rows]
-
-
-def _square(image: Any, size: int) -> Any:
-    height, width = image.shape[:2]
-    side = min(height, width)
-    y, x = (height - side) // 2, (width - side) // 2
-    return cv2.resize(image[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_AREA)
-
-
-def _decoded(data: bytes) -> Any:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-
-
-def _jpeg(image: Any, quality: int) -> bytes:
-    return bytes(cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality))[1])
-
-
-def on_tmpfs(path: Path) -> bool:
-    """Whether a folder lies in memory."""
-    mounts = (
-        [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-        if os.path.exists("/proc/mounts")
-        else []
-    )
-    holding = [mount for mount in mounts if path.resolve().is_relative_to(mount[1])]
-    return bool(holding) and max(holding, key=lambda mount: len(mount[1]))[2] == "tmpfs"

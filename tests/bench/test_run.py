@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import figures, runner, session
+from bench import executor, figures, runner, session
 from bench.__main__ import main
 from bench.contenders import CONTENDERS
 from bench.state import OtherRunError, State
@@ -25,8 +25,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     contenders["opencv"] = replace(contenders["opencv"], environment=None)
     for name in ("imagenet", "pass-through"):
         workloads[name] = replace(workloads[name], probe=4, most=24)
-    for user in (session, runner, figures):
+    for user in (session, executor, figures):
         monkeypatch.setattr(user, "CONTENDERS", contenders)
+    for user in (session, runner, figures):
         monkeypatch.setattr(user, "WORKLOADS", workloads)
 
 
@@ -90,7 +91,7 @@ def test_state_of_another_run_is_refused(tmp_path: Path) -> None:
         "kind": "run",
         "row": "x",
     }
-    with pytest.raises(OtherRunError, match=r"results of another run \(photographs differ\)"):
+    with pytest.raises(OtherRunError, match=r"another run.*photographs"):
         State(tmp_path / "state.jsonl", {"photographs": "b", "cores": [0]})
 
 
