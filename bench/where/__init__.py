@@ -1,0 +1,1 @@
+"""Where the time goes: processor microseconds an image, by part, and what bounds each."""
