@@ -152,7 +152,7 @@ REJECT_CODES = {
     "too-large": "more pixels or bytes than allowed",
     "crashed": "the decoder crashed",
     "not-encoded": "the result cannot be encoded",
-    "no-label": "its table or label file has no label for it",
+    "no-label": "its table, label file or WebDataset sample has no label for it",
     "no-boxes": "no object of the detection list is left in the crop",
     "boxes": "a detection list under a crop, with --boxes refuse",
 }

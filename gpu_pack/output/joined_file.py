@@ -19,7 +19,7 @@ from gpu_pack.formats.published_file import FileHash, PublishedFile, joined
 from gpu_pack.stores.atomic_file import sync_file, unwritable
 from gpu_pack.stores.data_path import DataPath
 
-_READ_BYTES = 4 << 20
+_READ_BYTES = 1 << 20
 #: Small pieces are joined until they have this size.
 _WRITE_BYTES = 1 << 20
 #: Blocks that may wait to be hashed.

@@ -14,7 +14,7 @@ from pathlib import Path
 from gpu_pack.errors import SourceError
 from gpu_pack.stores.atomic_file import write_atomically
 from gpu_pack.stores.local_members import OpenContainers, read_at
-from gpu_pack.stores.members import MAX_FILE_BYTES
+from gpu_pack.stores.members import MAX_FILE_BYTES, too_large
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Entry, Image, Rejected
 
@@ -187,7 +187,7 @@ def _read_unexpected(entry: Entry, descriptor: int) -> Image | Rejected:
         changed = f"the file changed while packing: {entry.size} bytes when listed, {size} now"
         return Rejected(entry, "read", changed, "changed")
     if size > MAX_FILE_BYTES:
-        return Rejected(entry, "read", f"{size} bytes; a RecordIO record ends below {1 << 29}", "too-large")
+        return Rejected(entry, "read", *too_large(size))
     os.lseek(descriptor, 0, os.SEEK_SET)
     pieces = []
     missing = size

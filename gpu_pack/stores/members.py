@@ -5,14 +5,20 @@ from __future__ import annotations
 import struct
 import zlib
 
+from gpu_pack.recordio.framing import MAX_RECORD
 from gpu_pack.types import Container, Entry, Image, Rejected
 
 #: The largest image that is read: a RecordIO record is smaller than 2**29 bytes, and its header needs a few.
-MAX_FILE_BYTES = (1 << 29) - (1 << 16)
+MAX_FILE_BYTES = MAX_RECORD - (1 << 16)
 #: APPNOTE.TXT 4.3.7, as far as it is needed: signature, flags, method, lengths of name and extra field.
 _ZIP_HEADER = struct.Struct("<4s2xHH16xHH")
 _ENCRYPTED = 1
 _STORED, _DEFLATED = 0, 8
+
+
+def too_large(size: int) -> tuple[str, str]:
+    """Reason and code of a reject for an image above `MAX_FILE_BYTES`."""
+    return f"{size} bytes; a RecordIO record ends below {MAX_RECORD}", "too-large"
 
 
 def refuse_span(entry: Entry) -> Rejected | None:
@@ -21,7 +27,7 @@ def refuse_span(entry: Entry) -> Rejected | None:
     assert place is not None
     if max(place.length, entry.size or 0) > MAX_FILE_BYTES:
         most = max(place.length, entry.size or 0)
-        return Rejected(entry, "read", f"{most} bytes; a RecordIO record ends below {1 << 29}", "too-large")
+        return Rejected(entry, "read", *too_large(most))
     if place.offset + place.length > place.container.size:
         return Rejected(entry, "read", f"{place.container.path} ends before it", "truncated")
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpu_pack.stores.members import MAX_FILE_BYTES, changed, refuse_span, unpack
+from gpu_pack.stores.members import MAX_FILE_BYTES, changed, refuse_span, too_large, unpack
 from gpu_pack.stores.object_faults import ObjectError
 from gpu_pack.stores.object_requests import Request, Requests
 from gpu_pack.stores.object_stat import look_up, stat_of
@@ -64,7 +64,7 @@ def _unexpected(requests: Requests, key: str, entry: Entry) -> Image | Rejected:
         reason = f"the file changed while packing: {entry.size} bytes when listed, {size} now"
         return Rejected(entry, "read", reason, "changed")
     if size > MAX_FILE_BYTES:
-        return Rejected(entry, "read", f"{size} bytes; a RecordIO record ends below {1 << 29}", "too-large")
+        return Rejected(entry, "read", *too_large(size))
     data = bytes(requests.start(key, lambda: _whole(requests, key)).result() or b"")
     if len(data) != size:
         reason = f"the file ended {size - len(data)} bytes before its size of {size}"

@@ -20,7 +20,7 @@ from gpu_pack.sources.open_source import OpenSource, SourceFiles
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool, as_container
 from gpu_pack.sources.tree import HEAD_BYTES, may_be_image
-from gpu_pack.stores.members import MAX_FILE_BYTES
+from gpu_pack.stores.members import MAX_FILE_BYTES, too_large
 from gpu_pack.stores.store import OpenFile
 from gpu_pack.types import Container, Place
 
@@ -181,7 +181,7 @@ def _refusal(entry: ZipEntry) -> tuple[str, str] | None:
     if entry.method not in (STORED, DEFLATED, *SPOOLED):
         return f"it is compressed by {method_name(entry.method)}: pack it again with deflate", "unsupported"
     if entry.size > MAX_FILE_BYTES:
-        return f"{entry.size} bytes; a RecordIO record ends below {1 << 29}", "too-large"
+        return too_large(entry.size)
     if entry.method == STORED and entry.packed != entry.size:
         return f"stored in {entry.packed:,} bytes, where its archive says {entry.size:,}", "damaged"
     return None
