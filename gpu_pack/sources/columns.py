@@ -378,7 +378,7 @@ def index(rows: Rows) -> npt.NDArray[np.integer[Any]]:
     """Rows as NumPy takes them, without a copy of those of an `array`."""
     import numpy as np
 
-    return np.asarray(rows if isinstance(rows, (array, np.ndarray)) else list(rows))
+    return np.asarray(rows) if isinstance(rows, (array, np.ndarray)) else np.array([*rows], np.int64)
 
 
 def raw(numbers: npt.NDArray[Any]) -> bytes | memoryview:
