@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpu_pack.formats.notices import Notice
-from gpu_pack.sources.columns import Column, Keys, Texts
+from gpu_pack.sources.columns import Column
+from gpu_pack.sources.key_column import Keys
 from gpu_pack.sources.labels import Labels
 from gpu_pack.sources.places import Places
 from gpu_pack.sources.splits import OwnSplits
+from gpu_pack.sources.text_column import Texts
 from gpu_pack.stores.store import Stat, Store
 from gpu_pack.types import Entry, Place, Rejected
 

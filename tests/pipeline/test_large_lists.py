@@ -10,8 +10,9 @@ import pytest
 
 import gpu_pack
 from gpu_pack.errors import OutputError, OutputExistsError
+from gpu_pack.output.destination import find_destination
 from gpu_pack.output.staging import Staging
-from gpu_pack.pipeline import stored_plan
+from gpu_pack.pipeline import plan_file
 from gpu_pack.pipeline.space import check_plan_space
 from gpu_pack.sources import columns
 from gpu_pack.sources.spill import SpillFile
@@ -86,8 +87,8 @@ def test_packing_reads_its_own_shards(
 ) -> None:
     gpu_pack_command("plan", photos, "out", *FLAGS)
     path = tmp_path / "out/.gpu-pack/plan"
-    destination = stored_plan.create.find_destination("out", gpu_pack.CreateOptions().store)
-    sections = stored_plan.load_plan(destination).sections
+    destination = find_destination("out", gpu_pack.CreateOptions().store)
+    sections = plan_file.load_plan(destination).sections
     text = bytearray(path.read_bytes())
     text[sections[1].offset + 5] ^= 1
     path.write_bytes(text)

@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from gpu_pack.errors import SourceError
 from gpu_pack.sources import columns, labels, spill
-from gpu_pack.sources.columns import Column, Keys, Texts
+from gpu_pack.sources.columns import Column
+from gpu_pack.sources.key_column import Keys
 from gpu_pack.sources.labels import Labels
 from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.text_column import Texts
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Container, Place
