@@ -141,7 +141,7 @@ def ray_costs() -> dict[str, float]:
     """Seconds of processor time that Ray takes of a driver: for each task and byte of it, result, and so on."""
     import ray
 
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=1 << 30)
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=1 << 30)
     try:
         remote = ray.remote(num_cpus=1, max_calls=0)(_nothing)
         ray.get(remote.remote(b""))
