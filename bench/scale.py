@@ -119,6 +119,7 @@ def simulate(images: int, nodes: Sequence[int], folder: Path, costs: dict[str, f
         plan_file.load_plan(destination).part([0, shards // 2, shards - 1])
     with watch.step("read the plan"):
         plan_file.load_plan(destination).whole()
+    packing = images / shards / core_speed() / CORES
     seconds = {name: round(value, 3) for name, value in watch.seconds.items()}
     seconds["make up"] = round(seconds["make up"] * images / min(images, 1_000_000), 3)
     return {
@@ -128,7 +129,8 @@ def simulate(images: int, nodes: Sequence[int], folder: Path, costs: dict[str, f
         "plan_bytes": stored,
         "cpu_seconds": seconds,
         "peak_mib": watch.peaks(),
-        "packing_seconds_a_shard": round(images / shards / core_speed() / CORES, 3),
+        "packing_seconds_a_shard": round(packing, 3),
+        "nodes_at_most": round(1e3 * packing / runs[-1]["driver_ms_a_shard"]),
         "runs": runs,
     }
 

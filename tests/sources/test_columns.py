@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from array import array
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,6 +144,17 @@ def test_listings(placed: list[bool], data: st.DataObject) -> None:
     assert [both.entry(row) for row in range(len(both))] == [entries[row] for row in rows] + entries
     assert [*both.versions] == [*rows, *range(len(placed))]
     assert pickle.loads(pickle.dumps(both)) == both
+
+
+def test_threads_that_read() -> None:
+    """As those that look for duplicates: the first of them may write what is still in memory."""
+    for _ in range(20):
+        texts = Texts()
+        for number in range(200):
+            texts.append(str(number))
+        with ThreadPoolExecutor(8) as pool:
+            found = [*pool.map(lambda number, texts=texts: (texts.many([number])[0], texts[number]), range(200))]
+        assert found == [(str(number), str(number)) for number in range(200)]
 
 
 # ---- the disk
