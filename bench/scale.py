@@ -17,10 +17,8 @@ pages of files, which the system drops where it needs room. DIR needs 400 bytes 
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -29,25 +27,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from pretended_ray import CORES, PretendedRay, core_speed, ray_costs
 
 from gpu_pack.distributed.pack import Packing
-from gpu_pack.distributed.task import Task
 from gpu_pack.output.destination import find_destination
 from gpu_pack.output.staging import Staging
-from gpu_pack.pipeline import create, stored_plan
+from gpu_pack.pipeline import create, plan_file, stored_plan
 from gpu_pack.pipeline.create_policy import CreatePolicy
 from gpu_pack.pipeline.options import create_options
 from gpu_pack.pipeline.plan import Plan
 from gpu_pack.pipeline.report import account
-from gpu_pack.pipeline.results import PackResult, ShardResult
 from gpu_pack.pipeline.run import resume_or_begin
 from gpu_pack.sources.list_source import open_folder
 from gpu_pack.sources.listing import Listing
@@ -59,8 +54,7 @@ from gpu_pack.stores.address import parse_address
 from gpu_pack.stores.object_store import ObjectStore
 from gpu_pack.stores.store import Stat
 
-HERE = Path(__file__).parent
-CLASSES, FOLDER, CORES = 10_000, 5_000, 8
+CLASSES, FOLDER = 10_000, 5_000
 LOG_MEAN, LOG_DEVIATION = 11.31, 0.87
 #: Keys whose sizes are drawn at once.
 _DRAWN = 1 << 16
@@ -99,13 +93,6 @@ def main() -> None:
             options.json.write_text(json.dumps(facts, indent=1) + "\n")
 
 
-def core_speed() -> float:
-    """Images that a core packs in a second, as measured on photographs with create's own options."""
-    found = json.loads((HERE / "results/cpu.json").read_text())
-    of_create = next(each for each in found["results"] if each["scenario"] == "antialias")
-    return float(of_create["ours_per_second"] / found["cores"])
-
-
 def simulate(images: int, nodes: Sequence[int], folder: Path, costs: dict[str, float]) -> dict[str, Any]:
     """All steps of a run."""
     watch = Watch()
@@ -117,8 +104,8 @@ def simulate(images: int, nodes: Sequence[int], folder: Path, costs: dict[str, f
         with watch.step("begin"):
             resume_or_begin(plan, CreatePolicy(), staging)
         with watch.step("keep the plan"):
-            staging.keep_file("plan", stored_plan.pack_plan(plan, overwrite=False))
-        stored = (staging.folder / "plan").stat().st_size
+            staging.keep_file(plan_file.NAME, plan_file.pack_plan(plan, overwrite=False))
+        stored = (staging.folder / plan_file.NAME).stat().st_size
         runs = [hand_out(plan, staging, each, watch, costs) for each in nodes]
         packed = runs[-1].pop("packed")
         for run in runs:
@@ -129,9 +116,10 @@ def simulate(images: int, nodes: Sequence[int], folder: Path, costs: dict[str, f
     del plan
     destination = find_destination(str(folder / "out"), create_options().store)
     with watch.step("read three shards"):
-        stored_plan.load_plan(destination).part([0, shards // 2, shards - 1])
+        plan_file.load_plan(destination).part([0, shards // 2, shards - 1])
     with watch.step("read the plan"):
-        stored_plan.load_plan(destination).whole()
+        plan_file.load_plan(destination).whole()
+    packing = images / shards / core_speed() / CORES
     seconds = {name: round(value, 3) for name, value in watch.seconds.items()}
     seconds["make up"] = round(seconds["make up"] * images / min(images, 1_000_000), 3)
     return {
@@ -141,7 +129,8 @@ def simulate(images: int, nodes: Sequence[int], folder: Path, costs: dict[str, f
         "plan_bytes": stored,
         "cpu_seconds": seconds,
         "peak_mib": watch.peaks(),
-        "packing_seconds_a_shard": round(images / shards / core_speed() / CORES, 3),
+        "packing_seconds_a_shard": round(packing, 3),
+        "nodes_at_most": round(1e3 * packing / runs[-1]["driver_ms_a_shard"]),
         "runs": runs,
     }
 
@@ -210,151 +199,6 @@ def hand_out(plan: Plan, staging: Staging, nodes: int, watch: Watch, costs: dict
         "of_which_ray_ms": round(1e3 * ray.of_ray / len(plan.shards), 2),
         "packed": packed,
     }
-
-
-class _Error(Exception):
-    """What Ray would raise."""
-
-
-@dataclass
-class PretendedRay:
-    """As much of Ray as `Packing` uses, on a clock of its own.
-
-    Attributes:
-        nodes_: how many, of 8 cores each, which one task takes.
-        staging: where finished shards are noted.
-        costs: see `ray_costs`.
-        now: seconds since the start.
-        busy: of which the driver's processor was.
-        of_ray: and in Ray.
-        speed: images a second of a node.
-    """
-
-    nodes_: int
-    staging: Staging
-    costs: dict[str, float]
-    now: float = 0.0
-    busy: float = 0.0
-    of_ray: float = 0.0
-    exceptions: Any = field(
-        default_factory=lambda: SimpleNamespace(NodeDiedError=_Error, WorkerCrashedError=_Error, RayError=_Error)
-    )
-    speed: float = field(default_factory=lambda: core_speed() * CORES)
-    _left: float = field(default_factory=time.process_time)
-    _numbers: Iterator[int] = field(default_factory=count)
-    _ends: list[tuple[float, int]] = field(default_factory=list)
-    _ready: dict[int, None] = field(default_factory=dict)
-    _results: dict[int, PackResult] = field(default_factory=dict)
-    _places: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._places = [0.0] * self.nodes_
-
-    def nodes(self) -> list[dict[str, Any]]:
-        with self._inside(self.costs["nodes"]):
-            pass
-        return [{"NodeID": str(n), "Alive": True, "Resources": {"CPU": float(CORES)}} for n in range(self.nodes_)]
-
-    def remote(self, **_: Any) -> Callable[[Any], PretendedRay._Remote]:
-        return lambda _: PretendedRay._Remote(self)
-
-    @dataclass
-    class _Remote:
-        ray: PretendedRay
-
-        def options(self, **_: Any) -> PretendedRay._Remote:
-            return self
-
-        def remote(self, task: Task) -> int:
-            return self.ray.submit(task)
-
-    def submit(self, task: Task) -> int:
-        """Run a task as soon as a node is free."""
-        data = pickle.dumps(task, protocol=5)  # as Ray does: in the driver's time
-        with self._inside(self.costs["submit"] + len(data) * self.costs["submit_byte"]):
-            number = next(self._numbers)
-            images = sum(len(shard.rows) for shard in task.plan.shards)
-            end = max(self.now, heapq.heappop(self._places)) + images / self.speed
-            heapq.heappush(self._places, end)
-            heapq.heappush(self._ends, (end, number))
-            shards = tuple(self._packed(shard.name, len(shard.rows)) for shard in task.plan.shards)
-            self._results[number] = PackResult(shards, "cpu", "pretended", CORES, seconds=1.0)
-            return number
-
-    def wait(self, refs: Sequence[int], num_returns: int = 1, timeout: float = 0) -> tuple[list[int], list[int]]:
-        with self._inside(self.costs["wait_ref"] * len(refs)):
-            limit = self.now + timeout
-            while self._ends and self._ends[0][0] <= (self.now if len(self._ready) >= num_returns else limit):
-                end, number = heapq.heappop(self._ends)
-                self.now = max(self.now, end)
-                self._ready[number] = None
-            if len(self._ready) < num_returns:
-                self.now = limit
-            return [*islice(self._ready, num_returns)], []
-
-    def get(self, ref: int) -> PackResult:
-        with self._inside(self.costs["get"]):
-            del self._ready[ref]
-            data = pickle.dumps(self._results.pop(ref), protocol=5)
-        found: PackResult = pickle.loads(data)
-        return found
-
-    def leave(self) -> None:
-        """Count the driver's time since it was here last."""
-        with self._inside(0):
-            pass
-
-    def _packed(self, name: str, images: int) -> ShardResult:
-        result = ShardResult(name, images, images * 17_000, "0" * 64, {"cpu": images}, ())
-        (self.staging.folder / f"{name}.done").write_text(json.dumps({"files": {}, "result": result.to_json()}))
-        return result
-
-    @contextmanager
-    def _inside(self, of_ray: float) -> Iterator[None]:
-        """Not the driver's time, but for what Ray takes of it."""
-        driver = time.process_time() - self._left + of_ray
-        self.now, self.busy, self.of_ray = self.now + driver, self.busy + driver, self.of_ray + of_ray
-        yield
-        self._left = time.process_time()
-
-
-def ray_costs() -> dict[str, float]:
-    """Seconds of processor time that Ray takes of a driver: for each task and byte of it, result, and so on."""
-    import ray
-
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=1 << 30)
-    try:
-        remote = ray.remote(num_cpus=1, max_calls=0)(_nothing)
-        ray.get(remote.remote(b""))
-
-        def submit(size: int, tasks: int) -> float:
-            data = os.urandom(size)
-            before = time.process_time()
-            refs = [remote.remote(data) for _ in range(tasks)]
-            seconds = (time.process_time() - before) / tasks
-            ray.get(refs)
-            return seconds
-
-        small, large = submit(1000, 300), submit(1 << 20, 300)
-        refs = [remote.remote(b"") for _ in range(300)]
-        get = _timed(lambda: ray.get(refs)) / 300
-        waiting = [remote.remote(b"") for _ in range(2000)]
-        wait = _timed(lambda: ray.wait(waiting, num_returns=2000, timeout=0)) / 2000
-        nodes = _timed(lambda: [ray.nodes() for _ in range(20)]) / 20
-    finally:
-        ray.shutdown()
-    per_byte = max(0.0, large - small) / (1 << 20)
-    return {"submit": small, "submit_byte": per_byte, "get": get, "wait_ref": wait, "nodes": nodes}
-
-
-def _nothing(data: bytes) -> None:
-    pass
-
-
-def _timed(call: Callable[[], Any]) -> float:
-    before = time.process_time()
-    call()
-    return time.process_time() - before
 
 
 # ---- time and memory

@@ -89,8 +89,8 @@ def pack(
     """
     from gpu_pack.pipeline.options import create_options
     from gpu_pack.pipeline.pack_shards import pack_shards
+    from gpu_pack.pipeline.plan_file import load_plan
     from gpu_pack.pipeline.shard_numbers import parse_shards
-    from gpu_pack.pipeline.stored_plan import load_plan
 
     stored = load_plan(_destination(out, endpoint_url, anonymous, staging))
     count = len(stored.head.shards)

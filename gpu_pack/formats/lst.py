@@ -42,7 +42,7 @@ def read_numbered(
 
     Args:
         path: of the file.
-        unique: refuse repeated keys; takes a bit for each key under 2^26, and about 100 bytes for each larger one.
+        unique: refuse repeated keys; takes a bit for each key under 2^28, and about 100 bytes for each larger one.
         max_line: characters that a line may have.
 
     Raises:
@@ -251,7 +251,7 @@ def _short(text: str) -> str:
 class KeySet:
     """The keys so far: a bit for each small one, such as a position in a list, and a set of the others."""
 
-    _DENSE = 1 << 26
+    _DENSE = 1 << 28
 
     def __init__(self) -> None:
         self._bits = bytearray()

@@ -13,7 +13,7 @@ from gpu_pack.errors import SourceError
 from gpu_pack.formats import lst
 from gpu_pack.im2rec.options import Options
 from gpu_pack.recordio import header_carries_magic
-from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.listing import Listing, RowBuffer
 from gpu_pack.sources.splits import Shard
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.types import Entry, Rejected
@@ -69,7 +69,7 @@ def read_lists(paths: list[str], options: Options) -> Lists:
         raise SourceError(f"{options.root}: {'not a' if os.path.exists(options.root) else 'no such'} folder")
     store = LocalStore(options.root)
     lists = Lists(Listing(store))
-    shared: dict[tuple[float, ...], tuple[float, ...]] = {}
+    buffer = RowBuffer(lists.listing)
     for path in paths:
         name = os.path.splitext(os.path.basename(path))[0]
         rows: array[int] = array("q")
@@ -80,19 +80,15 @@ def read_lists(paths: list[str], options: Options) -> Lists:
                 plain = entry.path.encode("utf-8", "backslashreplace").decode()
                 refused.append(Rejected(Entry(entry.key, labels, plain), "read", reason, "name"))
                 continue
-            rows.append(len(lists.listing))
-            lists.listing.add(entry.key, _shared(shared, labels), entry.path, store.stat(entry.path))
+            rows.append(buffer.rows)
+            lists.listing.labels.append(labels)
+            buffer.add(entry.key, entry.path, store.stat(entry.path), None)
         lists.listing.unlistable += refused
         lists.shards.append(Shard(name, name, rows))
+    buffer.settle()
     if lists.bad_lines and not lists.listing.paths and not lists.listing.unlistable:
         raise SourceError(f"{paths[0]}: no line of it can be used; a line is key<TAB>label<TAB>path")
     return lists
-
-
-def _shared(known: dict[tuple[float, ...], tuple[float, ...]], labels: tuple[float, ...]) -> tuple[float, ...]:
-    """One tuple for all rows with these labels, which saves a hundred megabytes in a million; -0.0 is not 0.0 here."""
-    first = known.setdefault(labels, labels)
-    return first if 0 not in labels or repr(first) == repr(labels) else labels
 
 
 def _told_of_keys(path: str, entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from gpu_pack.sources.columns import Cells, Column, Ragged, index, raw
+from gpu_pack.sources.columns import Cells, Column, index, raw
+from gpu_pack.sources.text_column import Ragged
 
 if TYPE_CHECKING:
     import numpy as np

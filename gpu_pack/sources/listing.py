@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gpu_pack.formats.notices import Notice
-from gpu_pack.sources.columns import Column, Keys, Texts
+from gpu_pack.sources.columns import BLOCK, Column
+from gpu_pack.sources.key_column import Keys
 from gpu_pack.sources.labels import Labels
 from gpu_pack.sources.places import Places
 from gpu_pack.sources.splits import OwnSplits
+from gpu_pack.sources.text_column import Texts
 from gpu_pack.stores.store import Stat, Store
 from gpu_pack.types import Entry, Place, Rejected
 
@@ -100,17 +102,11 @@ class Listing:
         """Append a row."""
         if place is not None:
             self.places.put(len(self.paths), place)
+        self.keys.append(key)
         self.labels.append(labels)
-        self.add_unlabelled([(key, path, stat)])
-
-    def add_unlabelled(self, rows: Sequence[tuple[int, str, Stat]]) -> None:
-        """Append rows, of each its key, path and stat; their labels and places the caller adds."""
-        keys, paths, stats = zip(*rows, strict=True)
-        sizes, versions = zip(*stats, strict=True)
-        self.keys.append_all(keys)
-        self.paths.append_all(paths)
-        self.sizes.append_all(sizes)
-        self.versions.append_all(versions)
+        self.paths.append(path)
+        self.sizes.append(stat.size)
+        self.versions.append(stat.version)
 
     def extend(self, part: Listing) -> None:
         """Append the rows of another listing."""
@@ -120,6 +116,49 @@ class Listing:
         self.paths.extend(part.paths)
         for mine, its in ((self.sizes, part.sizes), (self.versions, part.versions)):
             mine.extend(its.slice(0, len(its)))
+
+
+class RowBuffer:
+    """Adds rows to a listing, many at a time, which takes a third of the time. `settle` comes last.
+
+    Args:
+        listing: nothing else adds rows meanwhile; places go straight into it.
+
+    Attributes:
+        rows: how many there are.
+    """
+
+    def __init__(self, listing: Listing) -> None:
+        self.rows = len(listing)
+        self._listing = listing
+        self._recent: list[tuple[int, str, Stat]] = []
+        self._numbers: list[int] = []
+
+    def add(self, key: int, path: str, stat: Stat, number: int | None) -> None:
+        """Append a row.
+
+        Args:
+            number: of its label values; None where the caller adds these to the listing.
+        """
+        self.rows += 1
+        self._recent.append((key, path, stat))
+        if number is not None:
+            self._numbers.append(number)
+        if len(self._recent) >= BLOCK:
+            self.settle()
+
+    def settle(self) -> None:
+        """Add what is held back."""
+        if not self._recent:
+            return
+        keys, paths, stats = zip(*self._recent, strict=True)
+        sizes, versions = zip(*stats, strict=True)
+        self._listing.keys.append_all(keys)
+        self._listing.labels.append_numbers(self._numbers)
+        self._listing.paths.append_all(paths)
+        self._listing.sizes.append_all(sizes)
+        self._listing.versions.append_all(versions)
+        self._recent, self._numbers = [], []
 
 
 def entries(listing: Listing, rows: Sequence[int], start: int = 0) -> Iterator[Entry]:

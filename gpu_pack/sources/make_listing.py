@@ -9,13 +9,13 @@ from gpu_pack.errors import SourceError
 from gpu_pack.formats import lst
 from gpu_pack.formats.notices import Notice
 from gpu_pack.sources.class_names import check_class_names, numeric_notice, order_classes
-from gpu_pack.sources.columns import BLOCK, Column, raw
+from gpu_pack.sources.columns import Column, raw
 from gpu_pack.sources.folder import describe_skipped
 from gpu_pack.sources.found import Facts, Found
-from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.listing import Listing, RowBuffer
 from gpu_pack.sources.source_options import ClassOrder
 from gpu_pack.sources.splits import OwnSplits
-from gpu_pack.stores.store import Stat, Store
+from gpu_pack.stores.store import Store
 from gpu_pack.types import Entry, Rejected
 
 Values = tuple[float, ...]
@@ -80,47 +80,35 @@ class _Rows:
         self.number: Values = ()
         self.splits: dict[str | None, int] = {}
         self._row_splits = Column("H")
-        self._met = self._settled = 0
-        self._recent: list[tuple[int, str, Stat]] = []
-        self._recent_words: list[int] = []
+        self._met = 0
+        self._buffer = RowBuffer(listing)
+        self.settle = self._buffer.settle
 
     def add(self, found: Found) -> None:
         key = self._met if found.key is None else found.key
         self._met += 1
-        label = found.label
+        label, number = found.label, None
         if isinstance(label, str):
             number = self.words.setdefault(label, len(self.words))
-        elif not self.number:
-            self.number = label
+            labels: Values = (float(number),)  # until the classes have their numbers
+        else:
+            labels = label
+            self.number = self.number or label
         if found.refused or (unlistable := lst.unlistable_reason(found.path)):
             reason, code = found.refused or (f"its name cannot stand in a .lst file: {unlistable}: rename it", "name")
-            # Those of classes come once these have their numbers.
-            labels = (float(number),) if isinstance(label, str) else label
             entry = Entry(key, labels, found.path.encode("utf-8", "backslashreplace").decode())
             self.listing.unlistable.append(Rejected(entry, "read", reason, code))
             return
-        row = self._settled + len(self._recent)
+        row = self._buffer.rows
         if found.split is not None or self.splits:
             for _ in range(row - len(self._row_splits)):  # those of no split
                 self._row_splits.append(self.splits.setdefault(None, 0))
             self._row_splits.append(self.splits.setdefault(found.split, len(self.splits)))
         if found.place is not None:
             self.listing.places.put(row, found.place)
-        if isinstance(label, str):
-            self._recent_words.append(number)
-        else:
-            self.listing.labels.append(label)
-        self._recent.append((key, found.path, found.stat))
-        if len(self._recent) >= BLOCK:
-            self.settle()
-
-    def settle(self) -> None:
-        """Add the rows that were held back, since many are faster together."""
-        if self._recent:
-            self.listing.add_unlabelled(self._recent)
-            self.listing.labels.append_numbers(self._recent_words)
-        self._settled += len(self._recent)
-        self._recent, self._recent_words = [], []
+        if number is None:
+            self.listing.labels.append(labels)
+        self._buffer.add(key, found.path, found.stat, number)
 
     def set_classes(self, numbers: dict[str, Values]) -> None:
         """Give the classes their label values."""

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, pairwise, repeat
 
-from gpu_pack.sources.columns import BLOCK, Column, Texts
+from gpu_pack.sources.columns import BLOCK, Column
 from gpu_pack.sources.places import Places
+from gpu_pack.sources.text_column import Texts
 from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile
 from gpu_pack.stores.store import Stat
 from gpu_pack.types import Place
