@@ -70,7 +70,7 @@ def test_nodes_and_processes_come_and_go(
     os.kill(min(readers(notes)), signal.SIGKILL)
     cluster.remove_node(going, allow_graceful=False)
     before = nodes(notes)
-    boards[0]._ray.kill(boards[0].board, no_restart=False)
+    boards[0]._ray.kill(boards[0]._board, no_restart=False)
     told = len(seen)
     wait_for(lambda: {count % 75 for count in seen[told:]} - {0})  # progress inside of shards
     coming = cluster.add_node(**NODE)
