@@ -208,6 +208,19 @@ class Staging:
         """Keep something of the run in the output until it is published, for every process that packs there."""
         write_atomically(self.folder / name, data)
 
+    def kept(self, suffix: str) -> list[bytes]:
+        """What was kept under names that end so, in the order of these."""
+        return [path.read_bytes() for path in sorted(self.folder.glob(f"*{suffix}"))]
+
+    def send_finished(self) -> None:
+        """The finished shards may go where they will be published; here nothing does before all are there."""
+
+    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Wait until those that were sent are there; ``on_wait`` is called a few times a second meanwhile."""
+
+    def check(self) -> None:
+        """Raise what went wrong meanwhile in the background. Called a few times a second."""
+
     def take_in(self, name: str, path: Path) -> int:
         """Move a file into the output, until the run is published; gives its version, -1 for any.
 
@@ -222,19 +235,6 @@ class Staging:
         except OSError as error:
             raise unwritable(kept, error) from error
         return -1
-
-    def kept(self, suffix: str) -> list[bytes]:
-        """What was kept under names that end so, in the order of these."""
-        return [path.read_bytes() for path in sorted(self.folder.glob(f"*{suffix}"))]
-
-    def send_finished(self) -> None:
-        """The finished shards may go where they will be published; here nothing does before all are there."""
-
-    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
-        """Wait until those that were sent are there; ``on_wait`` is called a few times a second meanwhile."""
-
-    def check(self) -> None:
-        """Raise what went wrong meanwhile in the background. Called a few times a second."""
 
     def describe(self, name: str, sha256: str | None = None) -> dict[str, Any]:
         """Size and sha256 of a file that will be published as ``name``, as they stand in the manifest."""

@@ -169,15 +169,6 @@ class StoreStaging(Staging):
         """See `Staging.keep`."""
         self._output.notes.put(name, data)
 
-    def take_in(self, name: str, path: Path) -> int:
-        """See `Staging.take_in`; it goes up."""
-        notes = self._output.notes
-        found = notes.list().get(name)
-        if found is None or found.size != path.stat().st_size:
-            found = notes.put_file(name, path, self._may_write)
-        path.unlink()
-        return found.version
-
     def kept(self, suffix: str) -> list[bytes]:
         """See `Staging.kept`."""
         notes = self._output.notes
@@ -204,6 +195,15 @@ class StoreStaging(Staging):
         self._uploads.check()
         if self._lease is not None:
             self._lease.check()
+
+    def take_in(self, name: str, path: Path) -> int:
+        """See `Staging.take_in`; it goes up."""
+        notes = self._output.notes
+        found = notes.list().get(name)
+        if found is None or found.size != path.stat().st_size:
+            found = notes.put_file(name, path, self._may_write)
+        path.unlink()
+        return found.version
 
     def describe(self, name: str, sha256: str | None = None) -> dict[str, Any]:
         """See `Staging.describe`."""
