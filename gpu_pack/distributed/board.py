@@ -1,7 +1,7 @@
 """How far the tasks are that run: they tell an actor, and the driver looks there.
 
 Counts are of a whole task, so that one that is lost, told twice or late does no harm. Those that died with the actor's
-node are told anew within a second.
+node are told anew.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from gpu_pack.types import Progress
 
-#: Seconds between what a task tells. Each time costs it half a millisecond, and it waits for no answer.
-_EVERY = 1.0
+#: What all tasks together tell in a second. Each time costs the task half a millisecond, and the actor as much; no task
+#: waits for an answer.
+_PER_SECOND = 200
 #: What may be on its way to an actor that does not answer; a task then tells nothing more until it does.
 _MOST_PENDING = 64
 
@@ -50,17 +51,19 @@ class Telling:
     Attributes:
         board: the actor.
         task: its number.
+        every: seconds between two calls that tell something.
     """
 
     board: Any
     task: int
+    every: float
     _next: float = 0.0
 
     def __call__(self, state: Progress) -> None:
-        """Tell, once a second at most."""
+        """Tell, unless it is too early."""
         if (now := time.monotonic()) < self._next:
             return
-        self._next = now + _EVERY
+        self._next = now + self.every
         with suppress(Exception):  # no count is worth a shard
             self.board.tell.remote(self.task, Counts(state.done, state.rejected))
 
@@ -70,9 +73,6 @@ class Counting:
 
     Args:
         ray: the module, connected.
-
-    Attributes:
-        board: for tasks.
     """
 
     def __init__(self, ray: Any) -> None:
@@ -81,9 +81,13 @@ class Counting:
         self._ray = ray
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=0, max_pending_calls=_MOST_PENDING)(Board)
-        self.board = remote.options(scheduling_strategy=here).remote()
+        self._board = remote.options(scheduling_strategy=here).remote()
         self._asked: Any = None
         self._counts: Mapping[int, Counts] = {}
+
+    def telling(self, task: int, tasks: int) -> Telling:
+        """What a task gets, one of some that run at once: each second, or less often where there are hundreds."""
+        return Telling(self._board, task, max(1.0, tasks / _PER_SECOND))
 
     def look(self, tasks: Collection[int]) -> Counts:
         """The sum of what these tasks told last; never waits for it."""
@@ -92,11 +96,11 @@ class Counting:
                 asked, self._asked = self._asked, None
                 self._counts = self._ray.get(asked)
             if self._asked is None:
-                self._asked = self.board.look.remote({*tasks})
+                self._asked = self._board.look.remote({*tasks})
         told = [counts for task, counts in self._counts.items() if task in tasks]
         return Counts(sum(counts.done for counts in told), sum(counts.rejected for counts in told))
 
     def close(self) -> None:
         """End the actor."""
         with suppress(Exception):  # a cluster that is gone has none
-            self._ray.kill(self.board)
+            self._ray.kill(self._board)

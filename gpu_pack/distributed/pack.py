@@ -65,6 +65,7 @@ class Packing:
     folder: Path | None = None
     _waiting: deque[int] = field(default_factory=deque)
     _running: dict[Any, _Running] = field(default_factory=dict)
+    _functions: dict[Slot, Any] = field(default_factory=dict)
     _tasks: Iterator[int] = field(default_factory=count)
     _failures: Counter[tuple[int, str]] = field(default_factory=Counter)
     _alone: set[int] = field(default_factory=set)
@@ -84,7 +85,7 @@ class Packing:
                 nodes = self._nodes()
                 there = slots(nodes, self.plan)
                 self._take_back(there)
-                self._submit(there, check, counting.board)
+                self._submit(there, check, counting)
                 self._show(there, nodes, counting)
                 self._collect()
         except BaseException:
@@ -133,7 +134,7 @@ class Packing:
                 del self._running[ref]
                 self._waiting.extendleft(running.numbers)
 
-    def _submit(self, there: Counter[Slot], check: Check, board: Any) -> None:
+    def _submit(self, there: Counter[Slot], check: Check, counting: Counting) -> None:
         """Keep every place busy, GPUs first."""
         for slot in sorted(there, key=lambda slot: -slot.gpus):
             busy = sum(running.slot == slot for running in self._running.values())
@@ -143,12 +144,15 @@ class Packing:
                     return
                 number = next(self._tasks)
                 task = Task(self.plan.part(numbers), slot.cores, bool(slot.gpus), check, self.folder)
-                ref = self._remote(slot).remote(task, Telling(board, number))
+                ref = self._remote(slot).remote(task, counting.telling(number, sum(there.values())))
                 self._running[ref] = _Running(slot, numbers, number)
 
     def _remote(self, slot: Slot) -> Any:
         """What runs tasks, on nodes that are not left out."""
-        remote = self.ray.remote(num_cpus=slot.cores, num_gpus=slot.gpus, max_retries=_TRIES - 1, max_calls=0)(_call)
+        if slot not in self._functions:  # each one is sent to all nodes
+            options = {"num_cpus": slot.cores, "num_gpus": slot.gpus, "max_retries": _TRIES - 1, "max_calls": 0}
+            self._functions[slot] = self.ray.remote(**options)(_call)
+        remote = self._functions[slot]
         if not self.unused:
             return remote.options(name="gpu-pack")
         try:

@@ -224,6 +224,19 @@ class Staging:
         """`keep`, for what is large, in pieces."""
         write_atomically(self.folder / name, data)
 
+    def kept(self, suffix: str) -> list[bytes]:
+        """What was kept under names that end so, in the order of these."""
+        return [path.read_bytes() for path in sorted(self.folder.glob(f"*{suffix}"))]
+
+    def send_finished(self) -> None:
+        """The finished shards may go where they will be published; here nothing does before all are there."""
+
+    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
+        """Wait until those that were sent are there; ``on_wait`` is called a few times a second meanwhile."""
+
+    def check(self) -> None:
+        """Raise what went wrong meanwhile in the background. Called a few times a second."""
+
     def take_in(self, name: str, path: Path) -> int:
         """Move a file into the output, until the run is published; gives its version, -1 for any.
 
@@ -238,19 +251,6 @@ class Staging:
         except OSError as error:
             raise unwritable(kept, error) from error
         return -1
-
-    def kept(self, suffix: str) -> list[bytes]:
-        """What was kept under names that end so, in the order of these."""
-        return [path.read_bytes() for path in sorted(self.folder.glob(f"*{suffix}"))]
-
-    def send_finished(self) -> None:
-        """The finished shards may go where they will be published; here nothing does before all are there."""
-
-    def wait(self, on_wait: Callable[[], None] = lambda: None) -> None:
-        """Wait until those that were sent are there; ``on_wait`` is called a few times a second meanwhile."""
-
-    def check(self) -> None:
-        """Raise what went wrong meanwhile in the background. Called a few times a second."""
 
     def open_joined(self, name: str, expected: int = 0, *, synced: bool = True) -> JoinedFile:
         """A file that will be published as ``name``, to be joined of others.

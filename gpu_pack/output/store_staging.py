@@ -191,15 +191,6 @@ class StoreStaging(Staging):
         self._output.notes.put_file(name, path, self._may_write)
         path.unlink()
 
-    def take_in(self, name: str, path: Path) -> int:
-        """See `Staging.take_in`; it goes up."""
-        notes = self._output.notes
-        found = notes.list().get(name)
-        if found is None or found.size != path.stat().st_size:
-            found = notes.put_file(name, path, self._may_write)
-        path.unlink()
-        return found.version
-
     def kept(self, suffix: str) -> list[bytes]:
         """See `Staging.kept`."""
         notes = self._output.notes
@@ -243,6 +234,15 @@ class StoreStaging(Staging):
         """See `Staging.others`."""
         run = self._output.run()
         return sorted({*self._output.names()} - {*(run.shards if run is not None else ())})
+
+    def take_in(self, name: str, path: Path) -> int:
+        """See `Staging.take_in`; it goes up."""
+        notes = self._output.notes
+        found = notes.list().get(name)
+        if found is None or found.size != path.stat().st_size:
+            found = notes.put_file(name, path, self._may_write)
+        path.unlink()
+        return found.version
 
     def describe(self, name: str, sha256: str | None = None) -> dict[str, Any]:
         """See `Staging.describe`."""

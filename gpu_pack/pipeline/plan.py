@@ -2,7 +2,7 @@
 
 ``plan -> pack_shards -> publish``: a plan is frozen and picklable, so that its shards can be packed by this process, by
 others, or on other machines, in any order. The bytes of a shard depend on the plan alone. Spooled images lie on this
-machine, as long as the spool is open.
+machine, as long as the spool is open; `gpu_pack.pipeline.shared_spool` puts them where others read them.
 """
 
 from __future__ import annotations

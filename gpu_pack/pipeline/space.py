@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gpu_pack.console import human_size
@@ -64,7 +65,11 @@ def space_of_task(plan: Plan, staging: Staging, *, several: bool) -> int:
 
 def held_bytes(folder: Path) -> int:
     """Bytes of the shards that grow in a staging folder."""
-    return sum(path.stat().st_size for path in folder.glob("*.rec.partial"))
+    held = 0
+    for path in folder.glob("*.rec.partial"):
+        with suppress(FileNotFoundError):  # another task's, which has just gone up
+            held += path.stat().st_size
+    return held
 
 
 def _missing(plan: Plan, staging: Staging) -> list[int]:

@@ -41,7 +41,7 @@ def run(
     return run_on_cluster(plan, CreatePolicy(**more), options, on_progress, look)
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -88,8 +88,8 @@ def test_a_spool_in_a_folder(cluster: Any, source: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-@pytest.mark.parametrize("sent", ["SIGKILL", "SIGINT"])
-def test_a_driver_that_is_stopped_is_resumed(cluster: Any, tmp_path: Path, sent: str) -> None:
+def test_a_driver_that_is_stopped_is_resumed(cluster: Any, tmp_path: Path) -> None:
+    """By Ctrl-C, then without grace."""
     (tmp_path / "many").mkdir()
     write_picture(tmp_path / "first.jpg", 1)
     for number in range(1500):
@@ -99,18 +99,26 @@ def test_a_driver_that_is_stopped_is_resumed(cluster: Any, tmp_path: Path, sent:
     engine = ("--engine", "ray", "--address", cluster.address)
     flags = ("--size", 24, "--shards", 30, "--device", "cpu")
     args = command("create", tmp_path / "many", tmp_path / "out", *flags, *engine)
-    driver = subprocess.Popen(args, env={**ENVIRONMENT, **RAY}, stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: len(list(tmp_path.glob("out/.gpu-pack/*.done"))) > 2)
-    driver.send_signal(getattr(signal, sent))
-    said = driver.communicate(timeout=30)[1]
-    assert driver.returncode == {"SIGKILL": -9, "SIGINT": 130}[sent]
-    if sent == "SIGINT":
-        assert said.endswith("gpu-pack: interrupted; run the same command again to resume\n")
+    packed = 0
+    for sent, code in ((signal.SIGINT, 130), (signal.SIGKILL, -9)):
+        driver = subprocess.Popen(args, env={**ENVIRONMENT, **RAY}, stderr=subprocess.PIPE, text=True)
+        wait_for(lambda packed=packed: _packed(tmp_path / "out") > packed + 2)
+        driver.send_signal(sent)
+        said = driver.communicate(timeout=30)[1]
+        assert driver.returncode == code
+        if sent == signal.SIGINT:
+            assert said.endswith("gpu-pack: interrupted; run the same command again to resume\n")
+        packed = _packed(tmp_path / "out")
     done = subprocess.run([*args, "--json"], env={**ENVIRONMENT, **RAY}, capture_output=True, text=True, check=True)
     report = json.loads(done.stdout)
-    assert 1500 > report["resumed"] > 0 and report["packed"] == 1500
+    assert 1500 > report["resumed"] >= packed * 50 and report["packed"] == 1500
     assert published(tmp_path / "out") == published(tmp_path / "one")
     assert "ray" not in done.stderr
+
+
+def _packed(out: Path) -> int:
+    """How many shards are."""
+    return len([*out.glob(".gpu-pack/*.done")])
 
 
 def test_a_shard_that_fails_three_times_ends_the_run(
