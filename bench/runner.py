@@ -104,7 +104,7 @@ class _Workload:
 
     def _leave_out(self, case: Case, estimate: float) -> None:
         why = (
-            "fewer were too many"
+            "a run of fewer failed"
             if math.isinf(estimate)
             else f"about {estimate:,.0f} s, more than its share of the time"
         )
