@@ -25,24 +25,37 @@ def names(source: Source) -> dict[int, str]:
 
 
 def told(run: Run, source: Source, damaged: Mapping[int, str], packed: set[int], out: Path) -> str:
-    """Exit, what was packed of the damaged ones, what is missing of the whole ones, and which were named."""
+    """Exit; which damaged ones were packed, which left out and whether these are named; whole ones that are missing."""
     whole = source.count - len(damaged)
-    lost = whole - len(packed - set(damaged))
-    named = sum(name in _words(run, out) for name in damaged.values())
-    naming = {0: "names none", len(damaged): "names each"}.get(named, f"names {named} of {len(damaged)}")
+    there = len(packed - set(damaged))
+    left = [key for key in damaged if key not in packed]
+    words = _words(run, out)
+    named = sum(damaged[key] in words for key in left)
+    naming = "names none" if not named else "names each" if named == len(left) else f"names {named} of {len(left)}"
     if run.status is None:
-        return f"hangs: ended after {run.seconds:.0f} s with {whole - lost} of {whole} whole pictures; {naming}"
+        return f"hangs: ended after {run.seconds:.0f} s with {there} of {whole} whole pictures; {naming}"
     if run.status != 0:
-        return f"stops, exit status {run.status}, with {whole - lost} of {whole} whole pictures; {naming}"
-    took = [what for key, what in source.damaged.items() if key in packed]
-    parts = [f"packs the {' and the '.join(took)}" if took else "leaves out all three", naming]
-    if lost:
-        parts.append(f"loses {lost} whole pictures and exits with 0")
-    return "; ".join(parts)
+        return f"stops, exit status {run.status}, with {there} of {whole} whole pictures; {naming}"
+    packs = [f"packs the {' and the '.join(source.damaged[key] for key in damaged if key in packed)}"]
+    leaves = [f"leaves out the {' and the '.join(source.damaged[key] for key in left)}; {naming}"]
+    if len(left) == len(damaged):
+        packs, leaves = [], [f"leaves out all three; {naming}"]
+    lost = [f"loses {whole - there} whole pictures and exits with 0"] if there < whole else []
+    return "; ".join([*packs, *(leaves if left else []), *lost])
 
 
 def _words(run: Run, out: Path) -> str:
     """All that it printed or noted beside its output."""
     files = [path for path in out.rglob("*") if path.suffix in _NOTES and path.is_file()] if out.is_dir() else []
-    noted = b"\n".join(path.read_bytes() for path in files if path.stat().st_size < 1 << 20)
-    return run.log + noted.decode("utf-8", "replace")
+    small = [path for path in files if path.stat().st_size < 1 << 20]
+    return "\n".join([run.log, *(_text(path) for path in small)])
+
+
+def _text(path: Path) -> str:
+    if path.suffix == ".parquet":
+        try:
+            import pyarrow.parquet as pq
+        except ImportError:
+            return ""
+        return str(pq.read_table(path).to_pylist())
+    return path.read_text(errors="replace")

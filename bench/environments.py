@@ -28,7 +28,13 @@ class Environment:
 
 
 def environment(
-    name: str, folder: Path, *, script: str | None = None, source: Path | None = None, retry: bool = False
+    name: str,
+    folder: Path,
+    *,
+    script: str | None = None,
+    source: Path | None = None,
+    retry: bool = False,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Environment:
     """The environment of ``requirements/NAME.txt``, kept in ``folder`` also where it failed.
 
@@ -36,10 +42,16 @@ def environment(
         script: a contender that installs something itself, once pip is done.
         source: a checkout of MXNet, for the script.
         retry: install again what failed before.
+        say: told of each installation before it starts.
     """
     requirements = HERE / "requirements" / f"{name}.txt"
     place = folder / f"{name}-{_digest(requirements.read_bytes(), sys.version.encode())}"
-    made = _kept(place.with_suffix(".json"), retry, lambda: _install(place, requirements))
+
+    def install() -> Environment:
+        say(f"installing {name}")
+        return _install(place, requirements)
+
+    made = _kept(place.with_suffix(".json"), retry, install)
     if made.python is None or script is None:
         return made
     told = place / f"{script}-{_digest((HERE / f'{script}.py').read_bytes(), str(source).encode())}.json"

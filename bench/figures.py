@@ -32,7 +32,8 @@ def _workload(
 ) -> dict[str, Any]:
     cases = [case for case in workload.cases(cores) if case.contender in environments]
     plan = state.first(kind="plan", workload=name) or {}
-    base = _rates(state.find(kind="run", workload=name, row=cases[0].row, phase="round", status=0)) if cases else {}
+    first = cases[0].row if cases and workload.way == "turns" else None
+    base = _rates(state.find(kind="run", workload=name, row=first, phase="round", status=0))
     rows = [
         {"contender": case.contender, "title": title_of(case), **_row(name, case, state, environments, base)}
         for case in cases
@@ -52,9 +53,9 @@ def _row(
     environment = environments[case.contender]
     if environment.python is None:
         return {"absent": environment.reason}
-    if left_out := state.first(kind="left out", workload=name, row=case.row):
-        return {"absent": left_out["why"]}
     runs = state.find(kind="run", workload=name, row=case.row)
+    if not runs and (left_out := state.find(kind="left out", workload=name, row=case.row)):
+        return {"absent": left_out[-1]["why"]}
     if told := next((run["told"] for run in runs if "told" in run), None):
         return {"told": told}
     if failed := next((run for run in runs if run["status"] != 0), None):

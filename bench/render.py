@@ -46,6 +46,7 @@ def _workload(workload: Mapping[str, Any]) -> str:
     count = f": {workload['count']:,} {things}{rounds}" if workload["count"] else ""
     columns = [
         ("", _title),
+        ("seconds", lambda row: _number(row["seconds"], 1) if workload["way"] == "growth" else ""),
         (f"{things}/s", lambda row: _spread(row["per_second"], 0)),
         ("x gpu-pack", lambda row: _spread(row["ratio"], 2) if row["ratio"] else ""),
         (f"{things}/s after start", lambda row: _number(row.get("per_second_after_start"), 0)),

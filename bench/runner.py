@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -88,27 +89,27 @@ class _Workload:
 
     def grow(self, cases: list[Case], until: float) -> None:
         """One run of each count; a contender stops before the first for which the time is too short."""
-        seconds: dict[str, float] = {}
-        counts: dict[str, int] = {}
+        each: dict[str, float] = {}
         for case in cases:
             assert case.count is not None
-            if case.contender not in seconds and case.contender in counts:
-                continue
-            estimate = seconds.pop(case.contender, 0.0) * case.count / counts.get(case.contender, 1)
-            counts[case.contender] = case.count
+            estimate = each.get(case.contender, 0.0) * case.count
             known = self._tools.state.first(kind="run", workload=self._name, row=case.row)
             if not known and estimate > until - time.monotonic():
                 self._leave_out(case, estimate)
                 continue
             source = None if known else self._workload.make(self._tools.inputs, case.count)
             record = self._once(case, "round", 0, source, case.count, estimate)
-            if record and record["status"] == 0:
-                seconds[case.contender] = record["seconds"]
+            if record:
+                each[case.contender] = record["seconds"] / case.count if record["status"] == 0 else math.inf
 
     def _leave_out(self, case: Case, estimate: float) -> None:
+        why = (
+            "a run of fewer failed"
+            if math.isinf(estimate)
+            else f"about {estimate:,.0f} s, more than its share of the time"
+        )
         which = {"kind": "left out", "workload": self._name, "row": case.row}
-        if not self._tools.state.first(**which):
-            self._tools.state.add({**which, "why": f"left out: about {estimate:.0f} s, more than its time"})
+        self._tools.state.add({**which, "why": f"left out: {why}"})
 
     def damage(self, cases: list[Case], until: float) -> None:
         """One run of each, and what became of the damaged files."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.__main__ import Options
 
 #: Of the time, beside the workloads' own shares; and the least that it starts with, in seconds.
-_READING_SHARE, _READING_LEAST = 2.5, 20.0
+_READING_SHARE, _READING_LEAST = 3.5, 20.0
 
 
 class Session:
@@ -110,10 +110,13 @@ class Session:
     def _environment(self, name: str) -> Environment:
         contender, options = CONTENDERS[name], self._options
         assert contender.environment is not None
-        self._say(f"environment of {contender.title}")
-        script = contender.script if contender.installs else None
         found = environment(
-            contender.environment, options.envs, script=script, source=options.mxnet_source, retry=options.install_only
+            contender.environment,
+            options.envs,
+            script=contender.script if contender.installs else None,
+            source=options.mxnet_source,
+            retry=options.install_only,
+            say=self._say,
         )
         if found.python is None:
             self._say(f"{contender.title} cannot be installed: {found.reason}")

@@ -86,9 +86,9 @@ class Inputs:
         middle = len(data) * 2 // 3
         block = min(4096, len(data) // 8)
         bad = {
-            "truncated": data[:middle],
-            "block of zeros": data[:middle] + bytes(block) + data[middle + block :],
-            "not an image": b"<!doctype html><title>404</title>" * 20,
+            "truncated file": data[:middle],
+            "one with a block of zeros": data[:middle] + bytes(block) + data[middle + block :],
+            "one that is no image": b"<!doctype html><title>404</title>" * 20,
         }
         source = self._made("damaged", _DAMAGED_AMONG, self.photographs)
         items = _items(source.listed)

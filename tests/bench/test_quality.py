@@ -61,7 +61,7 @@ def test_filters_shrink_without_aliasing() -> None:
 
 # ---- damaged files
 
-_DAMAGED = {1: "truncated", 2: "block of zeros", 3: "not an image"}
+_DAMAGED = {1: "truncated file", 2: "one with a block of zeros", 3: "one that is no image"}
 _NAMES = {1: "a.jpg", 2: "b.jpg", 3: "c.jpg"}
 _ALL = set(range(10))
 
@@ -77,10 +77,14 @@ def test_what_is_left_out_and_named(tmp_path: Path) -> None:
 
 
 def test_what_is_packed_all_the_same(tmp_path: Path) -> None:
-    assert say(tmp_path, _ALL - {3}, log="c.jpg") == "packs the truncated and the block of zeros; names 1 of 3"
+    assert say(tmp_path, _ALL - {3}, log="c.jpg") == (
+        "packs the truncated file and the one with a block of zeros; leaves out the one that is no image; names each"
+    )
 
 
 def test_crashes_hangs_and_losses(tmp_path: Path) -> None:
     assert say(tmp_path, {0, 4}, 1) == "stops, exit status 1, with 2 of 7 whole pictures; names none"
     assert say(tmp_path, set(), None) == "hangs: ended after 45 s with 0 of 7 whole pictures; names none"
-    assert say(tmp_path, {0, 4, 5}).endswith("names none; loses 4 whole pictures and exits with 0")
+    assert say(tmp_path, {0, 4, 5}).endswith(
+        "leaves out all three; names none; loses 4 whole pictures and exits with 0"
+    )
