@@ -29,6 +29,7 @@ CONTENDERS = [
     Contender("gpu-pack dataset[i]", "gpu_pack_items", "gpu_pack", "a loop; DataLoader with workers and collate"),
     Contender("gpu-pack batches", "gpu_pack_batches", "gpu_pack", "__getitems__ and collate; threads=cores"),
     Contender("gpu-pack RecordStream", "gpu_pack_stream", "gpu_pack", "a loop; DataLoader; random: a buffer of 1,000"),
+    Contender("gpu-pack RecordStream, s3://", "gpu_pack_remote", "gpu_pack", "from an S3 server that waits 20 ms"),
     Contender("ffcv", "ffcv_loader", "ffcv", "Loader, os_cache, JPEG of quality 95, fast DCT; threads"),
     Contender("DALI readers.mxnet", "dali_reader", "dali", "CPU decoder, pixels on the host; threads"),
     Contender("MXNet MXIndexedRecordIO", "mxnet_records", "mxnet", "read_idx and unpack_img to RGB; gluon DataLoader"),
