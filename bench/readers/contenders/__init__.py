@@ -28,6 +28,7 @@ CONTENDERS = [
     Contender("bare decoder", "bare", "gpu_pack", "simplejpeg on bytes in memory; threads into one array"),
     Contender("gpu-pack dataset[i]", "gpu_pack_items", "gpu_pack", "a loop; DataLoader with workers and collate"),
     Contender("gpu-pack batches", "gpu_pack_batches", "gpu_pack", "__getitems__ and collate; threads=cores"),
+    Contender("gpu-pack batches, fast_dct", "gpu_pack_fast", "gpu_pack", "the same with the inverse DCT of ffcv"),
     Contender("gpu-pack RecordStream", "gpu_pack_stream", "gpu_pack", "a loop; DataLoader; random: a buffer of 1,000"),
     Contender("gpu-pack RecordStream, s3://", "gpu_pack_remote", "gpu_pack", "from an S3 server that waits 20 ms"),
     Contender("ffcv", "ffcv_loader", "ffcv", "Loader, os_cache, JPEG of quality 95, fast DCT; threads"),
