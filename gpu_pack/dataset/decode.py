@@ -85,14 +85,14 @@ def _common_frame(image: bytes) -> tuple[int, _Frame] | None:
         return None
 
 
-def decode_image(data: bytes, begin: int, end: int, color: Color) -> Array | None:
+def decode_image(data: bytes, begin: int, end: int, color: Color, fast_dct: bool) -> Array | None:
     """The pixels of the image encoded in ``data[begin:end]``, as `gpu_pack.RecordDataset` gives them.
 
     None if OpenCV cannot decode it.
     """
     shape = _shape(data, begin, end, color)
     image = memoryview(data)[begin:end]
-    pixels = None if shape is None else _by_libjpeg(image, shape)
+    pixels = None if shape is None else _by_libjpeg(image, shape, fast_dct)
     return _by_opencv(image, color) if pixels is None else pixels
 
 
@@ -101,12 +101,12 @@ class BatchDecoder:
 
     Args:
         count: images that will be decoded.
-        color: of all.
+        color, fast_dct: of all.
         blocks: lends the memory.
     """
 
-    def __init__(self, count: int, color: Color, blocks: Blocks) -> None:
-        self._count, self._color, self._blocks = count, color, blocks
+    def __init__(self, count: int, color: Color, fast_dct: bool, blocks: Blocks) -> None:
+        self._count, self._color, self._fast_dct, self._blocks = count, color, fast_dct, blocks
         self._begun = threading.Lock()
         self._shape: _Shape | None = None
         self._block: Array
@@ -122,14 +122,14 @@ class BatchDecoder:
         if shape is not None and shape == (self._shape or self._begin(shape)):
             out: Array = self._block[row]
             image = memoryview(data)[begin:end]
-            if _by_libjpeg(image, shape, out) is not None:
+            if _by_libjpeg(image, shape, self._fast_dct, out) is not None:
                 return out
             pixels = _by_opencv(image, self._color)
             if pixels is not None and pixels.shape == shape:
                 out[...] = pixels
                 return out
         self._apart = True
-        return decode_image(data, begin, end, self._color)
+        return decode_image(data, begin, end, self._color, self._fast_dct)
 
     def _begin(self, shape: _Shape) -> _Shape:
         with self._begun:
@@ -139,12 +139,13 @@ class BatchDecoder:
             return self._shape
 
 
-def _by_libjpeg(image: memoryview, shape: _Shape, out: Array | None = None) -> Array | None:
+def _by_libjpeg(image: memoryview, shape: _Shape, fast_dct: bool, out: Array | None = None) -> Array | None:
     """The pixels, in ``out`` if there is one; None if libjpeg complains: OpenCV decodes what it can."""
     try:
         if len(shape) == 3:
-            return simplejpeg.decode_jpeg(image, "RGB", buffer=out)  # type: ignore[no-any-return]
-        return simplejpeg.decode_jpeg(image, "GRAY", buffer=out).reshape(shape)  # type: ignore[no-any-return]
+            return simplejpeg.decode_jpeg(image, "RGB", fast_dct, buffer=out)  # type: ignore[no-any-return]
+        gray = simplejpeg.decode_jpeg(image, "GRAY", fast_dct, buffer=out)
+        return gray.reshape(shape)  # type: ignore[no-any-return]
     except ValueError:
         return None
 

@@ -31,6 +31,8 @@ class RecordDataset(Records):
         color: ``rgb``, ``gray`` or ``unchanged``; EXIF orientation is applied except for ``unchanged``.
         label_type: called with each single label, a float; ``float`` keeps whole labels floats, for regression.
         target_transform: called with the label, after ``label_type``; returns what takes its place.
+        fast_dct: decode JPEGs with libjpeg-turbo's less exact inverse DCT, as ffcv does: 3 % faster, and 42 dB from
+            the exact pixels of crops of quality 95.
         threads: that share a batch of `__getitems__`, and call the transforms. With as many as there are cores, a
             DataLoader without worker processes uses all of them, and nothing is copied between processes.
         endpoint_url, anonymous: see `gpu_pack.stores.address.StoreOptions`.

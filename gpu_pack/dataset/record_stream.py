@@ -34,7 +34,7 @@ class RecordStream(Records):
     epoch do not know of it: call `set_epoch` before each, as with DistributedSampler.
 
     Args:
-        path, transform, decode, color, label_type, target_transform, endpoint_url, anonymous: see
+        path, transform, decode, color, label_type, target_transform, fast_dct, endpoint_url, anonymous: see
             `gpu_pack.RecordDataset`.
         shuffle: encoded records that the buffer holds, in each worker; 0 keeps the order of the files.
         seed: of the order; the same in all ranks.
@@ -62,6 +62,7 @@ class RecordStream(Records):
         world: int | None = None,
         label_type: Callable[[float], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
+        fast_dct: bool = False,
         endpoint_url: str | None = None,
         anonymous: bool = False,
     ) -> None:
@@ -71,7 +72,7 @@ class RecordStream(Records):
             raise UsageError(f"rank={rank}, world={world}: give both, with 0 <= rank < world, or neither")
         super().__init__(
             path, transform, decode, color, label_type=label_type, target_transform=target_transform,
-            endpoint_url=endpoint_url, anonymous=anonymous,
+            fast_dct=fast_dct, endpoint_url=endpoint_url, anonymous=anonymous,
         )  # fmt: skip
         self.shuffle, self.seed = shuffle, seed
         self._ranks = None if rank is None or world is None else (rank, world)

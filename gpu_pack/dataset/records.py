@@ -50,6 +50,7 @@ class Records:
         *,
         label_type: Callable[[float], Any] | None = None,
         target_transform: Callable[[Any], Any] | None = None,
+        fast_dct: bool = False,
         threads: int = 1,
         endpoint_url: str | None = None,
         anonymous: bool = False,
@@ -65,6 +66,7 @@ class Records:
         self.transform = transform
         self.decode = decode
         self.color: Color = color
+        self.fast_dct = fast_dct
         self.label_type = label_type
         self.target_transform = target_transform
         notices = self._records.notices
@@ -116,7 +118,7 @@ class Records:
 
     def _item(self, place: Place, record: ImageRecord) -> tuple[Any, Any]:
         _, _, data, begin, end = record
-        image = decode_image(data, begin, end, self.color) if self.decode else data[begin:end]
+        image = decode_image(data, begin, end, self.color, self.fast_dct) if self.decode else data[begin:end]
         return self._finish(place, record, image)
 
     def _items(self, places: Sequence[Place]) -> list[tuple[Any, Any]]:
@@ -124,7 +126,7 @@ class Records:
         read = self._records.reader(places)
         if not self.decode or self.transform is not None:  # each is used by itself
             return self._grouped(lambda rows: [self._item(places[row], read(row)) for row in rows], len(places))
-        decoder = BatchDecoder(len(places), self.color, self._blocks)
+        decoder = BatchDecoder(len(places), self.color, self.fast_dct, self._blocks)
 
         def items(rows: range) -> list[tuple[Any, Any]]:
             records = list(map(read, rows))

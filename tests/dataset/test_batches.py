@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gpu_pack.dataset import RecordDataset, collate
+from gpu_pack.dataset import RecordDataset, RecordStream, collate
 from gpu_pack.dataset.blocks import Blocks
 from gpu_pack.errors import FormatError, UsageError
 from tests.dataset.test_reading import jpeg, kinds, noise
@@ -58,6 +58,15 @@ def test_the_first_bad_record_is_named_by_any_number_of_threads(tmp_path: Path) 
         assert dataset.__getitems__([8])[0][1] == 8
     with pytest.raises(UsageError, match="threads=0"):
         RecordDataset(rec, threads=0)
+
+
+def test_the_fast_dct_differs_a_little(tmp_path: Path) -> None:
+    rec = write_rec(tmp_path / "a.rec", ((key, key, key, data) for key, data in enumerate(kinds().values())))
+    exact, fast = RecordDataset(rec), RecordDataset(rec, fast_dct=True)
+    same(fast.__getitems__(range(len(fast))), fast)
+    same(RecordStream(rec, fast_dct=True), fast)
+    differences = [np.abs(a.astype(int) - b) for (a, _), (b, _) in zip(exact, fast, strict=True)]
+    assert any(each.any() for each in differences) and max(each.mean() for each in differences) < 2
 
 
 def address(array: Any) -> Any:

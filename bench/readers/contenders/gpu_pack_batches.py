@@ -17,8 +17,8 @@ def write(crops: Crops, source: Path, folder: Path) -> None:
     link(source, folder)
 
 
-def reader(folder: Path, workers: int, shuffled: bool) -> Callable[[], tuple[int, int]]:
-    dataset = gpu_pack.RecordDataset(folder / REC, threads=max(workers, 1))
+def reader(folder: Path, workers: int, shuffled: bool, fast_dct: bool = False) -> Callable[[], tuple[int, int]]:
+    dataset = gpu_pack.RecordDataset(folder / REC, threads=max(workers, 1), fast_dct=fast_dct)
 
     def coming() -> Iterator[tuple[Any, Any]]:
         order = order_of(len(dataset), shuffled)
