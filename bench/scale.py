@@ -35,6 +35,7 @@ from unittest.mock import patch
 import numpy as np
 from pretended_ray import CORES, PretendedRay, core_speed, ray_costs
 
+from gpu_pack.distributed.nodes import Look
 from gpu_pack.distributed.pack import Packing
 from gpu_pack.output.destination import find_destination
 from gpu_pack.output.staging import Staging
@@ -49,7 +50,7 @@ from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.make_listing import make_listing
 from gpu_pack.sources.open_source import SourceFiles
 from gpu_pack.sources.source_options import SourceOptions
-from gpu_pack.sources.spool import NoSpool
+from gpu_pack.sources.spool import Spool
 from gpu_pack.stores.address import parse_address
 from gpu_pack.stores.object_store import ObjectStore
 from gpu_pack.stores.store import Stat
@@ -165,7 +166,7 @@ def make_plan(images: int, out: str, watch: Watch) -> Plan:
     store = MadeUpBucket(parse_address(f"s3://made-up/{images}"))
 
     def listed(*_: Any) -> Listing:
-        opened = open_folder(SourceFiles(store.root, store, [""]), SourceOptions(), None, NoSpool())
+        opened = open_folder(SourceFiles(store.root, store, [""]), SourceOptions(), None, Spool(None))
         return make_listing(opened.images, opened.facts, ObjectStore(store.folder))
 
     with ExitStack() as patches:
@@ -173,7 +174,7 @@ def make_plan(images: int, out: str, watch: Watch) -> Plan:
             step = {"list_source": "list", "lists_digest": "digest"}.get(name, name)
             patches.enter_context(patch.object(create, name, watch.over(step, call)))
         options = create_options(splits={"train": 0.9, "val": 0.1}, device="cpu", engine="ray")
-        return stored_plan.plan_apart([store.root], out, options)
+        return stored_plan.plan_apart([store.root], out, options, Spool(None))
 
 
 # ---- the cluster
@@ -185,7 +186,7 @@ def hand_out(plan: Plan, staging: Staging, nodes: int, watch: Watch, costs: dict
         path.unlink()
     ray = PretendedRay(nodes, staging, costs)
     with watch.step(f"hand out to {nodes}"):
-        packed = Packing(ray, plan, staging, lambda _: None).run()
+        packed = Packing(ray, plan, staging, lambda _: None, Look(plan.part([0]), None)).run()
         ray.leave()
     images = sum(shard.records for shard in packed.shards)
     ideal = images / (nodes * CORES * core_speed())
