@@ -40,7 +40,7 @@ class Labels(Cells[Values]):
         self.table = list(table)
         self._numbers = Column("I") if numbers is None else numbers
         self._lists = lists
-        self._known: dict[bytes, int] | None = None
+        self._known: dict[Values | bytes, int] | None = None
 
     @classmethod
     def of(cls, labels: Sequence[Values]) -> Labels:
@@ -77,15 +77,14 @@ class Labels(Cells[Values]):
 
     def append(self, values: Values) -> None:
         """Add a row; -0.0 is not 0.0 here, since records hold it as it is."""
-        data = array("d", values)
-        number = self._number(data)
+        number = self._number(values)
         if number is not None:
             self._numbers.append(number)
             return
         if self._lists is None:
             self._hold_lists()
         assert self._lists is not None
-        self._lists.append(data.tobytes())
+        self._lists.append(array("d", values).tobytes())
 
     def append_numbers(self, numbers: Iterable[int]) -> None:
         """Add rows by the numbers of their values, which ``table`` has, or gets before any are read."""
@@ -93,7 +92,7 @@ class Labels(Cells[Values]):
 
     def extend(self, labels: Labels) -> None:
         """Add those of another column."""
-        numbers = [self._number(array("d", values)) for values in labels.table]
+        numbers = [*map(self._number, labels.table)]
         if self._lists is not None or labels._lists is not None or None in numbers:
             for values in labels:
                 self.append(values)
@@ -182,16 +181,16 @@ class Labels(Cells[Values]):
             used[numbers[start : start + _STEP]] = True
         return np.flatnonzero(used)
 
-    def _number(self, values: array[float]) -> int | None:
+    def _number(self, values: Values) -> int | None:
         """Of a list of values in the table, into which it may come; None where rows have their own."""
         if self._lists is not None:
             return None
         if self._known is None:
-            self._known = {array("d", each).tobytes(): number for number, each in enumerate(self.table)}
-        number = self._known.get(key := values.tobytes())
+            self._known = {_key(each): number for number, each in enumerate(self.table)}
+        number = self._known.get(key := _key(values))
         if number is None and len(self.table) < MOST_DIFFERENT:
             number = self._known[key] = len(self.table)
-            self.table.append(tuple(values))
+            self.table.append(values)
         return number
 
     def _steps(self) -> Iterator[array[int]]:
@@ -205,6 +204,11 @@ class Labels(Cells[Values]):
         for values in self:
             lists.append(array("d", values).tobytes())
         self._lists, self.table, self._numbers, self._known = lists, [], Column("I"), None
+
+
+def _key(values: Values) -> Values | bytes:
+    """The same for the same values, of which 0.0 and -0.0 are two."""
+    return values if 0.0 not in values else array("d", values).tobytes()
 
 
 def _smallest(values: int) -> type[np.unsignedinteger[Any]]:
