@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gpu_pack.errors import UsageError, told
-from gpu_pack.stores.address import StoreOptions
+from gpu_pack.stores.address import StoreOptions, is_address
 
 #: What a source is; ``auto`` decides by its contents and name.
 SourceFormat = Literal["auto", "folder", "list", "tar", "webdataset", "zip", "parquet", "table", "rec"]
@@ -97,6 +97,10 @@ class SourceOptions:
                 raise UsageError(f"{name}={value!r} (--{name.replace('_', '-')}): choose {' or '.join(allowed)}")
         for name in ("classes", "class_names"):
             if (value := getattr(self, name)) is not None:
+                if is_address(os.fspath(value)):  # a Path has one slash of the two
+                    raise UsageError(
+                        f"{name} (--{name.replace('_', '-')}) is read from this machine: copy the file here"
+                    )
                 object.__setattr__(self, name, Path(value))
         if self.root is not None:
             object.__setattr__(self, "root", os.fspath(self.root))

@@ -7,17 +7,15 @@ of the output, or in its object store, and become a dataset all at once; a copy 
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from array import array
 from bisect import bisect_left
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from gpu_pack.errors import FormatError, OutputError, OutputExistsError, UsageError
+from gpu_pack.errors import FormatError, OutputExistsError
 from gpu_pack.formats.classes import NAME as CLASSES
 from gpu_pack.formats.classes import format_classes
 from gpu_pack.formats.manifest import NAME as MANIFEST
@@ -32,7 +30,6 @@ from gpu_pack.output.staging import Staging
 from gpu_pack.pipeline.plan import open_staging, shard_names
 from gpu_pack.pipeline.report import SplitCount
 from gpu_pack.stores.atomic_file import sync_file, unwritable, write_atomically
-from gpu_pack.stores.data_path import DataPath
 from gpu_pack.tools.copy_report import Copied, copy_manifest, input_facts, input_notices
 from gpu_pack.tools.input_hashes import InputHashes, checked, published_of
 from gpu_pack.tools.input_records import Input, WholeRecord, all_records
@@ -101,33 +98,6 @@ class CopyPlan:
         """Tells one copy from another."""
         stats = [(str(each.rec), each.size) for each in self.inputs]
         return {"command": self.command, "inputs": stats}
-
-
-def refuse_places(paths: Iterable[DataPath], out: Destination) -> None:
-    """Refuse an output that is an input, or inside of one, or has one inside.
-
-    Raises:
-        UsageError: it is.
-        OutputError: a file is in the way.
-    """
-    for path in paths:
-        if _overlap(path, out):
-            raise UsageError(f"{out}: the output and the input {path} lie in one another: choose a folder of its own")
-    if out.store is None and out.folder.exists() and not out.folder.is_dir():
-        raise OutputError(f"{out}: a file of that name is in the way of the output folder")
-
-
-def _overlap(path: DataPath, out: Destination) -> bool:
-    if not isinstance(path, Path):
-        if out.store is None:
-            return False
-        place, inner_place = path.address if path.suffix != ".rec" else path.address.parent, out.store.folder
-        return place == inner_place or (path.suffix != ".rec" and place.holds(inner_place)) or inner_place.holds(place)
-    if out.store is not None:
-        return False
-    inner, real = Path(os.path.realpath(out.folder)), Path(os.path.realpath(path))
-    folder = real if path.is_dir() else real.parent
-    return folder == inner or (path.is_dir() and real in inner.parents) or inner in real.parents
 
 
 def run_copy(plan: CopyPlan, on_progress: OnProgress) -> Copied:

@@ -18,13 +18,14 @@ from gpu_pack.output.destination import Destination, find_destination
 from gpu_pack.sources.splits import Division
 from gpu_pack.stores.address import StoreOptions
 from gpu_pack.tools.copy_report import Copied
-from gpu_pack.tools.copy_run import CopyPlan, Numbered, OutputShard, refuse_places, run_copy
+from gpu_pack.tools.copy_run import CopyPlan, Numbered, OutputShard, run_copy
 from gpu_pack.tools.division import Columns, DivideBy, NamedRows, Rows, divide_rows, fractions, parse_by
 from gpu_pack.tools.input_records import Input, find_inputs, read_table, read_whole
 from gpu_pack.tools.join_classes import join_classes
 from gpu_pack.tools.locate import local_paths
 from gpu_pack.tools.new_keys import unique_keys
 from gpu_pack.tools.rec_file import RecFile
+from gpu_pack.tools.refuse_places import refuse_places
 from gpu_pack.types import OnProgress
 
 #: Files that are open at once.

@@ -18,12 +18,13 @@ from gpu_pack.sources.splits import split_name_fault
 from gpu_pack.stores.address import StoreOptions
 from gpu_pack.stores.data_path import PathLike
 from gpu_pack.tools.copy_report import Copied
-from gpu_pack.tools.copy_run import CopyPlan, OutputShard, refuse_places, run_copy
+from gpu_pack.tools.copy_run import CopyPlan, OutputShard, run_copy
 from gpu_pack.tools.faults import choose_options
 from gpu_pack.tools.input_records import find_inputs, known_keys
 from gpu_pack.tools.join_classes import join_classes
 from gpu_pack.tools.locate import as_paths
 from gpu_pack.tools.new_keys import unique_keys
+from gpu_pack.tools.refuse_places import refuse_places
 from gpu_pack.types import OnProgress
 
 

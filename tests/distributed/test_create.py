@@ -84,6 +84,15 @@ def test_a_spool_in_a_folder(cluster: Any, source: Path, tmp_path: Path) -> None
     assert not [*tmp_path.glob("out/.gpu-pack*")]
 
 
+def test_shards_become_one_file(cluster: Any, source: Path, tmp_path: Path) -> None:
+    options: Any = {**OPTIONS, "shards": 3}
+    gpu_pack.create(source, tmp_path / "out", engine="ray", address=cluster.address, merge=True, **options)
+    gpu_pack.create(source, tmp_path / "one", workers=1, **{**options, "shards": 1})
+    for name in ("train.rec", "train.idx", "train.lst", "rejects.jsonl"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+    assert len([*(tmp_path / "out").glob("*.rec")]) == 1
+
+
 # ---- what dies
 
 

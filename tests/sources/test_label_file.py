@@ -202,3 +202,10 @@ def test_names_for_the_numbers_of_a_list(flat: Path) -> None:
     (flat.parent / "my.lst").write_text("7\t1\t2\tflat/a.jpg\n")
     with pytest.raises(SourceError, match=r"flat/a.jpg has 2 label values, and .* names single numbers"):
         listed(flat.parent / "my.lst", class_names=flat.parent / "names.txt")
+
+
+@pytest.mark.parametrize("name", ["classes", "class_names"])
+def test_small_files_are_read_from_this_machine(name: str) -> None:
+    for given in ("s3://bucket/names.txt", Path("s3://bucket/names.txt")):
+        with pytest.raises(UsageError, match=r"is read from this machine: copy the file here"):
+            SourceOptions(**{name: given})  # type: ignore[arg-type]
