@@ -51,7 +51,7 @@ from gpu_pack.sources.make_listing import make_listing
 from gpu_pack.sources.open_source import SourceFiles
 from gpu_pack.sources.source_options import SourceOptions
 from gpu_pack.sources.spool import Spool
-from gpu_pack.stores.address import parse_address
+from gpu_pack.stores.address import StoreOptions, parse_address
 from gpu_pack.stores.object_store import ObjectStore
 from gpu_pack.stores.store import Stat
 
@@ -163,7 +163,7 @@ def keys(images: int) -> Iterator[tuple[str, Stat]]:
 
 def make_plan(images: int, out: str, watch: Watch) -> Plan:
     """The plan, by the code of `create`, with a watch on its steps."""
-    store = MadeUpBucket(parse_address(f"s3://made-up/{images}"))
+    store = MadeUpBucket(parse_address(f"s3://made-up/{images}"), StoreOptions(anonymous=True))
 
     def listed(*_: Any) -> Listing:
         opened = open_folder(SourceFiles(store.root, store, [""]), SourceOptions(), None, Spool(None))
