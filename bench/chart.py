@@ -1,62 +1,57 @@
-"""The README's bars, as SVG, from what bench/compare_cpu.py measured.
-
-python bench/chart.py bench/results/cpu.json bench/results/cpu.svg
-"""
+"""Bars, as SVG, of what a run's JSON file holds; legible on light and on dark pages."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
 
-WIDTH, BAR, LABELS = 720, 18, 250
-#: (title, [(label, scenario, against, whose figure, colour)])
-OURS, FLOOR, THEIRS = "#2f6f4f", "#b8b8b8", "#c9803a"
-GROUPS = (
-    (
-        "to 224 x 224, linear",
-        (
-            ("gpu-pack create", "linear", "bare OpenCV loop", "ours", OURS),
-            ("bare OpenCV loop, the floor", "linear", "bare OpenCV loop", "other", FLOOR),
-            ("gpu-pack im2rec", "im2rec", "im2rec.py", "ours", OURS),
-            ("im2rec.py", "im2rec", "im2rec.py", "other", THEIRS),
-        ),
-    ),
-    (
-        "to 224 x 224, antialiased",
-        (
-            ("gpu-pack create", "antialias", "bare loop", "ours", OURS),
-            ("bare loop, INTER_AREA", "antialias", "bare loop", "other", FLOOR),
-        ),
-    ),
-)
+_WIDTH, _BAR, _LABELS, _FIGURES = 760, 20, 250, 150
+_SHOWN = ("imagenet", "large", "tiny", "pass-through", "tar", "bucket", "listing")
+_STYLE = """<style>
+.page { fill: #ffffff } text { fill: #1f2328 } .ours { fill: #2f6f4f } .floor { fill: #8c959f } .other { fill: #c9803a }
+@media (prefers-color-scheme: dark) {
+.page { fill: #0d1117 } text { fill: #e6edf3 } .ours { fill: #3fb27f } .floor { fill: #6e7681 } .other { fill: #d29a5a }
+}
+</style>"""
 
 
-def main() -> None:
-    source, target = map(Path, sys.argv[1:])
-    results = json.loads(source.read_text())["results"]
-    rows: list[str] = []
-    y = 8
-    most = max(
-        result["ours_per_second"] for result in results if result["scenario"] in ("linear", "im2rec", "antialias")
-    )
-    scale = (WIDTH - LABELS - 110) / (1.25 * most)
-    for title, bars in GROUPS:
-        rows.append(f'<text x="8" y="{y + 14}" font-weight="bold">{title}</text>')
+def svg(results: Mapping[str, Any]) -> str:
+    """A group of bars for each workload whose contenders take turns, the fastest first."""
+    parts: list[str] = []
+    y = 12
+    for workload in results["workloads"]:
+        rows = [row for row in workload["rows"] if "per_second" in row]
+        if workload["name"] not in _SHOWN or not rows:
+            continue
+        parts.append(f'<text x="12" y="{y + 14}" font-weight="bold">{escape(workload["title"])}</text>')
         y += 24
-        for label, scenario, against, whose, colour in bars:
-            found = next(r for r in results if r["scenario"] == scenario and r["against"].startswith(against))
-            value = found[f"{whose}_per_second"]
-            rows.append(f'<text x="{LABELS - 8}" y="{y + 13}" text-anchor="end">{label}</text>')
-            rows.append(f'<rect x="{LABELS}" y="{y}" width="{value * scale:.0f}" height="{BAR - 4}" fill="{colour}"/>')
-            rows.append(f'<text x="{LABELS + value * scale + 6:.0f}" y="{y + 12}">{value} images/s</text>')
-            y += BAR
-        y += 8
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" font-family="sans-serif" font-size="12">'
+        y = _bars(parts, y, sorted(rows, key=lambda row: -row["per_second"]["median"]), workload["things"]) + 12
+    size = f'width="{_WIDTH}" height="{y}" viewBox="0 0 {_WIDTH} {y}"'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12" role="img">'
+    return "\n".join([head, _STYLE, '<rect class="page" width="100%" height="100%" rx="6"/>', *parts, "</svg>\n"])
+
+
+def _bars(parts: list[str], y: int, rows: Sequence[Mapping[str, Any]], things: str) -> int:
+    most = max(row["per_second"]["median"] for row in rows)
+    scale = (_WIDTH - _LABELS - _FIGURES) / most
+    for row in rows:
+        value = row["per_second"]["median"]
+        width = max(1.0, value * scale)
+        parts += (
+            f'<text x="{_LABELS - 8}" y="{y + 13}" text-anchor="end">{escape(row["title"])}</text>',
+            f'<rect class="{_kind(row)}" x="{_LABELS}" y="{y + 2}" width="{width:.1f}" height="{_BAR - 6}" rx="2"/>',
+            f'<text x="{_LABELS + width + 6:.1f}" y="{y + 13}">{value:,.0f} {things}/s{_ratio(row)}</text>',
+        )
+        y += _BAR
+    return y
+
+
+def _kind(row: Mapping[str, Any]) -> str:
+    return (
+        "ours" if row["contender"].startswith("gpu-pack") else "floor" if row["title"].startswith("bare") else "other"
     )
-    target.write_text("\n".join([head, '<rect width="100%" height="100%" fill="#fff"/>', *rows, "</svg>\n"]))
 
 
-if __name__ == "__main__":
-    main()
+def _ratio(row: Mapping[str, Any]) -> str:
+    return f", x {row['ratio']['median']:.2f}" if row["ratio"] else ""
