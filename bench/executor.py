@@ -19,7 +19,8 @@ from bench.workloads import Case, Workload
 from bench.workloads.inputs import Source
 
 _SAMPLE = 24  #: crops that are compared with a reference
-SHORTEST_LIMIT = 45.0  #: seconds before any run is ended
+_READING_LIMIT = 120.0  #: seconds
+_GRACE = 45.0  #: seconds that a run may take beyond the time
 _WORDS = 140
 
 
@@ -50,14 +51,14 @@ class Executor:
     def pack(self, workload: Workload, case: Case, source: Source, limit: float) -> Run:
         """Pack the source into ``out``, which is not there before; ``limit`` in seconds, less where time is short."""
         self.clean()
-        return self._child(workload, case, source, "pack", min(limit, self._setting.left() + SHORTEST_LIMIT))
+        return self._child(workload, case, source, "pack", min(limit, self._setting.left() + _GRACE))
 
     def read(self, workload: Workload, case: Case, source: Source) -> list[Path]:
         """The pictures in ``out``, as files named after their keys."""
         shutil.rmtree(self._crops, ignore_errors=True)
         self._crops.mkdir()
         if self.out.exists():
-            self._child(workload, case, source, "read", SHORTEST_LIMIT)
+            self._child(workload, case, source, "read", _READING_LIMIT)
         return sorted(self._crops.iterdir(), key=lambda path: int(path.stem))
 
     def check(self, workload: Workload, case: Case, source: Source) -> Record:

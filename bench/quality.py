@@ -62,10 +62,11 @@ def references(picture: Any, size: int, name: str) -> list[Any]:
     ]
 
 
-def _starts(length: int, side: int, size: int) -> tuple[float, float, float]:
+def _starts(length: int, side: int, size: int) -> tuple[float, float, float, float]:
     """Where the square begins, in source pixels: at a whole one, in the middle, or at a whole one once scaled."""
     margin, scale = length - side, side / size
-    return margin // 2, margin / 2, (round(length / scale) - size) // 2 * scale
+    scaled = round(length / scale) - size
+    return margin // 2, margin / 2, scaled // 2 * scale, -(-scaled // 2) * scale
 
 
 def _across(picture: Any, start: float, side: int, size: int, axis: int, name: str) -> Any:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 from bench import damage
 from bench.environments import Environment
-from bench.executor import SHORTEST_LIMIT, Executor, Setting, last_words
+from bench.executor import Executor, Setting, last_words
 from bench.plan import Pace, choose, pace
 from bench.state import Record, State
 from bench.workloads import WORKLOADS, Case, Workload
 from bench.workloads.inputs import Inputs, Source
 
 _SECOND = 6  #: how many times the probe's images a second run takes
-_PATIENCE = 5.0  #: times its estimate, before a run is ended
+_LEAST_LIMIT, _PATIENCE = 120.0, 5.0  #: seconds, and times its estimate, before a run is ended
+_HANGS = 45.0  #: seconds after which a run with damaged files is said to hang
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ class _Workload:
             return None
         turn = f" {number + 1}" if phase == "round" else ""
         self._tools.show(f"{self._name}: {case.row}, {count:,} {self._workload.things}, {phase}{turn}")
-        run = executor.pack(self._workload, case, source, max(SHORTEST_LIMIT, _PATIENCE * estimate))
+        limit = _HANGS if phase == "damage" else max(_LEAST_LIMIT, _PATIENCE * estimate)
+        run = executor.pack(self._workload, case, source, limit)
         record = {
             **which, "count": count, "status": run.status, "seconds": run.seconds, "cpu": run.cpu, "peak": run.peak,
             "bytes": executor.output_bytes(),

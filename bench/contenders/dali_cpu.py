@@ -11,7 +11,7 @@ import framing
 from job import Job, run
 from nvidia.dali import fn, pipeline_def, types
 
-_BATCH = 64
+_MOST = 64
 cv2.setNumThreads(1)
 
 
@@ -26,9 +26,11 @@ def crops(job: Job, files: list[str], keys: list[int]) -> Any:
 def pack(job: Job) -> None:
     items = job.items()
     os.mkdir(job.out)
+    # Its reader fills the last batch with repeats, which are decoded too: even batches leave least of these.
+    batch = -(-len(items) // -(-len(items) // _MOST))
     pipe = crops(
         job, [item.path for item in items], [item.key for item in items],
-        batch_size=_BATCH, num_threads=job.cores, device_id=None, prefetch_queue_depth=2,
+        batch_size=batch, num_threads=job.cores, device_id=None, prefetch_queue_depth=2,
     )  # fmt: skip
     pipe.build()
 
@@ -36,9 +38,9 @@ def pack(job: Job) -> None:
         return bytes(cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, job.quality))[1])
 
     with open(f"{job.out}/data", "wb") as out, ThreadPoolExecutor(job.cores) as pool:
-        for start in range(0, len(items), _BATCH):
+        for start in range(0, len(items), batch):
             images, keys = pipe.run()
-            count = min(_BATCH, len(items) - start)
+            count = min(batch, len(items) - start)
             for at, data in enumerate(pool.map(encode, (images.at(number) for number in range(count)))):
                 out.write(framing.frame(int(keys.at(at)[0]), data))
 

@@ -17,7 +17,7 @@ from bench.workloads.containers import write_nested_tar, write_parquet, write_zi
 from bench.workloads.pictures import PICTURES, as_imagenet, centre, mosaic, speck
 
 _DISTINCT = 512
-_LARGE_DISTINCT = 6
+_LARGE_DISTINCT = 4
 _DAMAGED_AMONG = 61
 _MEMBERS_A_SHARD = 250
 
