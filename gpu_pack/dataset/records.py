@@ -6,7 +6,7 @@ import logging
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate, chain
+from itertools import accumulate, chain, pairwise
 from typing import Any, get_args
 
 import numpy as np
@@ -150,7 +150,7 @@ class Records:
         threads = self._threads
         apart = 0 if threads is None else min(count, _GROUP * threads.count)
         starts = [*range(0, count - apart, _GROUP), *range(count - apart, count)]
-        groups = [range(start, end) for start, end in zip(starts, [*starts[1:], count], strict=True)]
+        groups = [range(start, end) for start, end in pairwise([*starts, count])]
         found = map(function, groups) if threads is None else threads.map(function, groups)
         return list(chain.from_iterable(found))
 

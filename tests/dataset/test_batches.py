@@ -117,3 +117,11 @@ def test_a_changed_batch_is_collated_as_it_is(rec: Path) -> None:
     items[1] = dataset[7]
     items.append(dataset[8])
     same(zip(*collate(items), strict=True), map(dataset.__getitem__, [3, 7, 1, 8]))
+
+
+def test_an_empty_batch(rec: Path) -> None:
+    for threads in (1, 3):
+        dataset = RecordDataset(rec, threads=threads)
+        assert dataset.__getitems__([]) == []
+        dataset.decode = False
+        assert dataset.__getitems__([]) == []
