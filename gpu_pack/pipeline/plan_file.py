@@ -150,7 +150,8 @@ def _last_line(text: bytes, destination: Destination) -> _Section:
     """Where the head lies."""
     try:
         line = dict(json.loads(text.rpartition(b"\n")[2]))
-        version, section = line.get("gpu-pack"), _Section(*line["head"])
+        offset, length, sha256 = line["head"]
+        version, section = line.get("gpu-pack"), _Section(int(offset), int(length), str(sha256))
     except (ValueError, TypeError, KeyError):
         raise _damaged(destination) from None
     if version != gpu_pack.__version__:
@@ -162,6 +163,8 @@ def _last_line(text: bytes, destination: Destination) -> _Section:
 
 
 def _read_section(file: OpenFile, section: _Section, destination: Destination) -> bytes:
+    if not 0 <= section.offset <= section.offset + section.length <= file.stat.size:
+        raise _damaged(destination)
     data = file.read_at(section.offset, section.length)
     if hashlib.sha256(data).hexdigest() != section.sha256:
         raise _damaged(destination)
@@ -177,6 +180,8 @@ def _unpickle(data: bytes, destination: Destination) -> Any:
         return _Unpickler(io.BytesIO(data)).load()
     except pickle.UnpicklingError as error:
         raise OutputError(f"{destination}: its plan holds {error}, which no plan does: make it again") from None
+    except (EOFError, ImportError, AttributeError, TypeError, ValueError, LookupError):
+        raise _damaged(destination) from None
 
 
 class _Unpickler(pickle.Unpickler):
@@ -186,7 +191,8 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) in _OTHERS:
             return super().find_class(module, name)
         found = getattr(import_module(module), name, None) if module.startswith("gpu_pack.") else None
-        if not isinstance(found, type):
+        # Not what a module imports: of pathlib.Path, gpu-pack's own classes would open any file.
+        if not isinstance(found, type) or found.__module__ != module:
             raise pickle.UnpicklingError(f"{module}.{name}")
         return found
 

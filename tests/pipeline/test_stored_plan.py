@@ -96,6 +96,10 @@ def test_without_a_plan(tmp_path: Path, gpu_pack_command: Run) -> None:
     assert not (tmp_path / "nowhere").exists()
 
 
+#: ``LocalTarget(Path("a"))``, which would empty the file, by names that a module of gpu-pack imports.
+_IMPORTED = b"cgpu_pack.output.joined_file\nLocalTarget\n(cgpu_pack.output.joined_file\nPath\n(Va\ntRtR."
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -104,6 +108,10 @@ def test_without_a_plan(tmp_path: Path, gpu_pack_command: Run) -> None:
         (lambda text, line: b"{}", "its plan is damaged"),
         (lambda text, line: _ended(text, {**line, "gpu-pack": "0.0.1"}), "its plan is of gpu-pack 0.0.1, and this is "),
         (lambda text, line: _ended(pickle.dumps(subprocess.run), line), "its plan holds subprocess.run, which no plan"),
+        (lambda text, line: _ended(_IMPORTED, line), "its plan holds gpu_pack.output.joined_file.Path, which no plan"),
+        (lambda text, line: _ended(b"", line), "its plan is damaged"),
+        (lambda text, line: json.dumps({**line, "head": (0, 1 << 60, "")}).encode(), "its plan is damaged"),
+        (lambda text, line: json.dumps({**line, "head": (None, "a", 1)}).encode(), "its plan is damaged"),
     ],
 )
 def test_a_plan_that_cannot_be_used(
