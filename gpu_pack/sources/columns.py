@@ -85,7 +85,8 @@ class Column(Cells[Any]):
         return self._spilled + len(self._tail)
 
     def __iter__(self) -> Iterator[Any]:
-        return chain(self._map(), self._tail)
+        spilled, tail = self._both
+        return chain(self._map()[:spilled], tail)
 
     def __reduce__(self) -> tuple[type[Column], tuple[str, bytes]]:
         return Column, (self.kind, self.slice(0, len(self)))
@@ -118,17 +119,18 @@ class Column(Cells[Any]):
 
     def slice(self, start: int, end: int) -> bytes:
         """The numbers of some rows, as bytes."""
-        found = b""
-        if start < self._spilled:
-            found = self._map()[start : min(end, self._spilled)].tobytes()
-        if end > self._spilled:
-            found += self._tail[max(start - self._spilled, 0) : end - self._spilled].tobytes()
+        found, (spilled, tail) = b"", self._both
+        if start < spilled:
+            found = self._map()[start : min(end, spilled)].tobytes()
+        if end > spilled:
+            found += tail[max(start - spilled, 0) : end - spilled].tobytes()
         return found
 
     def pieces(self) -> Iterator[memoryview]:
         """All numbers as bytes, in one or two pieces; nothing may be added while one of them is held."""
-        yield self._map().cast("B")
-        yield memoryview(self._tail).cast("B")
+        spilled, tail = self._both
+        yield self._map()[:spilled].cast("B")
+        yield memoryview(tail).cast("B")
 
     def view(self) -> memoryview:
         """All numbers without a copy; nothing may be added while it is held."""
@@ -174,7 +176,7 @@ class Column(Cells[Any]):
     def _map(self) -> memoryview:
         """What the file holds."""
         mapped = self._mapped
-        if mapped is None:
+        if mapped is None or len(mapped) < self._spilled:  # another thread may have mapped it before it grew
             whole: Any = memoryview(b"") if self._file is None else self._file.map()
             self._mapped = mapped = whole.cast(self.kind)
         return mapped

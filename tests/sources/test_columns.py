@@ -232,3 +232,27 @@ def test_memory(where: str) -> None:
         return
     done = subprocess.run([sys.executable, "-c", MEASURED], env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 150, "bytes a row; 97 were measured, and 240 with Python's own lists"
+
+
+def test_a_column_that_another_thread_spills_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(columns, "IN_MEMORY", 48)
+    monkeypatch.setattr(columns, "PIECE", 80)
+    numbers, map_file = [*range(9)], Column._map
+
+    def racing(self: Column) -> memoryview:
+        found = map_file(self)
+        if self._tail:
+            self._spill()
+        return found
+
+    monkeypatch.setattr(Column, "_map", racing)
+    reads: list[Any] = [
+        lambda column: [*array("q", column.slice(0, 9))],
+        lambda column: [*column],
+        lambda column: [*array("q", b"".join(column.pieces()))],
+        lambda column: [column.at(row) for row in numbers],
+    ]
+    for read in reads:
+        column = Column("q", array("q", numbers[:6]).tobytes())
+        column.extend(array("q", numbers[6:]).tobytes())
+        assert column._spilled == 6 and read(column) == numbers
