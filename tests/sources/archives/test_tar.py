@@ -114,7 +114,7 @@ def test_flat_tars_get_the_labels_of_a_file(tmp_path: Path) -> None:
     assert list(labels(found).values()) == [7.0, 8.0, 9.0, 7.0]
     assert [each.code for each in found.unlistable] == ["name", "name"]
     alone = listed(tmp_path / "val-0.tar", labels=[str(tmp_path / "labels.csv")])
-    assert [each.code for each in alone.notices] == ["labels-unused"]
+    assert [each.code for each in alone.notices] == ["table-columns", "labels-unused"]
 
 
 def test_a_folder_of_tars_is_a_set(tmp_path: Path) -> None:
