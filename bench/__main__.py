@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import reading
 from bench.contenders import CONTENDERS
 from bench.workloads import WORKLOADS
 
-READING = "reading"
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -62,7 +62,7 @@ def parse(arguments: Sequence[str]) -> Options | Path:
     return Options(
         given.photos.resolve(), given.work.resolve(), given.envs.resolve(), given.results, given.minutes, given.rounds,
         _chosen(parser, "--only", given.only, tuple(CONTENDERS)),
-        _chosen(parser, "--workloads", given.workloads, (*WORKLOADS, READING)),
+        _chosen(parser, "--workloads", given.workloads, (*WORKLOADS, reading.NAME)),
         given.fresh, given.install_only, given.mxnet_source and given.mxnet_source.resolve(), command,
     )  # fmt: skip
 
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=25, help="the most that it takes, installations apart [25]")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each contender in turn [3]")
     parser.add_argument("--only", metavar="NAMES", help=f"contenders: {', '.join(CONTENDERS)}")
-    parser.add_argument("--workloads", metavar="NAMES", help=f"{', '.join(WORKLOADS)}, {READING}")
+    parser.add_argument("--workloads", metavar="NAMES", help=f"{', '.join(WORKLOADS)}, {reading.NAME}")
     parser.add_argument(
         "--work", type=Path, default=temporary / "gpu-pack-bench", help="folder of inputs, outputs and state"
     )

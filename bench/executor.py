@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench import damage
 from bench.contenders import CONTENDERS, Contender
-from bench.environments import Environment
+from bench.environments import Environment, shortened
 from bench.measure import HERE, Run, measure, size_of
 from bench.quality import FILTERS, Quality
 from bench.state import Record
@@ -117,4 +117,4 @@ def last_words(run: Run) -> str:
     if run.status is None:
         return f"stopped after {run.seconds:.0f} s"
     lines = [line.strip() for line in run.log.splitlines() if line.strip()]
-    return f"exit status {run.status}: {(lines or ['no word why'])[-1][:_WORDS]}"
+    return f"exit status {run.status}: {shortened((lines or ['no word why'])[-1][:_WORDS])}"

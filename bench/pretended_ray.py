@@ -87,8 +87,8 @@ class PretendedRay:
             return self
 
         def remote(self, *given: Any) -> Any:
-            """Run a task; or start the board, which nobody tells anything."""
-            return self.ray.submit(given) if given else SimpleNamespace(look=SimpleNamespace(remote=lambda _: None))
+            """Run a task; or start the board, to which nobody reports."""
+            return self.ray.submit(given) if given else SimpleNamespace(read=SimpleNamespace(remote=lambda _: None))
 
     def get_runtime_context(self) -> Any:
         return SimpleNamespace(get_node_id=lambda: "00" * 28)

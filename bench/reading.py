@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.readers import measure as readers
+from bench.readers.contenders import CONTENDERS
+from bench.readers.environments import NotInstalledError, interpreter
+from bench.readers.table import table
 
-def exists() -> bool:
-    return importlib.util.find_spec("bench.readers") is not None
+NAME = "reading"
 
 
 def install(envs: Path, say: Callable[[str], None]) -> None:
     """Make its environments, below ``envs``."""
-    table = importlib.import_module("bench.readers.contenders").CONTENDERS
-    environments = importlib.import_module("bench.readers.environments")
-    for name in sorted({each.environment for each in table}):
+    for name in sorted({each.environment for each in CONTENDERS}):
         try:
-            environments.interpreter(name, envs / "readers")
-        except environments.NotInstalledError as error:
+            interpreter(name, envs / "readers")
+        except NotInstalledError as error:
             say(f"{name} (reading) cannot be installed: {error}")
 
 
@@ -32,6 +31,5 @@ def measure(photos: Path, work: Path, envs: Path, seconds: float) -> dict[str, A
     folder.mkdir()
     (envs / "readers").mkdir(parents=True, exist_ok=True)
     (folder / "environments").symlink_to(envs / "readers")
-    found: dict[str, Any] = importlib.import_module("bench.readers.measure").run(photos, folder, seconds)
-    table = importlib.import_module("bench.readers.table").table(found)
-    return {**found, "markdown": f"## Reading crops of 224 x 224\n\n{table}"}
+    found = readers.run(photos, folder, seconds)
+    return {**found, "markdown": f"## Reading crops of 224 x 224\n\n{table(found)}"}

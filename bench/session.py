@@ -42,7 +42,7 @@ class Session:
         options = self._options
         environments = self._environments()
         if options.install_only:
-            if "reading" in options.workloads and reading.exists():
+            if reading.NAME in options.workloads:
                 reading.install(options.envs, self._say)
             return 0
         options.work.mkdir(parents=True, exist_ok=True)
@@ -84,10 +84,10 @@ class Session:
             self._write(tools.state, tools.environments)
 
     def _read(self, state: State, seconds: float) -> None:
-        if state.first(kind="reading") or not reading.exists():
+        if state.first(kind=reading.NAME):
             return
         found = reading.measure(self._options.photos, self._options.work, self._options.envs, seconds)
-        state.add({"kind": "reading", "found": found})
+        state.add({"kind": reading.NAME, "found": found})
 
     # ---- before and after
 
@@ -138,7 +138,7 @@ class Session:
         """JSON, Markdown and chart of what is known; whether anything is missing for want of time."""
         from bench.__main__ import render
 
-        read = state.first(kind="reading")
+        read = state.first(kind=reading.NAME)
         workloads = collect(state, environments, len(self._cores), self._options.workloads)
         results = {
             **{name: value for name, value in (state.first(kind="about") or {}).items() if name != "kind"},
@@ -150,7 +150,7 @@ class Session:
         path = self._options.results / "bench.json"
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         render(path)
-        unread = "reading" in self._options.workloads and reading.exists() and not read
+        unread = reading.NAME in self._options.workloads and not read
         return unread or any(row.get("absent") == NO_TIME for each in workloads for row in each["rows"])
 
     # ---- what people see

@@ -40,6 +40,11 @@ def logged_warnings() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
+def count_of(number: int, noun: str) -> str:
+    """A number of things: ``1 file``, ``1,200 files``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def human_size(count: float) -> str:
     """A number of bytes for people: ``5.6 MB``."""
     if count < 1000:

@@ -17,6 +17,7 @@ def pack(job: Job) -> None:
     from gpu_pack.cli import main
 
     if job.options.get("processes"):  # as it does by itself where more workers are wanted than one interpreter feeds
+        assert hasattr(gpu_pack.backends, "_MAX_THREADS")
         gpu_pack.backends._MAX_THREADS = 0
     sys.argv = ["gpu-pack", *arguments(job)]
     main.main()

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench.environments import shortened
 from bench.readers.contenders import CONTENDERS, Contender
 from bench.readers.crops import Crops
 from bench.readers.environments import NotInstalledError, interpreter
@@ -79,7 +80,7 @@ def _installed(chosen: list[Contender], folder: Path) -> tuple[dict[str, Path], 
         try:
             pythons[each.name] = interpreter(each.environment, folder)
         except NotInstalledError as error:
-            rows.append({"contender": each.name, "missing": f"not installed: {error}"})
+            rows.append({"contender": each.name, "missing": f"not installed: {shortened(str(error))}"})
     return pythons, rows
 
 
@@ -93,7 +94,7 @@ def _write(each: Contender, python: Path, sets: Path, rows: list[dict[str, Any]]
             env=environment(2), cwd=folder,
         )  # fmt: skip
     if done.returncode:
-        rows.append({"contender": each.name, "missing": f"it does not write: {last_line(log)}"})
+        rows.append({"contender": each.name, "missing": f"it does not write: {shortened(last_line(log))}"})
     return bool(done.returncode)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.environments import shortened
+
 ROOT = Path(__file__).parents[2]
 ORDERS = ("random", "in order")
 
@@ -62,7 +64,7 @@ class Child:
             self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise FailedError(last_line(self._log))
+            raise FailedError(shortened(last_line(self._log)))
         found: dict[str, Any] = json.loads(line)
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import clean, human_size
+from gpu_pack.console import clean, count_of, human_size
 
 if TYPE_CHECKING:
     from gpu_pack.tools.extract import Extraction
@@ -46,16 +46,12 @@ def _records(pictures: int, metadata: int) -> str:
 def _verification(result: Verification) -> Iterator[str]:
     speed = result.records / result.seconds if result.seconds else 0.0
     how = "decoded" if result.decoded else "not decoded"
-    verdict = "no faults" if result.ok else _count(result.fault_count, "fault")
-    files = f"{_count(result.files, 'file')} ({human_size(result.bytes)})"
+    verdict = "no faults" if result.ok else count_of(result.fault_count, "fault")
+    files = f"{count_of(result.files, 'file')} ({human_size(result.bytes)})"
     yield (
         f"{_records(result.records, result.metadata)} in {files}, images {how}: {verdict}; "
         f"{speed:,.0f} records/s in {result.seconds:.1f} s"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def print_inspection(result: Inspection) -> None:
@@ -65,7 +61,7 @@ def print_inspection(result: Inspection) -> None:
 
 
 def _inspection(result: Inspection) -> Iterator[str]:
-    files = _count(len(result.files), "file")
+    files = count_of(len(result.files), "file")
     yield f"{result.path}: {_records(result.records, result.metadata)} in {files}, {human_size(result.bytes)}"
     for item in result.files[:_MAX_LISTED]:
         lacks = [name for name, there in ((".idx", item.indexed), (".lst", item.listed)) if not there]
@@ -82,7 +78,7 @@ def _inspection(result: Inspection) -> Iterator[str]:
     yield from _options(result)
     rejected = result.rejected or sum(group["count"] for group in result.rejects.values())  # no manifest: the groups
     if rejected:
-        yield f"{'rejected':<10}{_count(rejected, 'image')}, in rejects.jsonl"
+        yield f"{'rejected':<10}{count_of(rejected, 'image')}, in rejects.jsonl"
     for code, group in result.rejects.items():
         yield f"{'':<10}{code} {group['count']:,}, such as {group['example']}: {group['reason']}"
     if result.identities is not None:
@@ -177,4 +173,4 @@ def print_combined(results: Sequence[Indexed]) -> None:
     for result in results:
         _print([f"{result.rec}: {_records(result.records - result.metadata, result.metadata)}"])
     total = sum(result.records - result.metadata for result in results)
-    _print([f"{results[0].idx}: {total:,} records of {_count(len(results), 'file')}, to be read in this order"])
+    _print([f"{results[0].idx}: {total:,} records of {count_of(len(results), 'file')}, to be read in this order"])

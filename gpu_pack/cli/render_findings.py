@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gpu_pack.console import clean
+from gpu_pack.console import clean, count_of
 
 if TYPE_CHECKING:
     from gpu_pack.tools.findings.find import Findings, Member
@@ -42,7 +42,7 @@ def _groups(findings: Findings) -> Iterator[str]:
         if groups:
             count = sum(map(len, groups))
             example = ", ".join(map(_named, groups[0][:3]))
-            yield f"{_several(len(groups), 'group')} of pictures {words} ({count:,} pictures), such as {example}"
+            yield f"{count_of(len(groups), 'group')} of pictures {words} ({count:,} pictures), such as {example}"
     if conflicts := findings.label_conflicts:
         from gpu_pack.tools.findings.find import class_or_label
 
@@ -50,7 +50,7 @@ def _groups(findings: Findings) -> Iterator[str]:
         example = ", ".join(f"{_named(each)} ({label})" for label, each in [*labelled.items()][::-1][:3])
         count = sum(map(len, conflicts))
         yield (
-            f"{_several(len(conflicts), 'label conflict')}, the same picture with different labels ({count:,} "
+            f"{count_of(len(conflicts), 'label conflict')}, the same picture with different labels ({count:,} "
             f"pictures), such as {example}"
         )
 
@@ -64,7 +64,7 @@ def _pictures(findings: Findings) -> Iterator[str]:
     }
     for words, members in kinds.items():
         if members:
-            yield f"{_several(len(members), 'picture')} {words}, such as {_named(members[0])}"
+            yield f"{count_of(len(members), 'picture')} {words}, such as {_named(members[0])}"
 
 
 def _classes(findings: Findings) -> Iterator[str]:
@@ -77,10 +77,6 @@ def _classes(findings: Findings) -> Iterator[str]:
     for split in splits:
         labels = [class_or_label(each) for each in findings.missing_labels if each["split"] == split]
         yield f"labels that {split} lacks: {len(labels):,}: {_listed(labels)}"
-
-
-def _several(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _named(member: Member) -> str:

@@ -1,7 +1,7 @@
-"""How far the tasks are that run: they tell an actor, and the driver looks there.
+"""Progress of running tasks: each reports to an actor, which the driver polls.
 
-Counts are of a whole task, so that one that is lost, told twice or late does no harm. Those that died with the actor's
-node are told anew.
+A report holds the counts of the whole task, so that one that is lost, repeated or late does no harm. What dies with the
+actor's node is reported again.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from gpu_pack.types import Progress
 
-#: What all tasks together tell in a second. Each time costs the task half a millisecond, and the actor as much; no task
-#: waits for an answer.
+#: Reports of all tasks in a second. Each costs the task half a millisecond, and the actor as much; no task waits for an
+#: answer.
 _PER_SECOND = 200
-#: What may be on its way to an actor that does not answer; a task then tells nothing more until it does.
+#: Reports that may be on their way to an actor that does not answer; a task then sends no more until it does.
 _MOST_PENDING = 64
 
 
@@ -34,24 +34,24 @@ class Board:
     def __init__(self) -> None:
         self._counts: dict[int, Counts] = {}
 
-    def tell(self, task: int, counts: Counts) -> None:
-        """What a task has done so far."""
+    def report(self, task: int, counts: Counts) -> None:
+        """Set what a task has done so far."""
         self._counts[task] = counts
 
-    def look(self, tasks: Collection[int]) -> dict[int, Counts]:
-        """What these have told; all others are forgotten."""
+    def read(self, tasks: Collection[int]) -> dict[int, Counts]:
+        """What these have reported; all others are forgotten."""
         self._counts = {task: counts for task, counts in self._counts.items() if task in tasks}
         return self._counts
 
 
 @dataclass
-class Telling:
+class ProgressReporter:
     """The ``on_progress`` of a task.
 
     Attributes:
         board: the actor.
         task: its number.
-        every: seconds between two calls that tell something.
+        every: seconds between two reports.
     """
 
     board: Any
@@ -60,15 +60,15 @@ class Telling:
     _next: float = 0.0
 
     def __call__(self, state: Progress) -> None:
-        """Tell, unless it is too early."""
+        """Report, unless it is too early."""
         if (now := time.monotonic()) < self._next:
             return
         self._next = now + self.every
         with suppress(Exception):  # no count is worth a shard
-            self.board.tell.remote(self.task, Counts(state.done, state.rejected))
+            self.board.report.remote(self.task, Counts(state.done, state.rejected))
 
 
-class Counting:
+class BoardClient:
     """The board as the driver sees it.
 
     Args:
@@ -85,20 +85,20 @@ class Counting:
         self._asked: Any = None
         self._counts: Mapping[int, Counts] = {}
 
-    def telling(self, task: int, tasks: int) -> Telling:
-        """What a task gets, one of some that run at once: each second, or less often where there are hundreds."""
-        return Telling(self._board, task, max(1.0, tasks / _PER_SECOND))
+    def reporter(self, task: int, tasks: int) -> ProgressReporter:
+        """For a task, one of so many that run at once: it reports each second, less often where there are hundreds."""
+        return ProgressReporter(self._board, task, max(1.0, tasks / _PER_SECOND))
 
-    def look(self, tasks: Collection[int]) -> Counts:
-        """The sum of what these tasks told last; never waits for it."""
+    def read(self, tasks: Collection[int]) -> Counts:
+        """The sum of what these tasks reported last; never waits for it."""
         with suppress(self._ray.exceptions.RayError):  # it is being started again
             if self._asked is not None and self._ray.wait([self._asked], timeout=0)[0]:
                 asked, self._asked = self._asked, None
                 self._counts = self._ray.get(asked)
             if self._asked is None:
-                self._asked = self._board.look.remote({*tasks})
-        told = [counts for task, counts in self._counts.items() if task in tasks]
-        return Counts(sum(counts.done for counts in told), sum(counts.rejected for counts in told))
+                self._asked = self._board.read.remote({*tasks})
+        known = [counts for task, counts in self._counts.items() if task in tasks]
+        return Counts(sum(counts.done for counts in known), sum(counts.rejected for counts in known))
 
     def close(self) -> None:
         """End the actor."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from gpu_pack.distributed.board import Counting, Telling
+from gpu_pack.distributed.board import BoardClient, ProgressReporter
 from gpu_pack.distributed.nodes import Look, Slot, alive, slots
 from gpu_pack.distributed.task import Check, Failure, Task, Unfit
 from gpu_pack.errors import BackendError, GpuPackError, StrictError, UsageError
@@ -78,21 +78,21 @@ class Packing:
             GpuPackError: a shard failed three times for the same reason; the others stay.
         """
         before = self._find_before()
-        counting = Counting(self.ray)
+        board = BoardClient(self.ray)
         check = Check(uuid4().hex, self.look, versions(self.plan.spec, self.plan.device))
         try:
             while self._waiting or self._running:
                 nodes = self._nodes()
                 there = slots(nodes, self.plan)
                 self._take_back(there)
-                self._submit(there, check, counting)
-                self._show(there, nodes, counting)
+                self._submit(there, check, board)
+                self._show(there, nodes, board)
                 self._collect()
         except BaseException:
             self._cancel()
             raise
         finally:
-            counting.close()
+            board.close()
         packed = gather(self.plan, self.staging)
         resumed = (replace(each, resumed=each.records) if each.name in before else each for each in packed.shards)
         return replace(packed, shards=tuple(resumed), seconds=0.0)
@@ -134,7 +134,7 @@ class Packing:
                 del self._running[ref]
                 self._waiting.extendleft(running.numbers)
 
-    def _submit(self, there: Counter[Slot], check: Check, counting: Counting) -> None:
+    def _submit(self, there: Counter[Slot], check: Check, board: BoardClient) -> None:
         """Keep every place busy, GPUs first."""
         for slot in sorted(there, key=lambda slot: -slot.gpus):
             busy = sum(running.slot == slot for running in self._running.values())
@@ -144,7 +144,7 @@ class Packing:
                     return
                 number = next(self._tasks)
                 task = Task(self.plan.part(numbers), slot.cores, bool(slot.gpus), check, self.folder)
-                ref = self._remote(slot).remote(task, counting.telling(number, sum(there.values())))
+                ref = self._remote(slot).remote(task, board.reporter(number, sum(there.values())))
                 self._running[ref] = _Running(slot, numbers, number)
 
     def _remote(self, slot: Slot) -> Any:
@@ -177,12 +177,12 @@ class Packing:
                 break
         return numbers
 
-    def _show(self, there: Counter[Slot], nodes: Sequence[Any], counting: Counting) -> None:
+    def _show(self, there: Counter[Slot], nodes: Sequence[Any], board: BoardClient) -> None:
         self.staging.check()
         gpus = sum(count for slot, count in there.items() if slot.gpus)
         where = f"on {len(nodes)} node{'s' * (len(nodes) != 1)}" if there else "waiting for nodes that can pack"
         detail = where + (f" with {gpus} GPU{'s' * (gpus != 1)}" if gpus else "")
-        told = counting.look({running.task for running in self._running.values()})
+        told = board.read({running.task for running in self._running.values()})
         whole = self._progress
         done, rejected = whole.done + told.done, whole.rejected + told.rejected
         self.on_progress(replace(whole, done=done, rejected=rejected, detail=detail))
@@ -256,7 +256,7 @@ class Packing:
                 self.ray.cancel(ref, force=True)
 
 
-def _call(task: Task, telling: Telling) -> PackResult | Failure | Unfit:
+def _call(task: Task, reporter: ProgressReporter) -> PackResult | Failure | Unfit:
     import ray
 
-    return task(ray.get_runtime_context().get_node_id(), telling)
+    return task(ray.get_runtime_context().get_node_id(), reporter)

@@ -21,7 +21,7 @@ import gpu_pack
 from gpu_pack.errors import OutputError
 from gpu_pack.output.destination import Destination
 from gpu_pack.pipeline.plan import STAGING, Plan
-from gpu_pack.sources.listing import Listing
+from gpu_pack.sources.listing import COLUMNS, Listing
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.store import OpenFile, Store
 
@@ -138,8 +138,7 @@ def _head(plan: Plan) -> Plan:
 
 
 def _columns(listing: Listing) -> dict[str, Any]:
-    names = ("keys", "labels", "paths", "sizes", "versions", "places")
-    return {name: getattr(listing, name) for name in names}
+    return {name: getattr(listing, name) for name in COLUMNS}
 
 
 def _section(offset: int, data: bytes) -> _Section:

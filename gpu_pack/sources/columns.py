@@ -27,7 +27,7 @@ IN_MEMORY, PIECE = 64 << 20, 4 << 20
 #: Rows that are copied at once where Python goes through all of them.
 STEP = 1 << 16
 #: Rows that are held as values until they are added together.
-BLOCK = 1 << 10
+ROWS_AT_ONCE = 1 << 10
 
 #: A column that is read by several threads is spilled by one of them.
 _SPILLING = Lock()

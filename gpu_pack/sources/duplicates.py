@@ -79,12 +79,7 @@ def drop_duplicates(listing: Listing, firsts: Rows) -> Listing:
     own = listing.own_splits
     fewer = replace(
         listing,
-        keys=listing.keys.take(kept),
-        labels=listing.labels.take(kept),
-        paths=listing.paths.take(kept),
-        sizes=listing.sizes.take(kept),
-        versions=listing.versions.take(kept),
-        places=listing.places.take(kept),
+        **listing.take(kept),
         unlistable=[*listing.unlistable, *_rejects(listing, dropped, firsts)],
     )
     if own is not None:

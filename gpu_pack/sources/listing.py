@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gpu_pack.formats.notices import Notice
-from gpu_pack.sources.columns import BLOCK, Column
+from gpu_pack.sources.columns import ROWS_AT_ONCE, Column
 from gpu_pack.sources.key_column import Keys
 from gpu_pack.sources.labels import Labels
 from gpu_pack.sources.places import Places
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from gpu_pack.sources.columns import Rows
 
 #: Entries that are made at once.
-_BLOCK = 256
+_ENTRIES_AT_ONCE = 256
+#: The fields of a listing that have a value for each row, but ``own_splits``.
+COLUMNS = ("keys", "labels", "paths", "sizes", "versions", "places")
 
 
 @dataclass
@@ -75,7 +77,7 @@ class Listing:
     @property
     def nbytes(self) -> int:
         """What its rows take, about: those with boxes or places take more."""
-        return self.paths.nbytes + 36 * len(self)
+        return self.paths.nbytes + 36 * len(self)  # key, label, size, version, and where the path ends
 
     def entry(self, row: int) -> Entry:
         """One row as a value."""
@@ -86,17 +88,11 @@ class Listing:
 
     def part(self, rows: Rows) -> Listing:
         """A listing of some rows alone, in the given order, without what is said of the whole."""
-        return Listing(
-            self.store,
-            self.keys.take(rows),
-            self.labels.take(rows),
-            self.paths.take(rows),
-            self.sizes.take(rows),
-            self.versions.take(rows),
-            self.places.take(rows),
-            classes=self.classes,
-            ordered=self.ordered,
-        )
+        return Listing(self.store, **self.take(rows), classes=self.classes, ordered=self.ordered)
+
+    def take(self, rows: Rows) -> dict[str, Any]:
+        """The columns by name, of some rows alone, in the given order."""
+        return {name: getattr(self, name).take(rows) for name in COLUMNS}
 
     def add(self, key: int, labels: tuple[float, ...], path: str, stat: Stat, place: Place | None = None) -> None:
         """Append a row."""
@@ -144,7 +140,7 @@ class RowBuffer:
         self._recent.append((key, path, stat))
         if number is not None:
             self._numbers.append(number)
-        if len(self._recent) >= BLOCK:
+        if len(self._recent) >= ROWS_AT_ONCE:
             self.settle()
 
     def settle(self) -> None:
@@ -163,8 +159,8 @@ class RowBuffer:
 
 def entries(listing: Listing, rows: Sequence[int], start: int = 0) -> Iterator[Entry]:
     """The entries of ``rows[start:]``, some made at a time."""
-    for begin in range(start, len(rows), _BLOCK):
-        some = rows[begin : begin + _BLOCK]
+    for begin in range(start, len(rows), _ENTRIES_AT_ONCE):
+        some = rows[begin : begin + _ENTRIES_AT_ONCE]
         sizes = [size if size >= 0 else None for size in listing.sizes.many(some)]
         columns = (listing.keys, listing.labels, listing.paths)
         yield from map(Entry, *(column.many(some) for column in columns), sizes, listing.places.many(some))

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, pairwise, repeat
 
-from gpu_pack.sources.columns import BLOCK, Column
+from gpu_pack.sources.columns import ROWS_AT_ONCE, Column
 from gpu_pack.sources.places import Places
 from gpu_pack.sources.text_column import Texts
 from gpu_pack.sources.tree import SYSTEM_NAMES, TreeFile
@@ -65,7 +65,7 @@ class MemberTree:
         folder = path_in_tree.rpartition("/")[0]
         self._folder(folder + "/" if folder else "").append(row)
         self._recent.append((path, stat))
-        if len(self._recent) >= BLOCK:
+        if len(self._recent) >= ROWS_AT_ONCE:
             self._settle()
         if place is not None:
             self.places.put(row, place)
@@ -127,8 +127,8 @@ class MemberTree:
     def members(self, rows: Sequence[int]) -> Iterator[_Member]:
         """The files of some rows, some made at a time."""
         self._settle()
-        for start in range(0, len(rows), BLOCK):
-            some = rows[start : start + BLOCK]
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            some = rows[start : start + ROWS_AT_ONCE]
             stats = map(Stat, self._sizes.many(some), self._versions.many(some))
             columns = (self._paths.many(some), stats, self.places.many(some))
             yield from map(_Member, repeat(self), some, *columns)
@@ -139,8 +139,8 @@ class MemberTree:
         Buckets list them so: then nothing is held for each.
         """
         before = ("", "")
-        for start in range(0, len(rows), BLOCK):
-            for path in self.paths.many(rows[start : start + BLOCK]):
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            for path in self.paths.many(rows[start : start + ROWS_AT_ONCE]):
                 key = _key(path)
                 if key < before:
                     return array("I", sorted(rows, key=lambda row: _key(self.paths.at(row))))

@@ -19,7 +19,7 @@ import pytest
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
 from gpu_pack.distributed import create, pack
-from gpu_pack.distributed.board import Counting
+from gpu_pack.distributed.board import BoardClient
 from gpu_pack.distributed.each_node import on_each_node
 from gpu_pack.distributed.nodes import Look, NodeFacts, check_room
 from gpu_pack.distributed.task import Check, Task
@@ -56,8 +56,8 @@ def test_nodes_and_processes_come_and_go(
     for number in range(20):
         shutil.copytree(source, tmp_path / "many", dirs_exist_ok=True, copy_function=partial(_link, number))
     gpu_pack.create(tmp_path / "many", tmp_path / "one", **{**OPTIONS, "shards": 16})
-    boards: list[Counting] = []
-    monkeypatch.setattr(pack, "Counting", lambda ray: boards.append(Counting(ray)) or boards[0])
+    boards: list[BoardClient] = []
+    monkeypatch.setattr(pack, "BoardClient", lambda ray: boards.append(BoardClient(ray)) or boards[0])
     going = cluster.add_node(**NODE)
     seen: list[int] = []
     done: list[gpu_pack.Report] = []
