@@ -108,13 +108,18 @@ class StoreOutput:
         """Remove a run that was interrupted, with what went up of it; the lock stays."""
         self._may_write()
         run = self.run()
-        if run is not None and self.notes.get(_REPLACED) is not None:  # without that, nothing went up
-            names = {*run.shards, *self.joined(), CLASSES, REJECTS}
+        if run is not None and (names := self.own(run)):
             self._abort_uploads(names)
             self._objects.delete(names & self._objects.list().keys())
         self._abort_uploads(self._noted(_JOINING))
         self._remove_notes(last=None)
         self._made_way, self._joining, self._joined = False, [], []
+
+    def own(self, run: NotedRun) -> set[str]:
+        """The objects that an interrupted run may have put there."""
+        if self.notes.get(_REPLACED) is None:  # without that, nothing went up
+            return set()
+        return {*run.shards, *self.joined(), CLASSES, REJECTS}
 
     # ---- shards
 

@@ -233,7 +233,7 @@ class StoreStaging(Staging):
     def others(self) -> list[str]:
         """See `Staging.others`."""
         run = self._output.run()
-        return sorted({*self._output.names()} - {*(run.shards if run is not None else ())})
+        return sorted({*self._output.names()} - (self._output.own(run) if run is not None else set()))
 
     def take_in(self, name: str, path: Path) -> int:
         """See `Staging.take_in`; it goes up."""
