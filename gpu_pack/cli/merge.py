@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,7 +63,7 @@ def merge(
 
 @app.command()
 def divide(
-    path: Annotated[Path, typer.Argument(help="A folder that create wrote, a .rec file, or a quoted pattern.")],
+    path: Annotated[str, typer.Argument(help="A folder that create wrote, a .rec file, or a quoted pattern.")],
     out: Annotated[str, typer.Argument(help="The folder or address that receives the result.")],
     by: Annotated[str, typer.Option(help="label, count=N, size=256MiB, or fraction=train=.9,val=.1.")],
     split: Annotated[str | None, typer.Option(help="Divide this split only, and leave out the others.")] = None,

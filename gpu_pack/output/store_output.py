@@ -1,9 +1,9 @@
 """What a run has in an object store: the published objects, and beside them what another machine needs to resume it.
 
 In `.gpu-pack/` of the output lie ``lock``, ``run.json`` (which run this is), ``NAME.done`` for each shard that is up,
-``replaced.json`` once the first one may be, ``joined.json`` (what was joined of shards), and ``publish.json`` when all
-are. Objects get their final names at once
-and appear complete; the manifest, which makes a dataset of them, comes last, and goes first where it is replaced.
+``replaced.json`` once the first one may be, ``joining.json`` and ``joined.json`` (what is being joined of others, and
+what was), and ``publish.json`` when all are. Objects get their final names at once and appear complete; the manifest,
+which makes a dataset of them, comes last, and goes first where it is replaced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gpu_pack.stores.remote_path import RemotePath
 from gpu_pack.stores.unfinished_uploads import abort_unfinished_uploads
 
 _RUN, _REPLACED, _PUBLISH = "run.json", "replaced.json", "publish.json"
-_JOINED = "joined.json"
+_JOINING, _JOINED = "joining.json", "joined.json"
 _DONE, _NOTE = ".done", ".note"
 #: What a dataset is not without, and what was made of it.
 _OF_DATASET = (MANIFEST, "sagemaker.json")
@@ -74,6 +74,7 @@ class StoreOutput:
         self._objects = ObjectFolder(store.folder, store.options)
         self._may_write = may_write
         self._made_way = False
+        self._joining: list[str] = []
         self._joined: list[str] = []
 
     # ---- the run
@@ -107,12 +108,18 @@ class StoreOutput:
         """Remove a run that was interrupted, with what went up of it; the lock stays."""
         self._may_write()
         run = self.run()
-        if run is not None and self.notes.get(_REPLACED) is not None:  # without that, nothing went up
-            names = {*run.shards, *json.loads(self.notes.get(_JOINED) or b"[]"), CLASSES, REJECTS}
+        if run is not None and (names := self.own(run)):
             self._abort_uploads(names)
             self._objects.delete(names & self._objects.list().keys())
+        self._abort_uploads(self._noted(_JOINING))
         self._remove_notes(last=None)
-        self._made_way, self._joined = False, []
+        self._made_way, self._joining, self._joined = False, [], []
+
+    def own(self, run: NotedRun) -> set[str]:
+        """The objects that an interrupted run may have put there."""
+        if self.notes.get(_REPLACED) is None:  # without that, nothing went up
+            return set()
+        return {*run.shards, *self.joined(), CLASSES, REJECTS}
 
     # ---- shards
 
@@ -165,11 +172,20 @@ class StoreOutput:
         """
         self._may_write()
         self._abort_uploads([name])
+        self._joining.append(name)
+        self.notes.put(_JOINING, to_json(self._joining))  # before the upload, so that whoever finishes the run ends it
         return _JoinedObject(open_upload(self.path(name), expected), self._may_write, lambda: self._note_joined(name))
 
     def path(self, name: str) -> RemotePath:
         """Of an object."""
         return RemotePath(self._objects.folder.below(name), self._objects.options)
+
+    def joined(self) -> list[str]:
+        """The objects that this run joined of others, in any of its calls; some may not have appeared."""
+        return self._noted(_JOINED)
+
+    def _noted(self, note: str) -> list[str]:
+        return [str(name) for name in json.loads(self.notes.get(note) or b"[]")]
 
     def _note_joined(self, name: str) -> None:
         """Before the object appears, so that `clear` knows of it."""
@@ -221,7 +237,7 @@ class StoreOutput:
         """Remove what is stale, write the manifest, and remove all notes but the lock."""
         self._may_write()
         self._objects.delete(remove)
-        self._abort_uploads(names)
+        self._abort_uploads([*names, *self._noted(_JOINING)])
         self._may_write()
         self._objects.put(MANIFEST, manifest.encode("utf-8", "surrogateescape"))
         self._remove_notes(last=_PUBLISH)

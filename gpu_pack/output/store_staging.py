@@ -233,7 +233,7 @@ class StoreStaging(Staging):
     def others(self) -> list[str]:
         """See `Staging.others`."""
         run = self._output.run()
-        return sorted({*self._output.names()} - {*(run.shards if run is not None else ())})
+        return sorted({*self._output.names()} - (self._output.own(run) if run is not None else set()))
 
     def take_in(self, name: str, path: Path) -> int:
         """See `Staging.take_in`; it goes up."""
@@ -284,7 +284,8 @@ class StoreStaging(Staging):
             if name not in self._up:
                 self._output.put_file(name, self.path(name))
         text = self.path(manifest).read_bytes().decode("utf-8", "surrogateescape")
-        remove = sorted(set(stale) - {*others, manifest})
+        joined = self._output.joined()  # also by an earlier call that was to join what this one does not
+        remove = sorted({*stale, *joined} - {*others, manifest})
         self._output.decide(
             {"publish": others, "remove": remove, "identity": self.identity(), "report": dict(report), "manifest": text}
         )

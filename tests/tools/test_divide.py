@@ -167,3 +167,8 @@ def test_the_command(gpu_pack_command: Run, photos: Path) -> None:
     assert (
         "no split 'test'" in gpu_pack_command("divide", photos, "x", "--by", "label", "--split", "test", code=1).stderr
     )
+
+
+def test_an_address_that_is_to_be_divided_is_named_as_given(gpu_pack_command: Run) -> None:
+    done = gpu_pack_command("divide", "s3://bucket/in", "out", "--by", "label", code=2)
+    assert "s3://bucket/in: divide reads files on this machine" in done.stderr

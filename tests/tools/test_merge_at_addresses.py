@@ -216,6 +216,27 @@ def test_one_that_ends_leaves_nothing_and_a_killed_one_begins_anew(
     assert objects(bucket) == files(tmp_path / "out") and not bucket.unfinished()
 
 
+def test_one_that_was_killed_before_it_published_begins_anew(
+    bucket: Bucket, pets: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    out = f"s3://{bucket.name}/out"
+    with monkeypatch.context() as killed:
+        killed.setattr("gpu_pack.output.store_output.StoreOutput.decide", die)
+        with pytest.raises(Killed):
+            gpu_pack.merge(pets, out)
+    assert "classes.txt" in bucket.objects() and "manifest.json" not in bucket.objects()
+    bucket.put("out/mine.txt", b"mine")
+    with pytest.raises(OutputExistsError, match=r"mine\.txt is there already"):
+        gpu_pack.merge(pets, out)
+    bucket.delete("out/mine.txt")
+    gpu_pack.merge(pets, out)
+    gpu_pack.merge(pets, tmp_path / "out")
+    assert objects(bucket) == files(tmp_path / "out")
+
+
 def test_two_do_not_write_at_the_same_time(bucket: Bucket, pets: tuple[Path, Path]) -> None:
     out = f"s3://{bucket.name}/out"
     notes = ObjectFolder(parse_address(f"{out}/.gpu-pack"), bucket.options)

@@ -124,6 +124,25 @@ def test_what_was_killed_while_it_joined_is_joined_anew(
     assert not out.bucket.unfinished() and report.resumed == 36
 
 
+def test_a_run_that_is_resumed_without_merge_leaves_nothing_of_it(
+    out: Output, source: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    finish = S3Upload.finish
+    monkeypatch.setattr(S3Upload, "finish", lambda self: finish(self) if "train.rec" in str(self._target) else die())
+    monkeypatch.setattr(S3Upload, "abort", lambda self: None if "train.rec" in str(self._target) else die())
+    with pytest.raises(Killed):
+        gpu_pack.create(source, out.address, out.options(), merge=True)
+    assert "train.rec" in out.bucket.names() and out.bucket.unfinished() == ["out/train.idx"]
+    monkeypatch.undo()
+    servers.use_s3(monkeypatch, str(out.bucket.options.endpoint_url))
+    gpu_pack.create(source, out.address, out.options("other machine"))
+    assert records_of(out.objects()) == records_of(undisturbed)
+    assert not out.bucket.unfinished()
+
+
 def test_a_run_in_the_way_is_cleared_with_what_it_joined(out: Output, source: Path, tmp_path: Path) -> None:
     gpu_pack.create(source, out.address, out.options(), merge=True)
     with pytest.raises(OutputExistsError, match="a finished run lies there"):
