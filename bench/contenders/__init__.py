@@ -1,6 +1,8 @@
 """Who takes part, with which script, environment and options.
 
-The scripts run as children, by their own environment's Python, with this folder as ``sys.path[0]``.
+The scripts run as children, by their own environment's Python, with this folder as ``sys.path[0]``. To add one: a
+script with `pack` and `read` (see job.py), requirements/NAME.txt, a line here, and its name in the workloads that it
+takes part in (`bench.workloads`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ class Contender:
         title: what the tables call it.
         script: of this folder.
         environment: which requirements file it runs with; None for the interpreter and checkout that run the bench.
-        options: for the script.
+        options: what the script's docstring names.
         installs: the script installs something itself.
         gpu: it runs only where gpu-pack finds a usable GPU.
     """
