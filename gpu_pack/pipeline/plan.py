@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
@@ -115,10 +115,14 @@ class Plan:
         shards = self.select(which)
         one = len(shards) == 1
         listing = self.listing.part(shards[0].rows if one else array("q", chain(*(shard.rows for shard in shards))))
-        ends = [*accumulate((len(shard.rows) for shard in shards), initial=0)]
-        spans = zip(shards, pairwise(ends), strict=True)
-        renumbered = tuple(shard._replace(rows=range(*span)) for shard, span in spans)
-        return replace(self, listing=listing, shards=renumbered, whole=False)
+        return replace(self, listing=listing, shards=renumbered(shards), whole=False)
+
+
+def renumbered(shards: Sequence[Shard]) -> tuple[Shard, ...]:
+    """The shards of a listing that has their rows alone, one shard's after the other's."""
+    ends = accumulate((len(shard.rows) for shard in shards), initial=0)
+    spans = zip(shards, pairwise(ends), strict=True)
+    return tuple(shard._replace(rows=range(*span)) for shard, span in spans)
 
 
 def open_staging(

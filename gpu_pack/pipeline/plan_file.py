@@ -14,13 +14,12 @@ import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import gpu_pack
 from gpu_pack.errors import OutputError
 from gpu_pack.output.destination import Destination
-from gpu_pack.pipeline.plan import STAGING, Plan
+from gpu_pack.pipeline.plan import STAGING, Plan, renumbered
 from gpu_pack.sources.listing import COLUMNS, Listing
 from gpu_pack.stores.local import LocalStore
 from gpu_pack.stores.store import OpenFile, Store
@@ -69,12 +68,9 @@ class StoredPlan:
         """
         numbers = sorted(set(which))
         shards = self.head.select(numbers)
-        ends = [*accumulate((len(shard.rows) for shard in shards), initial=0)]
-        spans = zip(shards, pairwise(ends), strict=True)
         listing = Listing(self.head.listing.store, classes=self.head.listing.classes, ordered=self.head.listing.ordered)
         self._read(numbers, listing)
-        renumbered = tuple(shard._replace(rows=range(*span)) for shard, span in spans)
-        return replace(self.head, listing=listing, shards=renumbered, whole=False)
+        return replace(self.head, listing=listing, shards=renumbered(shards), whole=False)
 
     def whole(self) -> Plan:
         """All shards, and what is said of the whole.
@@ -128,13 +124,10 @@ def pack_plan(plan: Plan, overwrite: bool) -> Iterator[bytes]:
 
 def _head(plan: Plan) -> Plan:
     """The plan without rows, and without its folder, which `load_plan` knows, and whose class other systems lack."""
-    ends = [*accumulate((len(shard.rows) for shard in plan.shards), initial=0)]
-    spans = zip(plan.shards, pairwise(ends), strict=True)
-    left_out = plan.listing.left_out + len(plan.listing) - ends[-1]
+    left_out = plan.listing.left_out + len(plan.listing) - sum(len(shard.rows) for shard in plan.shards)
     empty = _columns(Listing(plan.listing.store))
     listing = replace(plan.listing, **empty, own_splits=None, left_out=left_out)
-    shards = tuple(shard._replace(rows=range(*span)) for shard, span in spans)
-    return replace(plan, out=None, listing=listing, shards=shards)  # type: ignore[arg-type]
+    return replace(plan, out=None, listing=listing, shards=renumbered(plan.shards))  # type: ignore[arg-type]
 
 
 def _columns(listing: Listing) -> dict[str, Any]:
