@@ -20,6 +20,12 @@ Encoding = Literal["jpg", "png"]
 Depth = Literal["keep", "scale"]
 Damage = Literal["reject", "keep"]
 Formats = Literal["standard", "any"]
+#: What becomes of files with the same bytes.
+Duplicates = Literal["keep", "drop", "group"]
+#: A reader that the files are laid out for; None: all that read MXNet's.
+Target = Literal["insightface"]
+#: What packs the shards: this machine, or a Ray cluster.
+Engine = Literal["local", "ray"]
 Device = Literal["auto", "gpu", "cpu", "hybrid"]
 #: JPEG encoders of the GPU path: nvJPEG or gpu-pack's kernels on the device, or OpenCV on CPU threads.
 EncoderName = Literal["auto", "nvjpeg", "cpu", "cuda"]

@@ -152,6 +152,6 @@ def _packed(packed: PackResult) -> str:
     rejected = sum(len(shard.rejects) for shard in packed.shards)
     before = f", {resumed:,} of them from before" if resumed else ""
     return (
-        f"{len(packed.shards):,} shards: {records:,} packed{before}, {rejected:,} rejected; in {packed.seconds:.1f} s "
-        f"on {packed.device} ({packed.reason})"
+        f"{console.count_of(len(packed.shards), 'shard')}: {records:,} packed{before}, {rejected:,} rejected; in "
+        f"{packed.seconds:.1f} s on {packed.device} ({packed.reason})"
     )

@@ -15,11 +15,9 @@ import typer
 from gpu_pack import console
 from gpu_pack.cli.app import JsonFlag, QuietFlag, app, say_notices
 from gpu_pack.cli.store_flags import AnonymousFlag, EndpointFlag, StagingFlag
-from gpu_pack.pipeline.options import Engine
-from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat
 from gpu_pack.stores.address import is_address
-from gpu_pack.types import Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp
+from gpu_pack.types import Color, Damage, Depth, Device, Duplicates, EncoderName, Encoding, Engine, Formats, Interp
 
 if TYPE_CHECKING:
     from gpu_pack.pipeline.report import Report

@@ -7,17 +7,29 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from gpu_pack.backends import DeviceOptions
 from gpu_pack.errors import UsageError, told
 from gpu_pack.pipeline.boxes import Boxes
-from gpu_pack.pipeline.plan import Target
-from gpu_pack.sources.duplicates import Duplicates
 from gpu_pack.sources.source_options import ClassOrder, Layout, ListFormat, SourceFormat, SourceOptions
 from gpu_pack.sources.splits import Division, is_split_source, split_name_fault, split_pair
 from gpu_pack.stores.address import StoreOptions
-from gpu_pack.types import MAX_EDGE, Color, Damage, Depth, Device, EncoderName, Encoding, Formats, Interp, TransformSpec
+from gpu_pack.types import (
+    MAX_EDGE,
+    Color,
+    Damage,
+    Depth,
+    Device,
+    Duplicates,
+    EncoderName,
+    Encoding,
+    Engine,
+    Formats,
+    Interp,
+    Target,
+    TransformSpec,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,8 +38,6 @@ PathLike = str | os.PathLike[str]
 #: Of a split: a fraction, or the path or address of its source.
 Fractional = float | str | Fraction | os.PathLike[str]
 Splits = str | Mapping[str, Fractional] | Iterable[str | tuple[str, Fractional]]
-
-Engine = Literal["local", "ray"]
 
 #: Height and width of InsightFace's aligned faces.
 FACE_SIZE = 112

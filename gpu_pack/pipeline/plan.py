@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO
 
 import gpu_pack
 from gpu_pack.backends import DeviceOptions
@@ -30,7 +30,7 @@ from gpu_pack.sources.listing import Listing
 from gpu_pack.sources.splits import Shard
 from gpu_pack.stores.lease import LeaseSettings
 from gpu_pack.stores.object_store import ObjectStore
-from gpu_pack.types import TransformSpec
+from gpu_pack.types import Target, TransformSpec
 
 if TYPE_CHECKING:
     from gpu_pack.gpu.probe import Machine
@@ -40,8 +40,6 @@ STAGING = ".gpu-pack"
 _STATS = "stats.bin"
 #: Rows that are compared at once.
 _STEP = 1 << 16
-#: A reader that the files are laid out for; None: all that read MXNet's.
-Target = Literal["insightface"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gpu_pack.sources.listing import Listing, entries
 from gpu_pack.types import Image, OnProgress, Progress, Rejected, available_cores
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Rows = npt.NDArray[np.int64]
-
-Duplicates = Literal["keep", "drop", "group"]
 
 #: Files that a thread reads and hashes in one go.
 _BATCH = 32
