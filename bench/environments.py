@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent / "contenders"
+REQUIREMENTS = Path(__file__).parent / "requirements"
 _REASON = 160
 
 
@@ -31,7 +31,7 @@ def environment(
     name: str,
     folder: Path,
     *,
-    script: str | None = None,
+    script: Path | None = None,
     source: Path | None = None,
     retry: bool = False,
     say: Callable[[str], None] = lambda _: None,
@@ -39,12 +39,12 @@ def environment(
     """The environment of ``requirements/NAME.txt``, kept in ``folder`` also where it failed.
 
     Args:
-        script: a contender that installs something itself, once pip is done.
+        script: of a contender that installs something itself, once pip is done.
         source: a checkout of MXNet, for the script.
         retry: install again what failed before.
         say: told of each installation before it starts.
     """
-    requirements = HERE / "requirements" / f"{name}.txt"
+    requirements = REQUIREMENTS / f"{name}.txt"
     place = folder / f"{name}-{_digest(requirements.read_bytes(), sys.version.encode())}"
 
     def install() -> Environment:
@@ -54,7 +54,7 @@ def environment(
     made = _kept(place.with_suffix(".json"), retry, install)
     if made.python is None or script is None:
         return made
-    told = place / f"{script}-{_digest((HERE / f'{script}.py').read_bytes(), str(source).encode())}.json"
+    told = place / f"{script.stem}-{_digest(script.read_bytes(), str(source).encode())}.json"
     return _kept(told, retry, lambda: _finish(made, script, source))
 
 
@@ -83,16 +83,19 @@ def _install(place: Path, requirements: Path) -> Environment:
         return Environment(None, shortened(str(error)))
     python = str(place / ("Scripts" if os.name == "nt" else "bin") / "python")
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--no-input", "--quiet", "-r"]
-    done = subprocess.run([*pip, str(requirements)], capture_output=True, text=True)
+    # What has no wheel (ffcv, older packages) is built by a setuptools that still has pkg_resources. The second
+    # variable is that of pip from 25.3.
+    variables = dict.fromkeys(("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"), str(REQUIREMENTS / "build.txt"))
+    done = subprocess.run([*pip, str(requirements)], capture_output=True, text=True, env={**os.environ, **variables})
     if done.returncode:
         return Environment(None, why(done.stderr))
     return Environment(python, "", _versions(requirements))
 
 
-def _finish(made: Environment, script: str, source: Path | None) -> Environment:
+def _finish(made: Environment, script: Path, source: Path | None) -> Environment:
     """What the contender's script installs, or whether it finds what it wants."""
     variables = {**os.environ, **({"BENCH_MXNET_SOURCE": str(source)} if source else {})}
-    command = [str(made.python), str(HERE / f"{script}.py"), json.dumps({"do": "install", "out": ""})]
+    command = [str(made.python), str(script), json.dumps({"do": "install", "out": ""})]
     done = subprocess.run(command, capture_output=True, text=True, env=variables)
     return made if done.returncode == 0 else Environment(None, why(done.stderr))
 

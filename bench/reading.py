@@ -7,21 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.environments import environment
 from bench.readers import measure as readers
-from bench.readers.contenders import CONTENDERS
-from bench.readers.environments import NotInstalledError, interpreter
+from bench.readers.contenders import READERS
 from bench.readers.table import table
 
 NAME = "reading"
 
 
 def install(envs: Path, say: Callable[[str], None]) -> None:
-    """Make its environments, below ``envs``."""
-    for name in sorted({each.environment for each in CONTENDERS}):
-        try:
-            interpreter(name, envs / "readers")
-        except NotInstalledError as error:
-            say(f"{name} (reading) cannot be installed: {error}")
+    """Make its environments, in ``envs``; those that failed are tried again."""
+    for name in sorted({each.environment for each in READERS}):
+        found = environment(name, envs, retry=True, say=say)
+        if found.python is None:
+            say(f"{name} (reading) cannot be installed: {found.reason}")
 
 
 def measure(photos: Path, work: Path, envs: Path, seconds: float) -> dict[str, Any]:
@@ -29,7 +28,5 @@ def measure(photos: Path, work: Path, envs: Path, seconds: float) -> dict[str, A
     folder = work / "readers"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    (envs / "readers").mkdir(parents=True, exist_ok=True)
-    (folder / "environments").symlink_to(envs / "readers")
-    found = readers.run(photos, folder, seconds)
+    found = readers.run(photos, folder, envs, seconds)
     return {**found, "markdown": f"## Reading crops of 224 x 224\n\n{table(found)}"}

@@ -7,7 +7,7 @@ those of 240 photographs are (mean of the logarithm 11.31, deviation 0.87, in by
 the code of ``create --engine ray`` and of ``plan``: listing, division (train=0.9, val=0.1), the digest that identifies
 the run, the file that `plan` keeps and `publish` reads, the counts of the manifest; and through the loop that hands out
 shards, `gpu_pack.distributed.pack.Packing`. There, Ray packs nothing: a task takes a node of 8 cores for as long as its
-images take at the speed that bench/results/cpu.json tells of a core, on a clock that the driver's own processor time
+images take at the speed that bench/results/bench.json tells of a core, on a clock that the driver's own processor time
 moves too. What Ray itself takes of the driver is measured beside it, with a Ray on this machine, and added.
 
 Each number of images has a process of its own. Memory is looked at ten times a second: what is anonymous, and what is

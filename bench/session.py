@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import machine, reading
-from bench.contenders import CONTENDERS
+from bench.contenders import CONTENDERS, SCRIPTS
 from bench.environments import Environment, environment
 from bench.executor import Setting
 from bench.figures import NO_TIME, collect
@@ -113,7 +113,7 @@ class Session:
         found = environment(
             contender.environment,
             options.envs,
-            script=contender.script if contender.installs else None,
+            script=SCRIPTS / f"{contender.script}.py" if contender.installs else None,
             source=options.mxnet_source,
             retry=options.install_only,
             say=self._say,

@@ -1,7 +1,7 @@
 """Who takes part, with which script, environment and options.
 
 The scripts run as children, by their own environment's Python, with this folder as ``sys.path[0]``. To add one: a
-script with `pack` and `read` (see job.py), requirements/NAME.txt, a line here, and its name in the workloads that it
+script with `pack` and `read` (see job.py), ../requirements/NAME.txt, a line here, and its name in the workloads that it
 takes part in (`bench.workloads`).
 """
 
@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
+
+SCRIPTS = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,11 @@ CONTENDERS: Mapping[str, Contender] = {
     "opencv": Contender("bare OpenCV loop", "bare_opencv", "opencv"),
     "opencv-area": Contender("bare OpenCV loop, INTER_AREA", "bare_opencv", "opencv", {"interp": "area"}),
     "turbo": Contender("bare libjpeg-turbo loop", "bare_turbo", "turbo"),
-    "im2rec.py": Contender("im2rec.py", "im2rec_py", "im2rec_py"),
-    "im2rec.py-tar": Contender("tar -x, then im2rec.py", "im2rec_py", "im2rec_py", {"source": "tar"}),
-    "im2rec.py-bucket": Contender("boto3, then im2rec.py", "im2rec_py", "im2rec_py", {"source": "bucket"}),
-    "im2rec.py-list": Contender("im2rec.py --list", "im2rec_py", "im2rec_py", {"listing": True}),
-    "im2rec.cc": Contender("im2rec.cc", "im2rec_cc", "im2rec_py", installs=True),
+    "im2rec.py": Contender("im2rec.py", "im2rec_py", "mxnet"),
+    "im2rec.py-tar": Contender("tar -x, then im2rec.py", "im2rec_py", "mxnet", {"source": "tar"}),
+    "im2rec.py-bucket": Contender("boto3, then im2rec.py", "im2rec_py", "mxnet", {"source": "bucket"}),
+    "im2rec.py-list": Contender("im2rec.py --list", "im2rec_py", "mxnet", {"listing": True}),
+    "im2rec.cc": Contender("im2rec.cc", "im2rec_cc", "mxnet", installs=True),
     "img2dataset": Contender("img2dataset", "img2dataset_urls", "img2dataset"),
     "streaming": Contender("MosaicML streaming", "mds_writer", "streaming"),
     "webdataset": Contender("webdataset", "wds_shards", "webdataset"),

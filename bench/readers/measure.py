@@ -13,25 +13,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.environments import shortened
-from bench.readers.contenders import CONTENDERS, Contender
+from bench.environments import environment, shortened
+from bench.readers.contenders import READERS, Reader
 from bench.readers.crops import Crops
-from bench.readers.environments import NotInstalledError, interpreter
 from bench.readers.make_crops import make_crops
-from bench.readers.turns import Child, FailedError, Setting, command, environment, in_turns, last_line, say
+from bench.readers.turns import Child, FailedError, Setting, command, in_turns, last_line, say, variables
 
 #: Crops of a pass: 64 batches.
 COUNT = 4096
 
 
 def run(
-    photos: Path, work: Path, budget_seconds: float, *, only: Iterable[str] = (), count: int = COUNT
+    photos: Path, work: Path, envs: Path, budget_seconds: float, *, only: Iterable[str] = (), count: int = COUNT
 ) -> dict[str, Any]:
     """Measure, in about ``budget_seconds`` after all is installed.
 
     Args:
         photos: a folder of JPEGs, at any depth.
-        work: keeps the environments; what is written and read is made anew in it.
+        work: what is written and read is made anew in it.
+        envs: keeps the environments.
         only: names of contenders; all of them by default.
         count: crops of the set, a multiple of 64.
 
@@ -40,8 +40,8 @@ def run(
         ``least`` and ``most``, ``of_bare`` (to the bare decoder's in the same round), ``cpu_seconds_per_thousand``,
         ``peak_mib``; or ``missing``, the reason why there is none. Beside them the machine and the set.
     """
-    chosen = [each for each in CONTENDERS if not only or each.name in {"bare decoder", *only}]
-    pythons, rows = _installed(chosen, work / "environments")
+    chosen = [each for each in READERS if not only or each.name in {"bare decoder", *only}]
+    pythons, rows = _installed(chosen, envs)
     begun = time.monotonic()
     sets = work / "sets"
     shutil.rmtree(sets, ignore_errors=True)
@@ -73,25 +73,26 @@ def run(
             "how": {each.name: each.how for each in chosen}, "rows": rows}  # fmt: skip
 
 
-def _installed(chosen: list[Contender], folder: Path) -> tuple[dict[str, Path], list[dict[str, Any]]]:
+def _installed(chosen: list[Reader], folder: Path) -> tuple[dict[str, Path], list[dict[str, Any]]]:
     pythons: dict[str, Path] = {}
     rows: list[dict[str, Any]] = []
     for each in chosen:
-        try:
-            pythons[each.name] = interpreter(each.environment, folder)
-        except NotInstalledError as error:
-            rows.append({"contender": each.name, "missing": f"not installed: {shortened(str(error))}"})
+        found = environment(each.environment, folder, say=say)
+        if found.python is None:
+            rows.append({"contender": each.name, "missing": f"not installed: {found.reason}"})
+        else:
+            pythons[each.name] = Path(found.python)
     return pythons, rows
 
 
-def _write(each: Contender, python: Path, sets: Path, rows: list[dict[str, Any]]) -> bool:
+def _write(each: Reader, python: Path, sets: Path, rows: list[dict[str, Any]]) -> bool:
     """Whether it failed; then there is a row that says so."""
     folder, log = sets / each.module, sets / f"{each.module}-write.log"
     folder.mkdir()
     with log.open("w") as output:
         done = subprocess.run(
             command(python, each.module, "write", sets / "crops", folder), stdout=output, stderr=output,
-            env=environment(2), cwd=folder,
+            env=variables(2), cwd=folder,
         )  # fmt: skip
     if done.returncode:
         rows.append({"contender": each.name, "missing": f"it does not write: {shortened(last_line(log))}"})

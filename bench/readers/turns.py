@@ -35,7 +35,7 @@ def command(python: Path, *arguments: object) -> list[str]:
     return [str(python), "-m", "bench.readers.child", *map(str, arguments)]
 
 
-def environment(workers: int) -> dict[str, str]:
+def variables(workers: int) -> dict[str, str]:
     """One process decodes in one thread, whatever its libraries would start by themselves."""
     threads = {} if workers else dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
@@ -49,7 +49,7 @@ class Child:
         with log.open("w") as errors:
             self._process = subprocess.Popen(
                 command(python, module, "serve", crops, folder, workers), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=errors, text=True, env=environment(workers), cwd=folder, start_new_session=True,
+                stderr=errors, text=True, env=variables(workers), cwd=folder, start_new_session=True,
             )  # fmt: skip
 
     def read(self, order: str) -> dict[str, Any]:

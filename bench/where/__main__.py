@@ -2,7 +2,7 @@
 
     python -m bench.where PHOTOS [--images 2000] [--rounds 5] [--work FOLDER]
 
-PHOTOS is a folder of class folders of JPEGs. Processor time is measured, of parts alone and of whole processes in turn;
+PHOTOS is any folder of photographs. Processor time is measured, of parts alone and of whole processes in turn;
 a machine without other work still tells it best, since others empty its caches. Takes about four minutes on two cores.
 """
 
@@ -19,8 +19,9 @@ from pathlib import Path
 import cv2
 import simplejpeg
 
-from bench.compare_cpu import Setting, processor
+from bench import machine
 from bench.where import page, parts, whole
+from bench.workloads.inputs import Inputs
 
 RESULTS = Path(__file__).parents[1] / "results" / "where.json"
 
@@ -32,20 +33,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", type=Path, help="folder for what is read and written; a tmpfs leaves the disk out")
     options = parser.parse_args()
-    photos = whole.photographs(options.photos)
-    with tempfile.TemporaryDirectory(dir=options.work) as folder:
-        cores = len(os.sched_getaffinity(0))
-        setting = Setting(options.photos, Path(folder), options.images, options.rounds, None, cores)
+    cores = len(machine.available_cores())
+    with tempfile.TemporaryDirectory(dir=options.work) as name:
+        folder = Path(name)
+        count = len(Inputs(options.photos, folder).photographs)
+        photos = whole.photographs(Inputs(options.photos, folder / "parts").photos(count).root)
         results = {
-            "machine": f"{cores} cores, {processor()}; Python {platform.python_version()}, OpenCV {cv2.__version__}, "
-            f"simplejpeg {simplejpeg.__version__}",
+            "machine": f"{cores} cores, {machine.processor()}; Python {platform.python_version()}, "
+            f"OpenCV {cv2.__version__}, simplejpeg {simplejpeg.__version__}",
             "load": round(os.getloadavg()[0], 2),
             "command": f"python -m bench.where PHOTOS --images {options.images} --rounds {options.rounds}",
             "photos": len(photos),
             "bytes": sum(path.stat().st_size for path in photos) // len(photos),
             "pixels": sum(_pixels(path) for path in photos) // len(photos),
-            "parts": _rounded(parts.measure(photos, Path(folder, "written"), options.rounds)),
-            "whole": {way: _rounded(cost._asdict(), 3) for way, cost in whole.costs(setting).items()},
+            "parts": _rounded(parts.measure(photos, folder / "written", options.rounds)),
+            "whole": {
+                way: _rounded(cost._asdict(), 3)
+                for way, cost in whole.costs(options.photos, folder, options.images, options.rounds, cores).items()
+            },
         }
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     page.PAGE.write_text(page.with_tables(page.PAGE.read_text(), results))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import Options, parse
-from bench.contenders import CONTENDERS
-from bench.environments import HERE
+from bench.contenders import CONTENDERS, SCRIPTS
+from bench.environments import REQUIREMENTS
 from bench.workloads import WORKLOADS
 
 
@@ -49,9 +49,10 @@ def test_a_missing_folder_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_contender_has_its_script_requirements_and_workload() -> None:
     for contender in CONTENDERS.values():
-        assert (HERE / f"{contender.script}.py").exists()
+        assert (SCRIPTS / f"{contender.script}.py").exists()
         if contender.environment:
-            pins = (HERE / "requirements" / f"{contender.environment}.txt").read_text().split()
+            lines = (REQUIREMENTS / f"{contender.environment}.txt").read_text().splitlines()
+            pins = [line for line in lines if not line.startswith("#")]
             assert pins and all("==" in pin for pin in pins)
     taking_part = {case.contender for workload in WORKLOADS.values() for case in workload.cases(2)}
     assert taking_part == set(CONTENDERS)

@@ -24,9 +24,11 @@ def requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (place / "bin/python").chmod(0o755)
 
     monkeypatch.setattr(environments.venv, "create", create)
-    monkeypatch.setattr(environments, "HERE", tmp_path)
-    (tmp_path / "requirements").mkdir()
-    return tmp_path / "requirements"
+    folder = tmp_path / "requirements"
+    folder.mkdir()
+    (folder / "build.txt").write_text("setuptools\n")
+    monkeypatch.setattr(environments, "REQUIREMENTS", folder)
+    return folder
 
 
 def test_what_cannot_be_installed_is_told_and_remembered(requirements: Path, tmp_path: Path) -> None:
@@ -45,7 +47,7 @@ def test_a_contender_that_needs_more_is_told(requirements: Path, tmp_path: Path)
     (tmp_path / "program.py").write_text(
         "import os, sys; sys.exit(os.environ.get('BENCH_MXNET_SOURCE', 'no source'))\n"
     )
-    assert environment("empty", tmp_path / "envs", script="program").reason == "no source"
+    assert environment("empty", tmp_path / "envs", script=tmp_path / "program.py").reason == "no source"
     plain = environment("empty", tmp_path / "envs")
     assert plain.python is not None and Path(plain.python).exists()
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.readers import environments, measure, turns
-from bench.readers.contenders import CONTENDERS
+from bench.environments import REQUIREMENTS, Environment
+from bench.readers import measure, turns
+from bench.readers.contenders import READERS
 from bench.readers.crops import Crops
 from bench.readers.table import table
 
@@ -18,21 +19,19 @@ PHOTOS = Path(__file__).parents[1] / "photos"
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="CPU time and memory are Linux's")
 
 
-def interpreter(name: str, folder: Path) -> Path:
-    if name != "gpu_pack":
-        raise environments.NotInstalledError("not for a test")
-    return Path(sys.executable)
+def environment(name: str, folder: Path, **_: Any) -> Environment:
+    return Environment(sys.executable) if name == "gpu_pack" else Environment(None, "not for a test")
 
 
 def test_every_contender_has_its_list() -> None:
-    assert {each.environment for each in CONTENDERS} == {path.stem for path in environments.REQUIREMENTS.glob("*.txt")}
-    assert all((Path(turns.__file__).with_name("contenders") / f"{each.module}.py").exists() for each in CONTENDERS)
+    assert {each.environment for each in READERS} <= {path.stem for path in REQUIREMENTS.glob("*.txt")}
+    assert all((Path(turns.__file__).with_name("contenders") / f"{each.module}.py").exists() for each in READERS)
 
 
 def test_rows_of_those_that_run_and_of_those_that_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "interpreter", interpreter)
+    monkeypatch.setattr(measure, "environment", environment)
     names = ["gpu-pack batches", "ffcv"]
-    result = measure.run(PHOTOS, tmp_path, 0.0, only=names, count=64)
+    result = measure.run(PHOTOS, tmp_path, tmp_path, 0.0, only=names, count=64)
     rows: dict[Any, Any] = {(row["contender"], row.get("order"), row.get("workers")): row for row in result["rows"]}
     assert rows.pop(("ffcv", None, None))["missing"] == "not installed: not for a test"
     cores = result["cores"]
