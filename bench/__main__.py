@@ -5,9 +5,10 @@
     python -m bench --render bench/results/bench.json
 
 PHOTOS is any folder of photographs. Each contender gets a virtual environment of its own (kept in --envs); one that
-cannot be installed is a row that says why. Results go to bench/results: bench.json, bench.md and bench.svg. A run that
-was interrupted, or that ran out of time, is resumed by the same command; --fresh begins anew. Exit status 0 (all done),
-2 (wrong usage), 3 (time ran out), 130 (interrupted).
+cannot be installed is a row that says why. Results go to bench/results: bench.json, bench.md and bench.svg, and their
+tables into README.md; --results names another folder. A run that was interrupted, or that ran out of time, is resumed
+by the same command; --fresh begins anew. Exit status 0 (all done), 2 (wrong usage), 3 (time ran out), 130
+(interrupted).
 """
 
 from __future__ import annotations
@@ -103,13 +104,17 @@ def _chosen(parser: argparse.ArgumentParser, flag: str, given: str | None, known
 
 
 def render(path: Path) -> None:
-    """``bench.md`` and ``bench.svg`` beside a results file."""
+    """``bench.md`` and ``bench.svg`` beside a results file; of the one that is committed, README.md's tables too."""
+    from bench import readme
     from bench.chart import svg
     from bench.render import markdown
 
     results = json.loads(path.read_text(encoding="utf-8"))
     path.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
     path.with_suffix(".svg").write_text(svg(results), encoding="utf-8")
+    if path.resolve().parent == RESULTS:
+        page = readme.PAGE.read_text(encoding="utf-8")
+        readme.PAGE.write_text(readme.with_tables(page, results), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

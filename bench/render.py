@@ -46,16 +46,16 @@ def _workload(workload: Mapping[str, Any]) -> str:
     count = f": {workload['count']:,} {things}{rounds}" if workload["count"] else ""
     columns = [
         ("", _title),
-        ("seconds", lambda row: _number(row["seconds"], 1) if workload["way"] == "growth" else ""),
-        (f"{things}/s", lambda row: _spread(row["per_second"], 0)),
-        ("x gpu-pack", lambda row: _spread(row["ratio"], 2) if row["ratio"] else ""),
-        (f"{things}/s after start", lambda row: _number(row.get("per_second_after_start"), 0)),
-        ("CPU s", lambda row: _number(row["cpu_seconds_per_thousand"], 2)),
-        ("memory, MB", lambda row: _number(row["peak_bytes"] and row["peak_bytes"] / 1e6, 0)),
-        ("output, MB", lambda row: _number(row["output_bytes"] / 1e6, 1)),
-        ("PSNR to Lanczos, dB", _quality("lanczos")),
-        ("to triangular", _quality("triangle")),
-        ("bytes kept", _quality("")),
+        ("seconds", lambda row: number(row["seconds"], 1) if workload["way"] == "growth" else ""),
+        (f"{things}/s", lambda row: spread(row["per_second"], 0)),
+        ("x gpu-pack", lambda row: spread(row["ratio"], 2) if row["ratio"] else ""),
+        (f"{things}/s after start", lambda row: number(row.get("per_second_after_start"), 0)),
+        ("CPU s", lambda row: number(row["cpu_seconds_per_thousand"], 2)),
+        ("memory, MB", lambda row: number(row["peak_bytes"] and row["peak_bytes"] / 1e6, 0)),
+        ("output, MB", lambda row: number(row["output_bytes"] / 1e6, 1)),
+        ("PSNR to Lanczos, dB", lambda row: quality(row, "lanczos")),
+        ("to triangular", lambda row: quality(row, "triangle")),
+        ("bytes kept", _kept),
     ]
     return _table(workload["title"] + count, columns, workload["rows"])
 
@@ -66,14 +66,14 @@ def _table(title: str, columns: Sequence[Column], rows: Sequence[Row]) -> str:
     lines = [f"## {title}", "", "| " + " | ".join(name for name, _ in shown) + " |", "|---" * len(shown) + "|"]
     for row in rows:
         if "absent" in row:
-            cells = [_title(row), _cell(row["absent"]), *[""] * (len(shown) - 2)]
+            cells = [_title(row), cell(row["absent"]), *[""] * (len(shown) - 2)]
         else:
-            cells = [_cell(told(row)) for _, told in shown]
+            cells = [cell(told(row)) for _, told in shown]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
@@ -81,23 +81,24 @@ def _title(row: Row) -> str:
     return str(row["title"])
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def _spread(values: Mapping[str, float], digits: int) -> str:
-    middle, least, most = (_number(values[name], digits) for name in ("median", "least", "most"))
+def spread(values: Mapping[str, float], digits: int) -> str:
+    middle, least, most = (number(values[name], digits) for name in ("median", "least", "most"))
     return middle if least == most else f"{middle} ({least} to {most})"
 
 
-def _quality(name: str) -> Callable[[Row], str]:
-    def told(row: Row) -> str:
-        if "files_kept" in row:
-            return (
-                "" if name else "yes" if row["files_kept"] == row["files"] else f"{row['files_kept']} of {row['files']}"
-            )
-        if not name or "psnr" not in row:
-            return ""
-        return "{:.1f} ({:.1f})".format(*row["psnr"][name]) if name in row["psnr"] else "of another size"
+def quality(row: Row, name: str) -> str:
+    """Mean and least PSNR to the filter ``name``, in dB."""
+    if name not in row.get("psnr", {}):
+        return "of another size" if "psnr" in row else ""
+    return "{:.1f} ({:.1f})".format(*row["psnr"][name])
 
-    return told
+
+def _kept(row: Row) -> str:
+    """Whether all files came back as they were."""
+    if "files_kept" not in row:
+        return ""
+    return "yes" if row["files_kept"] == row["files"] else f"{row['files_kept']} of {row['files']}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import executor, figures, runner, session
+from bench import executor, figures, readme, runner, session
 from bench.__main__ import main
 from bench.contenders import CONTENDERS
 from bench.state import OtherRunError, State
@@ -107,3 +107,19 @@ def test_recorded_results_are_rendered(tmp_path: Path) -> None:
     assert "im2rec.py" in texts and "700 images/s, x 0.70" in texts and not any("FFCV" in text for text in texts)
     style = next(chart.iter("{http://www.w3.org/2000/svg}style")).text
     assert style and "prefers-color-scheme: dark" in style
+
+
+def test_the_readme_carries_what_was_measured() -> None:
+    page = readme.PAGE.read_text(encoding="utf-8")
+    results = json.loads((readme.PAGE.parent / "bench/results/bench.json").read_text(encoding="utf-8"))
+    assert readme.with_tables(page, results) == page
+
+
+def test_every_tool_has_a_line_in_the_readme_with_what_it_does_about_damage() -> None:
+    recorded = json.loads(Path(__file__).with_name("recorded.json").read_text())
+    text = readme.with_tables(f"before {readme.BEGIN} old {readme.END} after", recorded)
+    assert text.startswith("before ") and text.endswith(" after") and " old " not in text
+    assert "| gpu-pack create | 1,000 | 1.00 | 1.50 | 90 | 34.8 (27.8) | leaves out all three; names each |" in text
+    assert "| FFCV | no matching distribution \\| for ffcv | | | | | |" in text
+    with pytest.raises(ValueError, match="<!-- bench -->"):
+        readme.with_tables("no marks", recorded)
