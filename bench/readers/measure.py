@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bench import machine
 from bench.environments import environment, shortened
 from bench.readers.contenders import READERS, Reader
 from bench.readers.crops import Crops
@@ -47,7 +48,7 @@ def run(
     shutil.rmtree(sets, ignore_errors=True)
     make_crops(photos, sets / "crops", count)
     written = [each for each in chosen if each.name in pythons and not _write(each, pythons[each.name], sets, rows)]
-    cores = len(os.sched_getaffinity(0))
+    cores = len(machine.available_cores())
     children = {
         (each.name, workers): Child(
             pythons[each.name], each.module, sets / "crops", sets / each.module, workers,
@@ -68,9 +69,11 @@ def run(
         for child in children.values():
             child.end()
     rows = [*_rows(passes, count), *rows]
-    return {"crops": count, "bytes": (sets / "crops/train.rec").stat().st_size, "cores": cores, "cpu": _cpu(),
-            "python": platform.python_version(), "load": os.getloadavg()[1],
-            "how": {each.name: each.how for each in chosen}, "rows": rows}  # fmt: skip
+    return {
+        "crops": count, "bytes": (sets / "crops/train.rec").stat().st_size, "cores": cores,
+        "cpu": machine.processor(), "python": platform.python_version(), "load": os.getloadavg()[1],
+        "how": {each.name: each.how for each in chosen}, "rows": rows,
+    }  # fmt: skip
 
 
 def _installed(chosen: list[Reader], folder: Path) -> tuple[dict[str, Path], list[dict[str, Any]]]:
@@ -123,8 +126,3 @@ def _rows(passes: dict[Setting, list[dict[str, Any]]], count: int) -> list[dict[
 def _ratio(bare: list[dict[str, Any]], found: list[dict[str, Any]], name: str) -> float:
     """The median of the pairs: 1 is as fast as the bare decoder."""
     return round(statistics.median(one[name] / other[name] for one, other in zip(bare, found, strict=False)), 3)
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from gpu_pack.tools.findings.find import Findings, Member
     from gpu_pack.tools.report.record import RecordView
 
-_MAX_LISTED = 5
+_MAX_LISTED, _MAX_EXAMPLES = 5, 3
 
 
 def print_findings(findings: Findings | None) -> None:
@@ -33,38 +33,33 @@ def _findings(findings: Findings | None) -> Iterator[str]:
 
 
 def _groups(findings: Findings) -> Iterator[str]:
-    kinds = (
-        (findings.leakage, "in several splits, which spoils validation"),
-        (findings.exact_duplicates, "with the same bytes"),
-        (findings.near_duplicates, "that look alike"),
-    )
-    for groups, words in kinds:
-        if groups:
-            count = sum(map(len, groups))
-            example = ", ".join(map(_named, groups[0][:3]))
-            yield f"{count_of(len(groups), 'group')} of pictures {words} ({count:,} pictures), such as {example}"
-    if conflicts := findings.label_conflicts:
-        from gpu_pack.tools.findings.find import class_or_label
+    from gpu_pack.tools.findings.kinds import GROUPS
 
-        labelled = {class_or_label(each): each for each in reversed(conflicts[0]) if each["label"] is not None}
-        example = ", ".join(f"{_named(each)} ({label})" for label, each in [*labelled.items()][::-1][:3])
-        count = sum(map(len, conflicts))
-        yield (
-            f"{count_of(len(conflicts), 'label conflict')}, the same picture with different labels ({count:,} "
-            f"pictures), such as {example}"
-        )
+    for name, kind in GROUPS.items():
+        if groups := getattr(findings, name):
+            count = sum(map(len, groups))
+            example = ", ".join(_examples(groups[0]))
+            yield f"{count_of(len(groups), 'group')} of pictures {kind.words} ({count:,} pictures), such as {example}"
+
+
+def _examples(group: Sequence[Member]) -> list[str]:
+    """Up to three of a group; where labels are told, one of each."""
+    from gpu_pack.tools.findings.find import class_or_label
+
+    by_label: dict[str, Member] = {}
+    for each in group:
+        if each.get("label") is not None:
+            by_label.setdefault(class_or_label(each), each)
+    named = [f"{_named(each)} ({label})" for label, each in by_label.items()]
+    return (named or [_named(each) for each in group[:_MAX_EXAMPLES]])[:_MAX_EXAMPLES]
 
 
 def _pictures(findings: Findings) -> Iterator[str]:
-    kinds = {
-        "nearly black": findings.black,
-        "nearly white": findings.white,
-        "blank": findings.blank,
-        "very blurred": findings.blurred,
-    }
-    for words, members in kinds.items():
-        if members:
-            yield f"{count_of(len(members), 'picture')} {words}, such as {_named(members[0])}"
+    from gpu_pack.tools.findings.kinds import SINGLES
+
+    for name, kind in SINGLES.items():
+        if members := getattr(findings, name):
+            yield f"{count_of(len(members), 'picture')} {kind.words}, such as {_named(members[0])}"
 
 
 def _classes(findings: Findings) -> Iterator[str]:

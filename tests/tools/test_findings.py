@@ -169,7 +169,7 @@ def test_findings_of_a_spoiled_set(spoiled: Path, gpu_pack_command: Run) -> None
     told = json.loads(gpu_pack_command("inspect", spoiled, "--json").stdout)["findings"]
     assert told["leakage"] == found.leakage and set(told) == set(Findings.__dataclass_fields__)
     text = gpu_pack_command("inspect", spoiled).stdout
-    assert "1 label conflict, the same picture with different labels (2 pictures)" in text
+    assert "1 group of pictures with conflicting labels (2 pictures)" in text
     assert "train: train/a/0.jpg (a)" in text and "train: train/b/copy.jpg (b)" in text
     assert "1 group of pictures in several splits" in text and "labels that val lacks: 1: rare" in text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import platform
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from bench.gpu.record import Figures
 from bench.gpu.session import Session
+from bench.machine import processor
 from gpu_pack import doctor
 from gpu_pack.gpu.driver import Driver, DriverError, driver_version
 from gpu_pack.gpu.probe import PACKAGES, Machine
@@ -22,7 +22,7 @@ from gpu_pack.types import available_cores
 
 def machine(rehearsal: bool) -> Figures:
     """What figures must have in common to be compared."""
-    found: Figures = {"gpu": None, "driver": None, "processor": _processor(), "cores": available_cores()}
+    found: Figures = {"gpu": None, "driver": None, "processor": processor(), "cores": available_cores()}
     names = (name for pair in PACKAGES.values() for name in pair)
     found["versions"] = {name: version for name in names if (version := Machine().version(name))}
     if not rehearsal:
@@ -42,7 +42,7 @@ def _machine(session: Session) -> Figures:
     if not session.rehearsal and diagnosis.device != "gpu":
         raise SystemExit(f"no usable GPU: {diagnosis.reason}. {diagnosis.cure}")
     defaults = dataclasses.asdict(GpuSettings())
-    return {**diagnosis.to_json(), "processor": _processor(), "commit": _commit(), "defaults": defaults}
+    return {**diagnosis.to_json(), "processor": processor(), "commit": _commit(), "defaults": defaults}
 
 
 def _photos(session: Session) -> Figures:
@@ -68,11 +68,3 @@ def _commit() -> str | None:
     except OSError:  # no git on a bare machine
         return None
     return done.stdout.strip() or None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

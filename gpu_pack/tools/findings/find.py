@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gpu_pack.tools.faults import Faults
-from gpu_pack.tools.findings.looks import BLACK, BLANK, BLURRED, FINE, WHITE
+from gpu_pack.tools.findings.kinds import LOOKS
+from gpu_pack.tools.findings.looks import BLURRED, FINE
 from gpu_pack.tools.findings.near import near_groups
 from gpu_pack.tools.findings.paths import paths_of
 from gpu_pack.tools.findings.pictures import Pictures, read_pictures
@@ -101,10 +102,9 @@ def find_rows(pictures: Pictures, on_progress: OnProgress, workers: int | None =
     splits = _split_numbers(pictures)
     leakage = [rows for rows in _groups(alike) if len(np.unique(splits[rows])) > 1]
     conflicts = [rows for rows in _groups(alike) if _differ(pictures, rows)]
-    kinds = {"black": BLACK, "white": WHITE, "blank": BLANK, "blurred": BLURRED}
     return FoundRows(
         {"exact_duplicates": exact, "near_duplicates": near, "leakage": leakage, "label_conflicts": conflicts},
-        {name: np.flatnonzero(pictures.kinds == kind) for name, kind in kinds.items()},
+        {name: np.flatnonzero(pictures.kinds == kind) for name, kind in LOOKS.items()},
     )
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from gpu_pack.console import human_size
 from gpu_pack.stores.address import is_address
 from gpu_pack.tools.findings.find import SMALL_CLASS, Findings, FoundRows, class_or_label
+from gpu_pack.tools.findings.kinds import GROUPS, SINGLES
 from gpu_pack.tools.findings.pictures import Pictures
 from gpu_pack.tools.inspect import Inspection
 from gpu_pack.tools.locate import Located
@@ -38,19 +39,6 @@ _MAX_CLASSES, _CLASS_BYTES, _MAX_LINES = 20_000, 1_500_000, 50
 #: Splits that have a colour of their own, but for the last, which stands for all others.
 _MAX_SPLITS = 8
 _BINS = 12
-_KINDS = {
-    "leakage": ("Leakage", "Pictures that lie in several splits, as they are or changed: validation tests memory."),
-    "label_conflicts": (
-        "Label conflicts",
-        "The same picture, as it is or changed, with different labels: one is wrong.",
-    ),
-    "exact_duplicates": ("Exact duplicates", "Pictures with the same bytes: create --duplicates drop leaves one."),
-    "near_duplicates": ("Near-duplicates", "Pictures that look alike: encoded again, resized, brighter, or cropped."),
-    "black": ("Nearly black", "Nothing to see but black."),
-    "white": ("Nearly white", "Nothing to see but white."),
-    "blank": ("Blank", "One tone all over."),
-    "blurred": ("Very blurred", "No sharp edge anywhere."),
-}
 
 
 @dataclass(frozen=True)
@@ -275,12 +263,13 @@ def _findings(
         made = (album.picture(samples.get(row), classes) for row in chosen.tolist())
         return [picture for picture in made if picture is not None]
 
-    for name, (title, meaning) in _KINDS.items():
-        if groups := rows.groups.get(name, []):
+    for name, kind in GROUPS.items():
+        if groups := rows.groups[name]:
             some = [pictures(group[:_MEMBERS]) for group in groups[:_GROUPS]]
-            yield Finding(name, title, meaning, len(groups), [each for each in some if each])
-        elif (single := rows.singles.get(name)) is not None and len(single):
-            yield Finding(name, title, meaning, len(single), [pictures(single[:_SINGLES])])
+            yield Finding(name, kind.title, kind.meaning, len(groups), [each for each in some if each])
+    for name, kind in SINGLES.items():
+        if len(single := rows.singles[name]):
+            yield Finding(name, kind.title, kind.meaning, len(single), [pictures(single[:_SINGLES])])
     if small := findings.small_classes:
         lines = [shown(f"{class_or_label(each)}: {each['count']}") for each in small[:_MAX_LINES]]
         yield Finding("small_classes", "Small classes", f"Fewer than {SMALL_CLASS} pictures.", len(small), lines=lines)
