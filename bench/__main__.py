@@ -5,10 +5,10 @@
     python -m bench --render bench/results/bench.json
 
 PHOTOS is any folder of photographs. Each contender gets a virtual environment of its own (kept in --envs); one that
-cannot be installed is a row that says why. Results go to bench/results: bench.json, bench.md and bench.svg, and their
-tables into README.md; --results names another folder. A run that was interrupted, or that ran out of time, is resumed
-by the same command; --fresh begins anew. Exit status 0 (all done), 2 (wrong usage), 3 (time ran out), 130
-(interrupted).
+cannot be installed is a row that says why. Results go to bench/results: bench.json, bench.md and bench.svg; --render
+writes README.md's tables from them. A run that was interrupted, or that ran out of time, is resumed by the same
+command; --fresh begins anew. --only and --rounds do not concern the workload "reading". Exit status 0 (all done), 2
+(wrong usage), 3 (time ran out), 130 (interrupted).
 """
 
 from __future__ import annotations
@@ -57,15 +57,22 @@ def parse(arguments: Sequence[str]) -> Options | Path:
         parser.error("PHOTOS: name a folder of photographs")
     if given.minutes <= 0 or given.rounds < 1:
         parser.error("--minutes and --rounds: more than nothing")
-    command = shlex.join(
-        ["python", "-m", "bench", *(["PHOTOS" if part == str(given.photos) else part for part in arguments])]
-    )
     return Options(
         given.photos.resolve(), given.work.resolve(), given.envs.resolve(), given.results, given.minutes, given.rounds,
         _chosen(parser, "--only", given.only, tuple(CONTENDERS)),
         _chosen(parser, "--workloads", given.workloads, (*WORKLOADS, reading.NAME)),
-        given.fresh, given.install_only, given.mxnet_source and given.mxnet_source.resolve(), command,
+        given.fresh, given.install_only, given.mxnet_source and given.mxnet_source.resolve(), _command(given),
     )  # fmt: skip
+
+
+def _command(given: argparse.Namespace) -> str:
+    """The command line without paths of this machine."""
+    usual = {"minutes": "25", "rounds": "3", "only": "None", "workloads": "None"}
+    values = {**{name: str(getattr(given, name)) for name in usual}, "minutes": f"{given.minutes:g}"}
+    chosen = {name: value for name, value in values.items() if value != usual[name]}
+    words = [word for name, value in chosen.items() for word in (f"--{name}", value)]
+    source = ["--mxnet-source", "MXNET"] if given.mxnet_source else []
+    return shlex.join(["python", "-m", "bench", "PHOTOS", *words, *source])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fresh", action="store_true", help="forget an earlier run's results")
     parser.add_argument(
-        "--render", metavar="JSON", help="write the Markdown and the chart of a results file beside it, and stop"
+        "--render",
+        metavar="JSON",
+        help="write the Markdown and the chart of a results file beside it (README.md too, if it is the repository's)",
     )
     return parser
 
@@ -104,23 +113,29 @@ def _chosen(parser: argparse.ArgumentParser, flag: str, given: str | None, known
 
 
 def render(path: Path) -> None:
-    """``bench.md`` and ``bench.svg`` beside a results file; of the one that is committed, README.md's tables too."""
-    from bench import readme
+    """``bench.md`` and ``bench.svg`` beside a results file."""
     from bench.chart import svg
     from bench.render import markdown
 
     results = json.loads(path.read_text(encoding="utf-8"))
     path.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
     path.with_suffix(".svg").write_text(svg(results), encoding="utf-8")
-    if path.resolve().parent == RESULTS:
-        page = readme.PAGE.read_text(encoding="utf-8")
-        readme.PAGE.write_text(readme.with_tables(page, results), encoding="utf-8")
+
+
+def render_readme(path: Path) -> None:
+    """README.md's tables, of the results that the repository holds."""
+    from bench import readme
+
+    page = readme.with_tables(readme.PAGE.read_text(encoding="utf-8"), json.loads(path.read_text(encoding="utf-8")))
+    readme.PAGE.write_text(page, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(sys.argv[1:] if arguments is None else arguments)
     if isinstance(options, Path):
         render(options)
+        if options.resolve().parent == RESULTS:
+            render_readme(options)
         return 0
     from bench.session import Session
     from bench.state import OtherRunError
@@ -130,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OtherRunError as error:
         print(error, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # during an installation
+        return 130
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from bench.contenders import FLOORS
+
 _WIDTH, _BAR, _LABELS, _FIGURES = 760, 20, 250, 150
 _SHOWN = ("imagenet", "large", "tiny", "pass-through", "tar", "bucket", "listing")
 _STYLE = """<style>
@@ -48,9 +50,8 @@ def _bars(parts: list[str], y: int, rows: Sequence[Mapping[str, Any]], things: s
 
 
 def _kind(row: Mapping[str, Any]) -> str:
-    return (
-        "ours" if row["contender"].startswith("gpu-pack") else "floor" if row["title"].startswith("bare") else "other"
-    )
+    name = row["contender"]
+    return "ours" if name.startswith("gpu-pack") else "floor" if name.startswith(FLOORS) else "other"
 
 
 def _ratio(row: Mapping[str, Any]) -> str:

@@ -20,7 +20,6 @@ from bench.workloads.inputs import Source
 
 _SAMPLE = 24  #: crops that are compared with a reference
 _READING_LIMIT = 120.0  #: seconds
-_GRACE = 45.0  #: seconds that a run may take beyond the time
 _WORDS = 140
 
 
@@ -49,9 +48,9 @@ class Executor:
         self.out, self._crops = setting.work / "out", setting.work / "crops"
 
     def pack(self, workload: Workload, case: Case, source: Source, limit: float) -> Run:
-        """Pack the source into ``out``, which is not there before; ``limit`` in seconds, less where time is short."""
+        """Pack the source into ``out``, which is not there before; ``limit`` in seconds."""
         self.clean()
-        return self._child(workload, case, source, "pack", min(limit, self._setting.left() + _GRACE))
+        return self._child(workload, case, source, "pack", limit)
 
     def read(self, workload: Workload, case: Case, source: Source) -> list[Path]:
         """The pictures in ``out``, as files named after their keys."""

@@ -14,6 +14,8 @@ from bench.state import Record, State
 from bench.workloads import WORKLOADS, Case, Workload
 
 NO_TIME = "no time was left"
+#: How the reason begins where a contender's share of the time was too short.
+LEFT_OUT = "left out: about"
 
 
 def collect(
@@ -32,7 +34,8 @@ def _workload(
 ) -> dict[str, Any]:
     cases = [case for case in workload.cases(cores) if case.contender in environments]
     plan = state.first(kind="plan", workload=name) or {}
-    first = cases[0].row if cases and workload.way == "turns" else None
+    ours = (case.row for case in cases if case.contender.startswith("gpu-pack"))
+    first = next(ours, None) if workload.way == "turns" else None
     base = _rates(state.find(kind="run", workload=name, row=first, phase="round", status=0))
     rows = [
         {"contender": case.contender, "title": title_of(case), **_row(name, case, state, environments, base)}
@@ -40,6 +43,15 @@ def _workload(
     ]
     told = {"name": name, "title": workload.title, "way": workload.way, "things": workload.things}
     return {**told, "count": plan.get("count"), "rounds": plan.get("rounds"), "rows": rows}
+
+
+def unfinished(workload: Mapping[str, Any]) -> bool:
+    """Whether anything of a workload is missing for want of time."""
+    rounds = workload["rounds"] or 1
+    absent = (row.get("absent", "") for row in workload["rows"])
+    return any(reason == NO_TIME or reason.startswith(LEFT_OUT) for reason in absent) or any(
+        row.get("runs", rounds) < rounds for row in workload["rows"]
+    )
 
 
 def title_of(case: Case) -> str:
@@ -109,7 +121,8 @@ def _after_start(probe: Record | None, rounds: Sequence[Record]) -> dict[str, An
 def _quality(quality: Mapping[str, Any] | None) -> dict[str, Any]:
     if quality is None:
         return {}
+    lost = {"lost": quality["of"] - quality["found"]} if quality["found"] < quality["of"] else {}
     if "kept" in quality:
-        return {"files_kept": quality["kept"], "files": quality["of"]}
+        return {"files_kept": quality["kept"], "files": quality["of"], **lost}
     found: dict[str, Any] = {name: [round(value, 2) for value in quality[name]] for name in FILTERS if name in quality}
-    return {"psnr": found, "other_size": quality["other_size"]}
+    return {"psnr": found, "other_size": quality["other_size"], **lost}

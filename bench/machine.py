@@ -50,7 +50,7 @@ def processor() -> str:
 def commit() -> str:
     """Of this checkout."""
     try:
-        git = ["git", "rev-parse", "--short", "HEAD"]
+        git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
         done = subprocess.run(git, cwd=_ROOT, capture_output=True, text=True)
     except OSError:
         return "of no commit"

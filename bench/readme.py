@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.contenders import FLOORS
 from bench.render import cell, number, quality, spread
 
 PAGE = Path(__file__).parents[1] / "README.md"
@@ -35,8 +36,9 @@ def render(results: Mapping[str, Any]) -> str:
         f"{machine['cores']} cores ({machine['processor']}, a virtual machine), {machine['system']}, Python "
         f"{machine['python']}, input and output {machine['work']}; {results['begun']}, gpu-pack {machine['commit']}; "
         f"`{results['command']}`; {photos['files']} photographs of {photos['mean_bytes'] / 1000:.0f} kB on average. "
-        "Whole processes in turn: medians, and the least and the most in brackets. All tables: "
-        "[bench/results/bench.md](bench/results/bench.md).",
+        "Whole processes in turn, with their start: medians, the least and the most in brackets. `x gpu-pack` is the "
+        "speed divided by that of `gpu-pack create` in the same round; PSNR is to a Lanczos filter, mean and least. "
+        "All tables: [bench/results/bench.md](bench/results/bench.md).",
     ]
     if "imagenet" in found:
         parts.append(_tools(found["imagenet"], found.get("damaged")))
@@ -55,11 +57,15 @@ def _tools(workload: Mapping[str, Any], damaged: Mapping[str, Any] | None) -> st
         if "absent" in row:
             lines.append(f"| {row['title']} | {cell(row['absent'])} | | | | | |")
             continue
+        memory = row["peak_bytes"] and row["peak_bytes"] / 1e6
         cells = [
-            spread(row["per_second"], 0), spread(row["ratio"], 2), number(row["cpu_seconds_per_thousand"], 2),
-            number(row["peak_bytes"] and row["peak_bytes"] / 1e6, 0), quality(row, "lanczos"),
+            spread(row["per_second"], 0),
+            spread(row["ratio"], 2) if row["ratio"] else "",
+            number(row["cpu_seconds_per_thousand"], 2),
+            number(memory, 0),
+            quality(row, "lanczos"),
             told.get(row["contender"], ""),
-        ]  # fmt: skip
+        ]
         lines.append(f"| {row['title']} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -71,12 +77,18 @@ def _others(workloads: Sequence[Mapping[str, Any]]) -> str:
         rows = [row for row in workload["rows"] if "per_second" in row]
         if workload["way"] != "turns" or not rows or workload["name"] == "cores":
             continue
-        ours = max((row for row in rows if row["contender"].startswith("gpu-pack")), key=_rate, default=None)
+        ours = max((row for row in rows if _is_ours(workload, row)), key=_rate, default=None)
         theirs = next((row for row in rows if row["contender"].startswith("im2rec.py")), None)
-        tools = [row for row in rows if not row["contender"].startswith(("gpu-pack", "im2rec.py", "opencv", "turbo"))]
+        tools = [row for row in rows if not row["contender"].startswith(("gpu-pack", "im2rec.py", *FLOORS))]
         best = max(tools, key=_rate, default=None)
         lines.append(f"| {workload['title']} | {_best(ours)} | {_best(theirs)} | {_best(best)} |")
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _is_ours(workload: Mapping[str, Any], row: Row) -> bool:
+    """Whether a row is gpu-pack with the workload's own source, not with a folder to compare it with."""
+    plain = workload["name"] in ("tar", "bucket") and row["contender"] == "gpu-pack"
+    return row["contender"].startswith("gpu-pack") and not plain
 
 
 def _rate(row: Row) -> float:

@@ -10,11 +10,12 @@ Column = tuple[str, Callable[[Row], str]]
 
 _COLUMNS = """\
 Whole processes in turn (A B A B), with their start: medians, and the least and the most in brackets. `x gpu-pack`: the
-speed where the first row's is 1, round by round. `after start`: without what each takes to start, told by a short run
-and a long one. `CPU s`: seconds of all cores for a thousand. `memory`: the most that all processes had at once (PSS,
-sampled). `PSNR`: of the crops against the same crop scaled in floating point, by a Lanczos filter (sharp) and by the
-triangular one (torchvision's with antialias, DALI's), mean and least. JPEG quality 95; contenders that leave resizing
-to their users are given OpenCV's INTER_LINEAR, as the bare loop is."""
+speed divided by that of the first row with gpu-pack in the same round. `after start`: without what each takes to start,
+told by a short run and the long ones. `CPU s`: seconds of all cores for a thousand. `memory`: the most that all
+processes had at once (PSS, sampled). `PSNR`: of 24 crops against the same crop scaled in floating point, by a Lanczos
+filter (sharp) and by the triangular one (torchvision's with antialias, DALI's), mean and least. `bytes kept`: files of
+the first run that came back as they were. JPEG quality 95; contenders that leave resizing to their users are given
+OpenCV's INTER_LINEAR, as the bare loop is."""
 
 
 def markdown(results: Mapping[str, Any]) -> str:
@@ -47,7 +48,7 @@ def _workload(workload: Mapping[str, Any]) -> str:
     columns = [
         ("", _title),
         ("seconds", lambda row: number(row["seconds"], 1) if workload["way"] == "growth" else ""),
-        (f"{things}/s", lambda row: spread(row["per_second"], 0)),
+        (f"{things}/s", lambda row: spread(row["per_second"], 0) + _fewer(row, workload["rounds"])),
         ("x gpu-pack", lambda row: spread(row["ratio"], 2) if row["ratio"] else ""),
         (f"{things}/s after start", lambda row: number(row.get("per_second_after_start"), 0)),
         ("CPU s", lambda row: number(row["cpu_seconds_per_thousand"], 2)),
@@ -56,6 +57,7 @@ def _workload(workload: Mapping[str, Any]) -> str:
         ("PSNR to Lanczos, dB", lambda row: quality(row, "lanczos")),
         ("to triangular", lambda row: quality(row, "triangle")),
         ("bytes kept", _kept),
+        ("lost in the first run", lambda row: str(row.get("lost", ""))),
     ]
     return _table(workload["title"] + count, columns, workload["rows"])
 
@@ -95,6 +97,11 @@ def quality(row: Row, name: str) -> str:
     if name not in row.get("psnr", {}):
         return "of another size" if "psnr" in row else ""
     return "{:.1f} ({:.1f})".format(*row["psnr"][name])
+
+
+def _fewer(row: Row, rounds: int | None) -> str:
+    """A remark where it ran in fewer rounds than the others."""
+    return f"; {row['runs']} of {rounds} rounds" if rounds and row["runs"] < rounds else ""
 
 
 def _kept(row: Row) -> str:

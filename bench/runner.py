@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from bench import damage
 from bench.environments import Environment
 from bench.executor import Executor, Setting, last_words
+from bench.figures import LEFT_OUT
 from bench.plan import Pace, choose, pace
 from bench.state import Record, State
 from bench.workloads import WORKLOADS, Case, Workload
@@ -19,6 +20,7 @@ from bench.workloads.inputs import Inputs, Source
 _SECOND = 6  #: how many times the probe's images a second run takes
 _LEAST_LIMIT, _PATIENCE = 120.0, 5.0  #: seconds, and times its estimate, before a run is ended
 _HANGS = 45.0  #: seconds after which a run with damaged files is said to hang
+_GRACE = 45.0  #: seconds that a run may take beyond the time
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,10 @@ class _Workload:
                 each[case.contender] = record["seconds"] / case.count if record["status"] == 0 else math.inf
 
     def _leave_out(self, case: Case, estimate: float) -> None:
-        why = (
-            "a run of fewer failed"
-            if math.isinf(estimate)
-            else f"about {estimate:,.0f} s, more than its share of the time"
-        )
+        why = "a run of fewer failed" if math.isinf(estimate) else f"{estimate:,.0f} s, more than its share of the time"
         which = {"kind": "left out", "workload": self._name, "row": case.row}
-        self._tools.state.add({**which, "why": f"left out: {why}"})
+        prefix = "left out:" if math.isinf(estimate) else LEFT_OUT
+        self._tools.state.add({**which, "why": f"{prefix} {why}"})
 
     def damage(self, cases: list[Case], until: float) -> None:
         """One run of each, and what became of the damaged files."""
@@ -135,7 +134,11 @@ class _Workload:
         turn = f" {number + 1}" if phase == "round" else ""
         self._tools.show(f"{self._name}: {case.row}, {count:,} {self._workload.things}, {phase}{turn}")
         limit = _HANGS if phase == "damage" else max(_LEAST_LIMIT, _PATIENCE * estimate)
-        run = executor.pack(self._workload, case, source, limit)
+        allowed = min(limit, self._tools.setting.left() + _GRACE)
+        run = executor.pack(self._workload, case, source, allowed)
+        if run.status is None and allowed < limit:  # our time ended, not its patience: a resumed run tries again
+            executor.clean()
+            return None
         record = {
             **which, "count": count, "status": run.status, "seconds": run.seconds, "cpu": run.cpu, "peak": run.peak,
             "bytes": executor.output_bytes(),

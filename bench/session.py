@@ -17,7 +17,7 @@ from bench import machine, reading
 from bench.contenders import CONTENDERS, SCRIPTS
 from bench.environments import Environment, environment
 from bench.executor import Setting
-from bench.figures import NO_TIME, collect
+from bench.figures import collect, unfinished
 from bench.runner import Tools, run_workload
 from bench.state import State
 from bench.workloads import WORKLOADS
@@ -49,6 +49,8 @@ class Session:
         inputs, state = Inputs(options.photos, options.work), self._state()
         if state.first(kind="about") is None:
             state.add({"kind": "about", **self._about(inputs)})
+        if state.first(kind="call", command=options.command) is None:
+            state.add({"kind": "call", "command": options.command})
         deadline = time.monotonic() + options.minutes * 60
         setting = Setting(options.work, options.rounds, deadline, self._cores)
         with self._progress(options.minutes * 60) as show:
@@ -57,7 +59,8 @@ class Session:
                 status = 0
             except KeyboardInterrupt:
                 status = 130
-        status = status or (3 if self._write(state, environments) else 0)
+        missing = self._write(state, environments)
+        status = status or (3 if missing else 0)
         if status:
             self._say("Not all is done: the same command resumes.")
         return status
@@ -128,7 +131,6 @@ class Session:
             sys.exit(f"{self._options.photos}: no photograph that OpenCV decodes")
         mean = sum(len(data) for _, data in photographs) / len(photographs)
         return {
-            "command": self._options.command,
             "begun": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
             "machine": machine.describe(self._cores, self._options.work),
             "photographs": {"files": len(photographs), "mean_bytes": round(mean)},
@@ -141,6 +143,7 @@ class Session:
         read = state.first(kind=reading.NAME)
         workloads = collect(state, environments, len(self._cores), self._options.workloads)
         results = {
+            "command": "; ".join(call["command"] for call in state.find(kind="call")),
             **{name: value for name, value in (state.first(kind="about") or {}).items() if name != "kind"},
             "versions": {name: list(found.versions) for name, found in environments.items() if found.versions},
             "workloads": workloads,
@@ -151,7 +154,7 @@ class Session:
         path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         render(path)
         unread = reading.NAME in self._options.workloads and not read
-        return unread or any(row.get("absent") == NO_TIME for each in workloads for row in each["rows"])
+        return unread or any(map(unfinished, workloads))
 
     # ---- what people see
 

@@ -96,7 +96,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, terminated)
     become_reaper()
-    if asked["cores"]:
+    if asked["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, asked["cores"])
     memory = Memory()
     try:

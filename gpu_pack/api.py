@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -158,7 +158,8 @@ def transform(images: Iterable[MaybeLabelled], **keywords: Unpack[TransformKeywo
 
 
 def _outcomes(engine: Engine, given: _GivenImages, images: Iterable[MaybeLabelled]) -> Iterator[Outcome]:
-    with closing(engine.run(given.entries(images))) as outcomes:
+    total = len(images) if isinstance(images, Sized) else None
+    with closing(engine.run(given.entries(images), total)) as outcomes:
         for outcome in outcomes:
             given.forget(outcome.entry)
             yield outcome

@@ -1,8 +1,8 @@
 """Who takes part, with which script, environment and options.
 
 The scripts run as children, by their own environment's Python, with this folder as ``sys.path[0]``. To add one: a
-script with `pack` and `read` (see job.py), ../requirements/NAME.txt, a line here, and its name in the workloads that it
-takes part in (`bench.workloads`).
+script with `pack` and `read` (see job.py), ../requirements/NAME.txt with exact versions (==), a line here, and its name
+in the workloads that it takes part in (`bench.workloads`). For reading, see `bench.readers.contenders`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 SCRIPTS = Path(__file__).parent
+#: How the names of bare loops begin, which do nothing that a tool needs beside the pictures.
+FLOORS = ("opencv", "turbo")
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Contender:
         script: of this folder.
         environment: which requirements file it runs with; None for the interpreter and checkout that run the bench.
         options: what the script's docstring names.
-        installs: the script installs something itself.
-        gpu: it runs only where gpu-pack finds a usable GPU.
+        installs: the script's `install` runs once after pip: it builds something, or tells why it cannot run here.
+        gpu: of gpu-pack's own: it runs only where gpu-pack finds a usable GPU.
     """
 
     title: str

@@ -123,6 +123,8 @@ def _rows(passes: dict[Setting, list[dict[str, Any]]], count: int) -> list[dict[
     return rows
 
 
-def _ratio(bare: list[dict[str, Any]], found: list[dict[str, Any]], name: str) -> float:
-    """The median of the pairs: 1 is as fast as the bare decoder."""
+def _ratio(bare: list[dict[str, Any]], found: list[dict[str, Any]], name: str) -> float | None:
+    """The median of the passes in their order, each divided by the bare decoder's: 1 is as fast as it."""
+    if not bare:
+        return None
     return round(statistics.median(one[name] / other[name] for one, other in zip(bare, found, strict=False)), 3)

@@ -29,4 +29,6 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _rate(row: dict[str, Any] | None) -> str:
-    return f"{row['images/s']:,}" if row and "images/s" in row else ""
+    if row is None:
+        return ""
+    return f"{row['images/s']:,}" if "images/s" in row else f"fails: {row['missing']}"

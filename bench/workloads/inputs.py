@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import shutil
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import cycle, islice
@@ -13,13 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import machine
 from bench.workloads.containers import write_nested_tar, write_parquet, write_zip
 from bench.workloads.pictures import PICTURES, as_imagenet, centre, mosaic, speck
 
 _DISTINCT = 512
 _LARGE_DISTINCT = 4
-_DAMAGED_AMONG = 61
+DAMAGED_AMONG = 61
 _MEMBERS_A_SHARD = 250
+#: Folders of sources in the work folder.
+_KINDS = ("photos", "large", "tiny", "damaged", "bucket", "names", "records")
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Source:
 
     Attributes:
         listed: lines ``key, label, path below root``, shuffled as training data are; keys count from 0.
-        others: the same pictures elsewhere: ``folder``, ``tar``, ``shards``, ``bucket``, ``http``, ``endpoint``.
+        others: the same pictures elsewhere: ``folder``, ``tar``, ``zip``, ``parquet``, ``shards``, ``bucket``,
+            ``http``, ``endpoint``.
         damaged: which keys are damaged files, and what is the matter with each.
     """
 
@@ -40,10 +45,19 @@ class Source:
 
 
 class Inputs:
-    """Makes sources in ``work``, each once; one of another count replaces its predecessor."""
+    """Makes sources in ``work``, each once; one of another count replaces its predecessor.
+
+    Those of other photographs are removed first.
+    """
 
     def __init__(self, photos: Path, work: Path) -> None:
         self._photos, self._work = photos, work
+        made_of, digest = work / "made_of", machine.digest(photos)
+        if not made_of.exists() or made_of.read_text() != digest:
+            for kind in _KINDS:
+                shutil.rmtree(work / kind, ignore_errors=True)
+            work.mkdir(parents=True, exist_ok=True)
+            made_of.write_text(digest)
 
     @cached_property
     def photographs(self) -> list[tuple[str, bytes]]:
@@ -57,21 +71,12 @@ class Inputs:
         return [(f"{name}/{path.stem}.jpg", data) for name, (path, data) in zip(names, found, strict=True) if data]
 
     def photos(self, count: int) -> Source:
-        """Every file has bytes of its own, so that memory is read as it is with different ones."""
+        """Repeats are files of their own, so that memory is read as it is with different ones."""
         return self._made("photos", count, self.photographs)
 
     def shards(self, count: int) -> Source:
-        """Photographs, and tars of them in the list's order, each named after its first key."""
-        source = self.photos(count)
-        folder = source.root.with_name("shards")
-        if not folder.exists():
-            folder.mkdir()
-            items = _items(source.listed)
-            for first in range(0, count, _MEMBERS_A_SHARD):
-                with tarfile.open(folder / f"{first:08d}.tar", "w") as tar:
-                    for key, _, path in items[first : first + _MEMBERS_A_SHARD]:
-                        tar.add(source.root / path, f"{key:08d}.jpg")
-        return Source(source.listed, source.root, count, {"shards": str(folder)})
+        """Photographs, and tars of them."""
+        return _with_shards(self.photos(count))
 
     def large(self, count: int) -> Source:
         """12 megapixels: mosaics of photographs, so that they are as busy as real ones."""
@@ -90,23 +95,23 @@ class Inputs:
             "one with a block of zeros": data[:middle] + bytes(block) + data[middle + block :],
             "one that is no image": b"<!doctype html><title>404</title>" * 20,
         }
-        source = self._made("damaged", _DAMAGED_AMONG, self.photographs)
+        source = self._made("damaged", DAMAGED_AMONG, self.photographs)
         items = _items(source.listed)
         places = {key: what for (key, _, _), what in zip(items[10::20], bad, strict=False)}
         for key, _, path in items:
             if key in places:
                 (source.root / path).write_bytes(bad[places[key]])
-        return Source(source.listed, source.root, len(items), damaged=places)
+        return _with_shards(Source(source.listed, source.root, len(items), damaged=places))
 
     def containers(self, count: int) -> Source:
         """A tar of a tar for each class, as ImageNet ships; a stored zip; Parquet files as Hugging Face has them."""
         source = self.photos(count)
         folder = source.root.with_name("containers")
-        if not folder.exists():
-            folder.mkdir()
-            write_nested_tar(source.root, folder / "photos.tar")
-            write_zip(source.root, folder / "photos.zip")
-            write_parquet(source.root, folder / "parquet")
+        with _once(folder) as part:
+            if part:
+                write_nested_tar(source.root, part / "photos.tar")
+                write_zip(source.root, part / "photos.zip")
+                write_parquet(source.root, part / "parquet")
         places = {"tar": "photos.tar", "zip": "photos.zip", "parquet": "parquet"}
         return replace(source, others={name: str(folder / place) for name, place in places.items()})
 
@@ -135,8 +140,10 @@ class Inputs:
         listed = folder / f"{count}.lst"
         if not listed.exists():
             lines = (f"{key}\t{key % 10}\t{key % 10}/{key % 100:02d}.jpg\n" for key in range(count))
-            with listed.open("w") as file:
+            part = listed.with_suffix(".part")
+            with part.open("w") as file:
                 file.writelines(lines)
+            part.rename(listed)
         return Source(listed, folder / "files", count)
 
     @cached_property
@@ -166,6 +173,32 @@ class Inputs:
             random.Random(100).shuffle(lines)
             listed.write_text("".join(f"{key}\t{line}" for key, line in enumerate(lines)))
         return Source(listed, folder / place, count, {"folder": str(folder / place)})
+
+
+def _with_shards(source: Source) -> Source:
+    """With tars of its pictures in the list's order, each named after its first key."""
+    folder = source.root.with_name("shards")
+    with _once(folder) as part:
+        items = _items(source.listed) if part else []
+        for first in range(0, len(items), _MEMBERS_A_SHARD):
+            assert part
+            with tarfile.open(part / f"{first:08d}.tar", "w") as tar:
+                for key, _, path in items[first : first + _MEMBERS_A_SHARD]:
+                    tar.add(source.root / path, f"{key:08d}.jpg")
+    return replace(source, others={**source.others, "shards": str(folder)})
+
+
+@contextmanager
+def _once(folder: Path) -> Iterator[Path | None]:
+    """A folder to fill, which becomes ``folder`` at the end; None where that is there."""
+    if folder.exists():
+        yield None
+        return
+    part = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    yield part
+    part.rename(folder)
 
 
 Make = Callable[[Inputs, int], Source]

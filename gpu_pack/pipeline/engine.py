@@ -32,6 +32,8 @@ Item = Image | Entry
 DEFAULT_STALL_SECONDS = 600.0
 #: How long closing waits for threads that are inside a transform; after that they end with the process.
 DEFAULT_CLOSE_SECONDS = 0.8
+#: Near the stream's end, a batch is at least this part of a full one.
+_SMALLEST_SHARE = 8
 #: The caller's thread never waits longer at once: on Windows, Ctrl-C does not interrupt a wait.
 _WAIT_SECONDS = 0.5
 
@@ -87,6 +89,7 @@ class Engine:
         self._changed = threading.Condition()  # guards everything below
         self._turn = 0  # the number of the item to be yielded next
         self._taken = 0  # items taken from the stream
+        self._total: int | None = None  # items that the stream has, where that is known
         self._in_flight = 0  # their bytes, less those of the yielded ones
         self._working: dict[int, _Batch] = {}  # by first number: taken, and without outcomes
         self._done: dict[int, tuple[_Batch, list[Outcome]]] = {}
@@ -98,15 +101,18 @@ class Engine:
         self._failure: BackendError | None = None  # of the worker that broke last
         self._error: BaseException | None = None  # what ends the run
 
-    def run(self, items: Iterable[Item]) -> Generator[Outcome, None, None]:
+    def run(self, items: Iterable[Item], total: int | None = None) -> Generator[Outcome, None, None]:
         """Yield the outcomes in the stream's order.
+
+        Args:
+            total: how many items the stream has: batches shrink towards its end, so that all workers end together.
 
         Raises:
             BackendError: a worker failed or answered wrongly, and no other could take over its images.
             SourceError: a worker could not read.
             Exception: whatever the stream itself raised.
         """
-        self._source = iter(items)
+        self._source, self._total = iter(items), total
         try:
             self._start(self._workers)
             while self._wait():
@@ -164,20 +170,21 @@ class Engine:
         self._start(helpers)
 
     def _start(self, workers: Workers) -> None:
-        for worker in workers:
-            thread = threading.Thread(target=self._serve, args=(worker,), name=worker.name, daemon=True)
-            try:
-                with self._changed:  # the thread waits for it, so that it is counted before it ends
+        """A thread for each worker. They wait until all are counted: by their number, images are shared."""
+        with self._changed:
+            for worker in workers:
+                thread = threading.Thread(target=self._serve, args=(worker,), name=worker.name, daemon=True)
+                try:
                     thread.start()
-                    self._living += 1
-            except RuntimeError as error:  # the system has no more threads: those that run do the work
-                if worker is workers[0]:
-                    raise BackendError(
-                        f"no thread can be started for {thread.name}: end other programs, raise the limit of "
-                        "processes (ulimit -u), or use fewer --workers"
-                    ) from error
-                return
-            self._threads.append(thread)
+                except RuntimeError as error:  # the system has no more threads: those that run do the work
+                    if worker is workers[0]:
+                        raise BackendError(
+                            f"no thread can be started for {thread.name}: end other programs, raise the limit of "
+                            "processes (ulimit -u), or use fewer --workers"
+                        ) from error
+                    return
+                self._living += 1
+                self._threads.append(thread)
 
     def _stall_message(self) -> str:
         batch = self._working.get(self._turn)
@@ -222,8 +229,16 @@ class Engine:
                         return self._take_returned(count)
                     if self._stopped or self._exhausted:
                         return None
-                if (batch := self._pull(count)).items:
+                    share = self._share(count)
+                if (batch := self._pull(share)).items:
                     return batch
+
+    def _share(self, full: int) -> int:
+        """How many items a worker takes whose full batch has ``full``."""
+        if self._total is None:
+            return full
+        even = (self._total - self._taken) // (2 * max(self._living, 1))
+        return max(1, full // _SMALLEST_SHARE, min(full, even))
 
     def _must_not_wait(self) -> bool:
         if self._stopped or self._returned:

@@ -127,7 +127,8 @@ def _pack_all(
     # Closed also if it is never run, since nothing is left to be done.
     limits = {"bytes_in_flight": backend.bytes_in_flight, "batch_bytes": backend.batch_bytes}
     choice, engine = backend.choice, Engine(backend.workers, backend.rescue, **limits)
-    with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(listed)) as outcomes:
+    undecided = sum(shard.undecided for shard in files)
+    with EngineUse(choice.gpus) as use, closing(engine), closing(engine.run(listed, undecided)) as outcomes:
         results = tuple(_pack(plan, staging, shard, outcomes, progress) for shard in files)
     failures = backend.batch_failures()
     repeated = failures.pop(REPEATED_REQUESTS, 0)

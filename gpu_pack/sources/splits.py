@@ -183,15 +183,16 @@ def divide(
     import numpy as np
 
     labels = Labels.of(labels)
-    random, shuffle = np.random.RandomState(division.seed), division.shuffle is not False
+    # NumPy imports its generators only where one is made.
+    random = None if division.shuffle is False else np.random.RandomState(division.seed)
     if own is not None:
         splits, kind = own.rows.numpy(), _kind(len(labels))
         parts = [(name, np.flatnonzero(splits == number).astype(kind)) for number, name in enumerate(own.names)]
     else:
-        parts = _cut(labels, division, classes, random if shuffle else None, firsts)
+        parts = _cut(labels, division, classes, random, firsts)
     shards: list[Shard] = []
     for name, rows in parts:
-        ordered = random.permutation(rows) if shuffle else np.sort(rows)
+        ordered = np.sort(rows) if random is None else random.permutation(rows)
         most = shard_images or max(len(rows), 1)
         count = division.shards or min(-(-len(rows) // most), MAX_SHARDS)
         shards += _shards(name, ordered, count, division, len(labels))

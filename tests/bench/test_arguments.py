@@ -13,10 +13,12 @@ from bench.workloads import WORKLOADS
 
 
 def test_names_are_taken_in_the_tables_order_and_the_folder_is_not_told(tmp_path: Path) -> None:
-    options = parse([str(tmp_path), "--only", "opencv,gpu-pack", "--workloads", "large,imagenet", "--minutes", "2"])
+    given = ["--only", "opencv,gpu-pack", "--workloads", "large,imagenet", "--minutes", "2", "--work", str(tmp_path)]
+    options = parse([f"{tmp_path}/", *given])
     assert isinstance(options, Options)
     assert options.only == ("gpu-pack", "opencv") and options.workloads == ("imagenet", "large")
-    assert options.command.startswith("python -m bench PHOTOS --only opencv,gpu-pack")
+    flags = "--minutes 2 --only opencv,gpu-pack --workloads large,imagenet"
+    assert options.command == f"python -m bench PHOTOS {flags}"
 
 
 def test_without_names_everything_takes_part(tmp_path: Path) -> None:

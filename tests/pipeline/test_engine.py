@@ -71,6 +71,24 @@ def test_a_batch_ends_with_the_image_that_reaches_its_bytes() -> None:
     assert worker.batches == [3, 3, 3, 1]
 
 
+def test_batches_shrink_towards_an_end_that_is_known() -> None:
+    worker = EchoWorker(batch_size=32)
+    assert [outcome.entry.key for outcome in Engine([worker]).run(images(100), 100)] == list(range(100))
+    assert worker.batches == [32, 32, 18, 9, 4, 4, 1]
+
+
+def test_a_few_images_are_shared_among_the_workers() -> None:
+    workers = [EchoWorker(str(number), 32, 0.01) for number in range(4)]
+    assert len(list(Engine(workers).run(images(16), 16))) == 16
+    assert sorted(size for worker in workers for size in worker.batches) == [4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("total", [0, 10, 1000])
+def test_a_wrong_total_loses_nothing(total: int) -> None:
+    outcomes = Engine([EchoWorker(batch_size=8), EchoWorker(batch_size=3)]).run(images(100), total)
+    assert [outcome.entry.key for outcome in outcomes] == list(range(100))
+
+
 def test_a_hanging_worker_is_an_error_that_names_the_file() -> None:
     worker = HangingWorker()
     with pytest.raises(BackendError, match=r"no worker has answered for 0 s; 0\.jpg, image number 0 of the run"):

@@ -1,4 +1,9 @@
-"""Who reads: each module has `write` (crops to its own format) and `reader` (a function that makes one pass)."""
+"""Who reads. To add one: a module here, its requirements in ../../requirements, and a line below.
+
+A module has ``write(crops, source, folder)``, which writes the crops in its own format, and ``reader(folder, workers,
+shuffled)``, which returns a function that makes one pass and returns how many images came and the sum of their labels
+(-1 where these are not told).
+"""
 
 from __future__ import annotations
 
