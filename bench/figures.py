@@ -76,7 +76,9 @@ def _row(
     if not rounds:
         return {"absent": NO_TIME}
     probe = next((run for run in runs if run["phase"] == "probe"), None)
-    return {**_figures(rounds, base), **_after_start(probe, rounds), **_quality((probe or {}).get("quality"))}
+    # The second run finds its libraries in the system's cache, as the rounds do.
+    short = next((run for run in runs if run["phase"] == "second"), probe)
+    return {**_figures(rounds, base), **_after_start(short, rounds), **_quality((probe or {}).get("quality"))}
 
 
 def _rates(runs: Sequence[Record]) -> dict[int, float]:
@@ -109,12 +111,12 @@ def _spread(values: Sequence[float], digits: int) -> dict[str, float]:
     }
 
 
-def _after_start(probe: Record | None, rounds: Sequence[Record]) -> dict[str, Any]:
+def _after_start(short: Record | None, rounds: Sequence[Record]) -> dict[str, Any]:
     """Seconds to start and the rate afterwards, from the short run and the median long one, where these tell."""
     seconds = statistics.median(run["seconds"] for run in rounds)
-    if probe is None or rounds[0]["count"] < 4 * probe["count"] or seconds <= probe["seconds"]:
+    if short is None or rounds[0]["count"] < 4 * short["count"] or seconds <= short["seconds"]:
         return {}
-    found = pace(probe["count"], probe["seconds"], rounds[0]["count"], seconds)
+    found = pace(short["count"], short["seconds"], rounds[0]["count"], seconds)
     return {"start_seconds": round(found.start, 2), "per_second_after_start": round(1 / found.each, 1)}
 
 

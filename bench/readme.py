@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.contenders import FLOORS
+from bench.readers.table import table
 from bench.render import cell, number, quality, spread
 
 PAGE = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
 Row = Mapping[str, Any]
+_READING = (
+    "Reading the crops again, images/s: {crops:,} crops, each tool with the settings in `bench/readers/contenders`, "
+    "medians of its passes (`python -m bench.readers PHOTOS` does this alone):"
+)
 
 
 def with_tables(page: str, results: Mapping[str, Any]) -> str:
@@ -43,6 +48,9 @@ def render(results: Mapping[str, Any]) -> str:
     if "imagenet" in found:
         parts.append(_tools(found["imagenet"], found.get("damaged")))
     parts.append(_others([workload for name, workload in found.items() if name != "imagenet"]))
+    if reading := results.get("reading"):
+        parts.append(_READING.format(**reading))
+        parts.append(table(reading).strip())
     return "\n\n".join(part for part in parts if part)
 
 

@@ -99,9 +99,9 @@ class Packing:
 
     def _find_before(self) -> set[str]:
         """The shards that are packed already."""
-        unlistable = len(self.plan.listing.unlistable)
+        early = len(self.plan.listing.rejects)
         images = sum(len(shard.rows) for shard in self.plan.shards)
-        self._progress = Progress(unlistable, images + unlistable, rejected=unlistable)
+        self._progress = Progress(early, images + early, rejected=early)
         before = set()
         for number, shard in enumerate(self.plan.shards):
             found = self.staging.result(shard.name)

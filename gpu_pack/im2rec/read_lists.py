@@ -28,9 +28,9 @@ class Lists:
     """What the .lst files of a prefix ask for.
 
     Attributes:
-        listing: what can be packed, and as ``unlistable`` what no record or name can stand for.
+        listing: what can be packed, and as ``rejects`` what no record or name can stand for.
         shards: one of each list, named as its files are.
-        refused: the unlistable of each list, by its name.
+        refused: the rejects of each list, by its name.
         bad_lines: lines that im2rec.py skips.
     """
 
@@ -83,10 +83,10 @@ def read_lists(paths: list[str], options: Options) -> Lists:
             rows.append(buffer.rows)
             lists.listing.labels.append(labels)
             buffer.add(entry.key, entry.path, store.stat(entry.path), None)
-        lists.listing.unlistable += refused
+        lists.listing.rejects += refused
         lists.shards.append(Shard(name, name, rows))
     buffer.settle()
-    if lists.bad_lines and not lists.listing.paths and not lists.listing.unlistable:
+    if lists.bad_lines and not lists.listing.paths and not lists.listing.rejects:
         raise SourceError(f"{paths[0]}: no line of it can be used; a line is key<TAB>label<TAB>path")
     return lists
 

@@ -89,8 +89,8 @@ def plan(
         raise UsageError(f"{out}: InsightFace's set is written into a folder: name one, and copy it from there")
     source = _check_sources(sources, options.split_sources, destination)
     listing = list_source(sources, replace(options.source, store=options.store), spool, options.split_sources)
-    if options.strict and listing.unlistable:
-        raise strict_error(listing.unlistable[0])
+    if options.strict and listing.rejects:
+        raise strict_error(listing.rejects[0])
     _note_records(listing, options)
     listing, firsts = settle_duplicates(source, listing, options, on_progress or (lambda _: None))
     if options.target is not None:

@@ -194,8 +194,8 @@ class _Progress:
     ) -> None:
         self._strict, self._on_progress, self._next = plan.strict, on_progress, 0.0
         self._check = staging.check
-        unlistable = len(plan.listing.unlistable)
-        rejected = sum(len(result.rejects) for result in before) + unlistable
+        early = len(plan.listing.rejects)
+        rejected = sum(len(result.rejects) for result in before) + early
         done = sum(result.records for result in before) + rejected
         self._state = Progress(
             sum(shard.decided for shard in files) + done,

@@ -190,7 +190,7 @@ def account(plan: Plan, packed: PackResult, rejects: Sequence[Reject]) -> Report
 def planned(plan: Plan, seconds: float) -> Report:
     """What a run of this plan would do."""
     report = Report(plan.place, listed=plan.listing.listed, dry_run=True, seconds=seconds)
-    report.rejected = len(plan.listing.unlistable)
+    report.rejected = len(plan.listing.rejects)
     labels = _LabelCounts(plan.listing)
     for shard in plan.shards:
         count = report.splits.setdefault(shard.split, SplitCount())

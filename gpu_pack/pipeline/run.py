@@ -162,5 +162,5 @@ def _refuse_nothing(plan: Plan, policy: Policy, staging: Staging, packed: PackRe
 
 def all_rejects(plan: Plan, packed: PackResult) -> list[Reject]:
     """Every image that was not packed: those that no list can name, then the others in the lists' order."""
-    unlistable = [reject(rejected, None) for rejected in plan.listing.unlistable]
-    return unlistable + [value for shard in packed.shards for value in shard.rejects]
+    early = [reject(rejected, None) for rejected in plan.listing.rejects]
+    return early + [value for shard in packed.shards for value in shard.rejects]

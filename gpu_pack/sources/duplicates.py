@@ -78,7 +78,7 @@ def drop_duplicates(listing: Listing, firsts: Rows) -> Listing:
     fewer = replace(
         listing,
         **listing.take(kept),
-        unlistable=[*listing.unlistable, *_rejects(listing, dropped, firsts)],
+        rejects=[*listing.rejects, *_rejects(listing, dropped, firsts)],
     )
     if own is not None:
         fewer.own_splits = own._replace(rows=own.rows.take(kept))

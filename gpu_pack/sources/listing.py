@@ -39,7 +39,7 @@ class Listing:
             of the archive.
         places: where images lie inside of other files.
         classes: names by label; None where there are none.
-        unlistable: rejects known before packing: names that no .lst can carry, members that are not to be read, images
+        rejects: known before packing: names that no .lst can carry, members that are not to be read, images
             without a label. They have keys but no row.
         skipped: how many files were no images, by suffix.
         notices: notes and warnings about the source.
@@ -57,7 +57,7 @@ class Listing:
     versions: Column = field(default_factory=lambda: Column("q"))
     places: Places = field(default_factory=Places)
     classes: tuple[str, ...] | None = None
-    unlistable: list[Rejected] = field(default_factory=list)
+    rejects: list[Rejected] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
     notices: list[Notice] = field(default_factory=list)
     own_splits: OwnSplits | None = None
@@ -72,7 +72,7 @@ class Listing:
     @property
     def listed(self) -> int:
         """How many images there are, with those that are rejected already."""
-        return len(self.paths) + len(self.unlistable) + self.left_out
+        return len(self.paths) + len(self.rejects) + self.left_out
 
     @property
     def nbytes(self) -> int:

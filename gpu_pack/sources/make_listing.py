@@ -53,7 +53,7 @@ def make_listing(
     if not listing.listed:
         raise SourceError(f"{facts.source}: no images found: {describe_skipped(facts.skipped)}")
     if not listing.paths:
-        first = listing.unlistable[0]
+        first = listing.rejects[0]
         raise SourceError(
             f"{facts.source}: none of its {listing.listed:,} images can be packed; the first: {first.entry.path}: "
             f"{first.reason}"
@@ -97,7 +97,7 @@ class _Rows:
         if found.refused or (unlistable := lst.unlistable_reason(found.path)):
             reason, code = found.refused or (f"its name cannot stand in a .lst file: {unlistable}: rename it", "name")
             entry = Entry(key, labels, found.path.encode("utf-8", "backslashreplace").decode())
-            self.listing.unlistable.append(Rejected(entry, "read", reason, code))
+            self.listing.rejects.append(Rejected(entry, "read", reason, code))
             return
         row = self._buffer.rows
         if found.split is not None or self.splits:
@@ -114,11 +114,11 @@ class _Rows:
         """Give the classes their label values."""
         by_number = [numbers[word] for word in self.words]
         self.listing.labels.table = by_number
-        self.listing.unlistable = [
+        self.listing.rejects = [
             each._replace(entry=each.entry._replace(labels=by_number[int(each.entry.labels[0])]))
             if each.entry.labels
             else each
-            for each in self.listing.unlistable
+            for each in self.listing.rejects
         ]
 
     def split_rows(self, names: list[str]) -> Column:
@@ -141,7 +141,7 @@ def _number_classes(rows: _Rows, facts: Facts, known: tuple[str, ...] | None, or
         )
     if not words:
         listing.classes = known if known is not None else facts.numbered
-        numbers = chain(listing.labels.table or listing.labels, (each.entry.labels for each in listing.unlistable))
+        numbers = chain(listing.labels.table or listing.labels, (each.entry.labels for each in listing.rejects))
         _check_numbers(numbers, facts, listing.classes, " (--classes)" if known is not None else "")
         return
     names = order_classes(words, order)

@@ -74,7 +74,7 @@ def test_words_become_classes(flat: Path) -> None:
 def test_a_table_by_file_name(flat: Path, name: str, text: str) -> None:
     columns = {"path_column": "where", "label_column": "breed"} if "breed" in text else {}
     listing = read(flat, text, name, **columns)
-    assert listing.classes == ("ant", "cat", "dog") and not listing.unlistable
+    assert listing.classes == ("ant", "cat", "dog") and not listing.rejects
     assert labelled(listing) == {"a.jpg": 2, "b.png": 0, "c.jpg": 2, "d.jpg": 1}
 
 
@@ -86,10 +86,10 @@ def test_a_vector_by_file_name(flat: Path) -> None:
 def test_images_without_a_row_and_rows_without_an_image(flat: Path) -> None:
     listing = read(flat, "id,label\na,1\nz,2\nd,\ny,1\n", "l.csv")
     assert labelled(listing) == {"a.jpg": 1}
-    assert [(each.entry.path, each.code) for each in listing.unlistable] == [
+    assert [(each.entry.path, each.code) for each in listing.rejects] == [
         ("b.png", "no-label"), ("c.jpg", "no-label"), ("d.jpg", "no-label"),
     ]  # fmt: skip
-    assert "no label for it in" in listing.unlistable[0].reason
+    assert "no label for it in" in listing.rejects[0].reason
     assert [(each.code, each.count, each.example) for each in listing.notices] == [
         ("table-columns", 1, "path=id, label=label"),
         ("labels-unused", 2, "z"),

@@ -17,7 +17,7 @@ def make_listing() -> Listing:
     listing.add(7, (0.0,), "ant/1.jpg", Stat(100, 5))
     listing.add(2**64 - 1, (1.0, 0.5), "bee/2.jpg", Stat(-1, -1))
     listing.add(9, (1.0,), "bee/3.jpg", Stat(0, 6))
-    listing.unlistable.append(Rejected(Entry(10, (1.0,), "bee/a\\tb.jpg"), "read", "a tab", "name"))
+    listing.rejects.append(Rejected(Entry(10, (1.0,), "bee/a\\tb.jpg"), "read", "a tab", "name"))
     return listing
 
 

@@ -77,7 +77,7 @@ def test_rows_without_an_image_or_a_label_are_rejects(tmp_path: Path) -> None:
     with Spool(tmp_path / "spool") as spool:
         listing = listed(tmp_path / "a.parquet", spool=spool)
     assert listing.paths == ["a.parquet!/0/a.jpg", "a.parquet!/3/d.jpg", "a.parquet!/4"]
-    assert [(each.entry.key, each.code, each.reason.rpartition("row ")[2]) for each in listing.unlistable] == [
+    assert [(each.entry.key, each.code, each.reason.rpartition("row ")[2]) for each in listing.rejects] == [
         (1, "missing", "1 holds no image"),
         (2, "no-label", "2 has label -1, which stands for none"),
     ]
@@ -141,7 +141,7 @@ def test_a_table_of_paths_in_parquet(photos: Path) -> None:
     write_picture(photos / "7.png", 1)
     listing = listed(photos / "list.parquet")
     assert listing.paths == ["7.png"] and listing.labels == [(1.5,)]
-    assert "list.parquet, row 1 has no label" in listing.unlistable[0].reason
+    assert "list.parquet, row 1 has no label" in listing.rejects[0].reason
 
 
 def test_what_cannot_be_read_is_refused_in_one_line(photos: Path, tmp_path: Path) -> None:

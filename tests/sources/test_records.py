@@ -74,8 +74,8 @@ def test_a_label_that_no_list_can_hold_is_a_reject(tmp_path: Path) -> None:
     labels = (math.nan, 1.0, math.inf)
     found = list_one(write_rec(tmp_path / "a.rec", ((key, key, each, b"x") for key, each in enumerate(labels))))
     assert list(found.keys) == [1]
-    assert [(each.entry.key, each.code) for each in found.unlistable] == [(0, "name"), (2, "name")]
-    assert "label nan is not finite" in found.unlistable[0].reason
+    assert [(each.entry.key, each.code) for each in found.rejects] == [(0, "name"), (2, "name")]
+    assert "label nan is not finite" in found.rejects[0].reason
 
 
 def test_the_index_decides_keys(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_keys_that_come_twice_are_numbered_anew(tmp_path: Path, together: bool) 
 def test_records_without_a_picture_are_counted_apart(tmp_path: Path) -> None:
     found = list_one(insightface(tmp_path / "train.rec"))
     assert list(found.keys) == [1, 2, 3, 4, 5, 6] and codes(found) == ["metadata-records"]
-    assert found.notices[0].count == 4 and not found.unlistable
+    assert found.notices[0].count == 4 and not found.rejects
 
 
 def test_the_list_beside_records_gives_their_paths(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_damage_costs_the_damaged_record_alone(tmp_path: Path, number: int) -> N
     path.write_bytes(data)
     found = list_one(path)
     assert list(found.keys) == keys and pictures(found) == [smooth_jpeg(key) for key in keys]
-    (reject,) = found.unlistable
+    (reject,) = found.rejects
     assert reject.code == "damaged" and reason in reject.reason and reject.entry.labels == ()
     assert reject.entry.path.startswith("a.rec!/byte ") and reject.entry.key not in keys
 

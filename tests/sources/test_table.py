@@ -87,11 +87,11 @@ def test_numbers_stay_as_they_are(root: Path, labels: list[Any], values: list[tu
 def test_an_image_without_a_label_is_a_reject(root: Path) -> None:
     listing = read(root, "path,label\na.jpg,cat\na.jpg,\nsub/b c.png,nan\n7.jpeg,ant\n")
     assert [path for _, _, path in rows(listing)] == ["a.jpg", "7.jpeg"] and list(listing.keys) == [0, 3]
-    assert [(each.entry.key, each.code, each.entry.labels) for each in listing.unlistable] == [
+    assert [(each.entry.key, each.code, each.entry.labels) for each in listing.rejects] == [
         (1, "no-label", ()),
         (2, "no-label", ()),
     ]
-    assert f"{root / 'my.csv'}:3 has no label" in listing.unlistable[0].reason
+    assert f"{root / 'my.csv'}:3 has no label" in listing.rejects[0].reason
 
 
 def test_several_label_columns_are_a_vector(root: Path) -> None:
@@ -104,7 +104,7 @@ def test_several_label_columns_are_a_vector(root: Path) -> None:
     with pytest.raises(SourceError, match=r"my.csv:2: 'a.jpg' in column 'image' is no number, and several label"):
         read(root, text, label_column=("x", "image"), path_column="image")
     listing = read(root, "image,x,y\na.jpg,1,\na.jpg,1,2\n", label_column=["x", "y"])
-    assert len(listing) == 1 and listing.unlistable[0].code == "no-label"
+    assert len(listing) == 1 and listing.rejects[0].code == "no-label"
 
 
 def test_splits_by_a_column_of_few_values(root: Path) -> None:

@@ -98,4 +98,4 @@ def labels(listing: Listing) -> dict[str, float | str]:
 
 def refused(listing: Listing) -> dict[str, tuple[str, str]]:
     """Codes and reasons of rejects, by shown path."""
-    return {each.entry.path: (each.code, each.reason) for each in listing.unlistable}
+    return {each.entry.path: (each.code, each.reason) for each in listing.rejects}

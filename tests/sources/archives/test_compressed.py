@@ -107,7 +107,7 @@ def test_a_wrong_checksum_at_the_end_loses_nothing(tmp_path: Path, suffix: str, 
     (tmp_path / "x.tar").write_bytes(data)
     with Spool(tmp_path / "spool") as spool:
         found = listed(tmp_path / "x.tar", spool=spool)
-        assert len(read_all(found)) == 20 and not found.unlistable
+        assert len(read_all(found)) == 20 and not found.rejects
     assert [(each.code, each.count) for each in found.notices] == [("archive-damaged", 0)]
 
 

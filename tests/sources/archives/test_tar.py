@@ -112,7 +112,7 @@ def test_flat_tars_get_the_labels_of_a_file(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("image,label\n00.jpg,7\n01.jpg,8\n10.jpg,9\n11.jpg,7\n")
     found = listed(tmp_path / "val-{0,1}.tar", labels=[str(tmp_path / "labels.csv")])
     assert list(labels(found).values()) == [7.0, 8.0, 9.0, 7.0]
-    assert [each.code for each in found.unlistable] == ["name", "name"]
+    assert [each.code for each in found.rejects] == ["name", "name"]
     alone = listed(tmp_path / "val-0.tar", labels=[str(tmp_path / "labels.csv")])
     assert [each.code for each in alone.notices] == ["table-columns", "labels-unused"]
 

@@ -160,7 +160,7 @@ def test_names_that_lead_out_are_rejects_without_a_class(tmp_path: Path, name: s
     assert found.classes == ("cat",) and len(found) == 1
     ((path, (code, why)),) = refused(found).items()
     assert code == "name" and reason in why and len(path) < 200
-    assert found.unlistable[0].entry.labels == ()
+    assert found.rejects[0].entry.labels == ()
 
 
 def test_links_and_devices_with_names_of_images_are_rejects(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_sparse_files_are_rejects(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(sparse + new + member("cat/1.jpg", JPEG) + END)
     found = listed(tmp_path / "x.tar")
     assert found.paths == ["x.tar!/cat/1.jpg"] and not found.notices
-    assert [each.entry.path for each in found.unlistable] == ["x.tar!/cat/2.jpg", "x.tar!/cat/3.jpg"]
+    assert [each.entry.path for each in found.rejects] == ["x.tar!/cat/2.jpg", "x.tar!/cat/3.jpg"]
 
 
 @pytest.mark.parametrize("size", ["9" * 5000, str(1 << 62), str(1 << 40)])

@@ -126,7 +126,7 @@ def test_samples_with_the_same_name(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(twice + again + END)
     found = listed(tmp_path / "x.tar")
     assert labels(found) == {"x.tar!/0.jpg": 1.0, "x.tar!/1.jpg": 2.0}
-    assert [each.code for each in found.unlistable] == ["duplicate"] * 2
+    assert [each.code for each in found.rejects] == ["duplicate"] * 2
 
 
 def test_hostile_members(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_names_that_lead_out_links_and_duplicates(tmp_path: Path) -> None:
             archive.writestr("cat/1.jpg", JPEG + b"new")
     found = listed(tmp_path / "x.zip")
     assert found.classes == ("cat",) and read_all(found) == {"x.zip!/cat/1.jpg": JPEG + b"new"}
-    codes = sorted((each.code, each.entry.path) for each in found.unlistable)
+    codes = sorted((each.code, each.entry.path) for each in found.rejects)
     assert codes == [
         ("duplicate", "x.zip!/cat/1.jpg"),
         ("name", "x.zip!/../1.jpg"),
@@ -234,9 +234,9 @@ def test_entries_that_lie_cost_their_member(tmp_path: Path, at: int, value: byte
     files = {f"cat/{number}.jpg": b"\xff\xd8\xff" + bytes(5000) for number in range(3)}
     found = listed(zip_of(tmp_path / "x.zip", files, zipfile.ZIP_DEFLATED, edit))
     images = list(found.store.read_many(found.entry(row) for row in range(len(found))))
-    bad = [*found.unlistable, *(each for each in images if isinstance(each, Rejected))]
+    bad = [*found.rejects, *(each for each in images if isinstance(each, Rejected))]
     assert "x.zip!/cat/1.jpg" in {each.entry.path for each in bad} and {each.code for each in bad} == {code}
-    assert len(found) + len(found.unlistable) - len(bad) >= (1 if at == 42 else 2)
+    assert len(found) + len(found.rejects) - len(bad) >= (1 if at == 42 else 2)
 
 
 def test_a_zip_bomb_takes_no_memory(tmp_path: Path) -> None:
