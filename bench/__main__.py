@@ -139,10 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     from bench.session import Session
     from bench.state import OtherRunError
+    from bench.workloads.inputs import NoPhotographsError
 
     try:
         return Session(options).run()
-    except OtherRunError as error:
+    except (NoPhotographsError, OtherRunError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:  # during an installation

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import marks
 from bench.contenders import FLOORS
 from bench.readers.table import table
 from bench.render import cell, number, quality, spread
@@ -25,11 +26,7 @@ def with_tables(page: str, results: Mapping[str, Any]) -> str:
     Raises:
         ValueError: it has no marks.
     """
-    before, _, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"a page without {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{render(results)}\n{end}{after}"
+    return marks.replace(page, BEGIN, END, render(results))
 
 
 def render(results: Mapping[str, Any]) -> str:

@@ -127,8 +127,6 @@ class Session:
 
     def _about(self, inputs: Inputs) -> dict[str, Any]:
         photographs = inputs.photographs
-        if not photographs:
-            sys.exit(f"{self._options.photos}: no photograph that OpenCV decodes")
         mean = sum(len(data) for _, data in photographs) / len(photographs)
         return {
             "begun": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),

@@ -44,6 +44,10 @@ class Source:
     damaged: Mapping[int, str] = field(default_factory=dict)
 
 
+class NoPhotographsError(Exception):
+    """The folder holds nothing to measure with."""
+
+
 class Inputs:
     """Makes sources in ``work``, each once; one of another count replaces its predecessor.
 
@@ -61,14 +65,23 @@ class Inputs:
 
     @cached_property
     def photographs(self) -> list[tuple[str, bytes]]:
-        """Names in class folders, and JPEG files as ImageNet has them."""
-        files = sorted(path for path in self._photos.rglob("*") if path.suffix.lower() in PICTURES)
+        """Names in class folders, and JPEG files as ImageNet has them.
+
+        Raises:
+            NoPhotographsError: there is none.
+        """
+        files = sorted(path for path in self._photos.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
         step = max(1, len(files) // _DISTINCT)
         found = [(path, as_imagenet(path)) for path in files[::step]]
         names = [
             path.relative_to(self._photos).parent.as_posix().replace("/", "_").strip(".") or "all" for path, _ in found
         ]
-        return [(f"{name}/{path.stem}.jpg", data) for name, (path, data) in zip(names, found, strict=True) if data]
+        photographs = [
+            (f"{name}/{path.stem}.jpg", data) for name, (path, data) in zip(names, found, strict=True) if data
+        ]
+        if not photographs:
+            raise NoPhotographsError(f"{self._photos}: no photograph that OpenCV decodes")
+        return photographs
 
     def photos(self, count: int) -> Source:
         """Repeats are files of their own, so that memory is read as it is with different ones."""

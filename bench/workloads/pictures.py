@@ -56,7 +56,11 @@ def _square(image: Any, size: int) -> Any:
 
 
 def _decoded(data: bytes) -> Any:
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    """Height x width x 3, BGR; None where OpenCV cannot decode it, or refuses its size."""
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except cv2.error:
+        return None
 
 
 def _jpeg(image: Any, quality: int) -> bytes:

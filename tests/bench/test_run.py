@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -83,6 +84,17 @@ def test_pass_through_keeps_the_files(tmp_path: Path) -> None:
 def test_no_time_is_status_3_and_told_in_the_table(tmp_path: Path) -> None:
     given = arguments(tmp_path, "--only", "gpu-pack", "--workloads", "imagenet", "--minutes", "0.0001")
     assert main(given) == 3
+
+
+def test_a_folder_without_a_photograph_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A BMP of two million columns, which OpenCV refuses by an exception, and text."""
+    (tmp_path / "photos").mkdir()
+    wide = struct.pack("<2sIIIIiiHHIIiiII", b"BM", 1000, 0, 54, 40, 2_000_000, 1, 1, 24, 0, 0, 0, 0, 0, 0)
+    (tmp_path / "photos/wide.bmp").write_bytes(wide + bytes(946))
+    (tmp_path / "photos/text.jpg").write_text("no picture")
+    given = ["--only", "gpu-pack", "--workloads", "imagenet"]
+    assert main([str(tmp_path / "photos"), *arguments(tmp_path, *given)[1:]]) == 2
+    assert "no photograph that OpenCV decodes" in capsys.readouterr().err
 
 
 def test_state_of_another_run_is_refused(tmp_path: Path) -> None:
